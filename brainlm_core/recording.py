@@ -1,0 +1,268 @@
+"""The words that every floor above speaks: a recording, where it came from, how good it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.atlas import Parcellation
+from brainlm_core.errors import ScanError
+
+FloatArray = NDArray[np.float32]
+
+#: Version of the ``.npz`` layout written by :meth:`Recording.save`.
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One processing step, in the order in which it was applied.
+
+    Parameters
+    ----------
+    name : str
+        Short imperative name, e.g. ``"resample"``.
+    parameters : mapping
+        JSON-serialisable parameters with units in their names (``tr_s``, ``high_pass_hz``).
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the signals came from and everything that was done to them.
+
+    Parameters
+    ----------
+    source_name : str
+        File name without directories; never a path, never a header text (both can hold names).
+    sha256 : str or None
+        Digest of the source bytes.
+    steps : tuple of Step
+        Processing in order.
+    simulated : bool
+        True when no brain was scanned; every picture then says so.
+    atlas : str
+        The atlas that the parcels were averaged with, in words.
+    atlas_is_approximation : bool
+        True for the built-in Gaussian approximation of A424.
+    """
+
+    source_name: str
+    sha256: str | None = None
+    steps: tuple[Step, ...] = ()
+    simulated: bool = False
+    atlas: str = ""
+    atlas_is_approximation: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable dictionary."""
+        return {
+            "source_name": self.source_name,
+            "sha256": self.sha256,
+            "simulated": self.simulated,
+            "atlas": self.atlas,
+            "atlas_is_approximation": self.atlas_is_approximation,
+            "steps": [{"name": s.name, "parameters": dict(s.parameters)} for s in self.steps],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Provenance:
+        """Rebuild from :meth:`to_dict`."""
+        return cls(
+            source_name=str(data["source_name"]),
+            sha256=data.get("sha256"),
+            steps=tuple(Step(s["name"], s["parameters"]) for s in data.get("steps", ())),
+            simulated=bool(data.get("simulated", False)),
+            atlas=str(data.get("atlas", "")),
+            atlas_is_approximation=bool(data.get("atlas_is_approximation", False)),
+        )
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What can be said about a recording before any model sees it.
+
+    Parameters
+    ----------
+    verdict : {"good", "usable", "poor"}
+        The one word; ``reasons`` says why.
+    reasons : tuple of str
+        Sentences, most important first. Empty for a good recording.
+    coverage : ndarray (n_parcels,), float32
+        Share of a parcel's voxels (vertices) found inside the scan, 0–1; NaN when unknown.
+    n_voxels : ndarray (n_parcels,), int64
+        Voxels (or vertices) averaged per parcel; 0 when unknown.
+    tsnr : ndarray (n_parcels,), float32
+        Temporal signal-to-noise ratio, mean / standard deviation, dimensionless;
+        NaN where the mean has been removed from the data.
+    dvars : ndarray (n_timepoints,), float32
+        Root mean square over parcels of the backward difference of the signals in units of
+        each parcel's standard deviation; first value 0 (Power et al. 2012).
+    fd_mm : ndarray (n_timepoints,), float32, or None
+        Framewise displacement in mm (Power et al. 2012) when confounds came with the scan.
+    flat : ndarray (n_parcels,), bool
+        Parcels that do not vary or are not finite; they take part in no score.
+    spikes : ndarray (n_timepoints,), bool
+        Volumes whose DVARS is an outlier.
+    template_overlap : float or None
+        Dice overlap of the scan's brain with the MNI152 brain; None when there is no volume.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...]
+    coverage: FloatArray
+    n_voxels: NDArray[np.int64]
+    tsnr: FloatArray
+    dvars: FloatArray
+    fd_mm: FloatArray | None
+    flat: NDArray[np.bool_]
+    spikes: NDArray[np.bool_]
+    template_overlap: float | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Parcel signals of one run. Immutable: each step returns a new one.
+
+    Parameters
+    ----------
+    signals : ndarray (n_parcels, n_timepoints), float32
+        Parcel means in the units of the source (unscaled; see :mod:`brainlm_core.windows`).
+        Parcels without data are all zero and marked in ``quality.flat``.
+    tr_s : float
+        Repetition time in s.
+    parcellation : Parcellation
+        Describes the rows of ``signals``.
+    provenance : Provenance
+        Source and processing.
+    quality : Quality or None
+        Filled by :func:`brainlm_core.scans.quality.assess`.
+    notices : tuple of str
+        Sentences a user should read (resampled, padded, approximated, …).
+
+    Raises
+    ------
+    ScanError
+        If shapes disagree, values are not finite, or ``tr_s`` is not positive.
+    """
+
+    signals: FloatArray
+    tr_s: float
+    parcellation: Parcellation
+    provenance: Provenance
+    quality: Quality | None = None
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        signals = np.array(self.signals, dtype=np.float32)  # own copy, so that freezing is ours
+        if signals.ndim != 2 or signals.shape[0] != self.parcellation.n_parcels:
+            raise ScanError(
+                f"signals of shape {signals.shape} do not fit {self.parcellation.n_parcels} parcels",
+                "give one row per parcel",
+            )
+        if not np.isfinite(signals).all():
+            raise ScanError("the signals hold NaN or infinite values", "clean the recording first")
+        if not (np.isfinite(self.tr_s) and self.tr_s > 0):
+            raise ScanError(f"a repetition time of {self.tr_s} s is impossible", "give TR in seconds")
+        signals.setflags(write=False)
+        object.__setattr__(self, "signals", signals)
+        object.__setattr__(self, "tr_s", float(self.tr_s))
+
+    @property
+    def n_parcels(self) -> int:
+        """Number of parcels (rows)."""
+        return int(self.signals.shape[0])
+
+    @property
+    def n_timepoints(self) -> int:
+        """Number of volumes (columns)."""
+        return int(self.signals.shape[1])
+
+    @property
+    def duration_s(self) -> float:
+        """Length in s."""
+        return self.n_timepoints * self.tr_s
+
+    def with_step(self, step: Step, *, notice: str | None = None, **changes: Any) -> Recording:
+        """Return a copy with ``changes`` applied and ``step`` appended to the provenance."""
+        provenance = replace(self.provenance, steps=(*self.provenance.steps, step))
+        notices = self.notices if notice is None else (*self.notices, notice)
+        return replace(self, provenance=provenance, notices=notices, **changes)
+
+    def save(self, path: str | Path) -> None:
+        """Write one ``.npz`` without pickles: signals, parcellation, provenance, quality."""
+        arrays: dict[str, Any] = {"signals": self.signals, **self.parcellation.to_arrays()}
+        meta: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "tr_s": self.tr_s,
+            "provenance": self.provenance.to_dict(),
+            "notices": list(self.notices),
+        }
+        if self.quality is not None:
+            q = self.quality
+            meta["quality"] = {
+                "verdict": q.verdict,
+                "reasons": list(q.reasons),
+                "template_overlap": q.template_overlap,
+            }
+            for name in ("coverage", "n_voxels", "tsnr", "dvars", "flat", "spikes", "fd_mm"):
+                value = getattr(q, name)
+                if value is not None:
+                    arrays[f"quality_{name}"] = value
+        with Path(path).open("wb") as stream:
+            np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recording:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ScanError
+            If the file is not such a recording, or was written by a newer version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as store:
+                meta = json.loads(str(store["meta"]))
+                arrays = {k: store[k] for k in store.files if k != "meta"}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ScanError(
+                f"{Path(path).name} is not a recording saved by BrainLM Explorer",
+                "make one with `brainlm parcellate SCAN -o rec.npz`",
+            ) from error
+        if int(meta.get("format_version", 0)) > FORMAT_VERSION:
+            raise ScanError(
+                f"{Path(path).name} was written by a newer version (format {meta['format_version']})",
+                "update BrainLM Explorer",
+            )
+        quality = None
+        if "quality" in meta:
+            q = {k.removeprefix("quality_"): v for k, v in arrays.items() if k.startswith("quality_")}
+            quality = Quality(
+                verdict=meta["quality"]["verdict"],
+                reasons=tuple(meta["quality"]["reasons"]),
+                template_overlap=meta["quality"]["template_overlap"],
+                fd_mm=q.pop("fd_mm", None),
+                **q,
+            )
+        return cls(
+            signals=arrays["signals"],
+            tr_s=float(meta["tr_s"]),
+            parcellation=Parcellation.from_arrays(arrays),
+            provenance=Provenance.from_dict(meta["provenance"]),
+            quality=quality,
+            notices=tuple(meta.get("notices", ())),
+        )

@@ -1,0 +1,34 @@
+"""Fixtures for all tests: shared material is used where it is, and its absence is said in words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Two test processes with two threads each on two cores are many times slower than one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the shared research material (data, samples, fixtures); skips without it."""
+    path = Path(os.environ.get("BRAINLM_SHARED", ROOT.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip("the shared research material (recordings, samples) is not beside this checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_fixture_dir(shared: Path) -> Path:
+    """Folder of the numeric parity fixtures of the published code."""
+    return shared / "spec" / "fixtures"
