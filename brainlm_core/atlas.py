@@ -236,7 +236,9 @@ def from_coordinates(name: str, names: tuple[str, ...], xyz: NDArray[Any]) -> Pa
     distance = np.linalg.norm(xyz[:, None] - reference.position[None], axis=-1)  # (n, 424)
     nearest = distance.argmin(axis=1)
     close = distance.min(axis=1) <= 15
-    structure = tuple(reference.structure[j] if ok else "unknown" for j, ok in zip(nearest, close, strict=True))
+    structure = tuple(
+        reference.structure[j] if ok else "unknown" for j, ok in zip(nearest, close, strict=True)
+    )
     yeo7 = tuple(reference.yeo7[j] if ok else "" for j, ok in zip(nearest, close, strict=True))
     return Parcellation(
         name=name,

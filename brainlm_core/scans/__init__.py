@@ -1,0 +1,1 @@
+"""Scan intake: files in, recordings out."""

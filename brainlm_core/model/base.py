@@ -1,0 +1,142 @@
+"""What every model family offers to the floors above, in pure torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model was trained on, as far as it matters for feeding it.
+
+    Parameters
+    ----------
+    n_parcels : int or None
+        Fixed number of parcels; None when any number with coordinates will do.
+    n_timepoints : int
+        Length of a window in samples.
+    patch_length : int
+        Samples per token along time; masks are drawn in these units.
+    tr_s : float or None
+        Sampling interval in s that the model was trained at; None when unknown.
+    scaling : {"robust", "zscore", "ukb1000"}
+        Scaling of the training windows, see :mod:`brainlm_core.windows`.
+    parcels_per_token : int
+        1 for parcel-token models; 14 or 16 for image-token models.
+    needs_coordinates : bool
+        Whether ``xyz`` enters the forward pass.
+    """
+
+    n_parcels: int | None
+    n_timepoints: int = 200
+    patch_length: int = 20
+    tr_s: float | None = None
+    scaling: str = "robust"
+    parcels_per_token: int = 1
+    needs_coordinates: bool = True
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Model output for a masked window.
+
+    Parameters
+    ----------
+    predicted : Tensor (B, P, T)
+        Model output at every entry, in the scaling of the input.
+    hidden : Tensor (B, P, T), bool
+        Entries that the model truly did not see. A superset of what was asked to be hidden when
+        tokens are coarser than the request.
+    """
+
+    predicted: Tensor
+    hidden: Tensor
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Embeddings of a window.
+
+    Parameters
+    ----------
+    cls : Tensor (B, D)
+        Summary token.
+    tokens : Tensor (B, P, D)
+        Mean over the tokens of each parcel.
+    """
+
+    cls: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Encoder attention, reduced from tokens to parcels while it is computed.
+
+    Parameters
+    ----------
+    maps : Tensor (B, layers, heads, G, G), float32
+        Query × key. Sum over the tokens of the key group, mean over the tokens of the query
+        group; a row sums to one minus the attention to the summary token (and to padding).
+    cls : Tensor (B, layers, heads, G), float32
+        Attention of the summary token to each group, summed over the group's tokens.
+    group : Tensor (P,), int64
+        Row of ``maps`` that each parcel belongs to: ``arange(P)`` for parcel-token models, the
+        token row for image-token models, where one token mixes 14–16 parcels.
+    """
+
+    maps: Tensor
+    cls: Tensor
+    group: Tensor
+
+
+class MaskedModel(nn.Module, ABC):
+    """A masked autoencoder over parcel signals.
+
+    Subclasses are deterministic in ``eval`` mode: tokens keep their natural order and no mask is
+    drawn that was not asked for.
+    """
+
+    family: ClassVar[str]
+    spec: InputSpec
+    config: Any
+
+    @abstractmethod
+    def reconstruct(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
+        """Predict a window from its visible part.
+
+        Parameters
+        ----------
+        signal : Tensor (B, P, T)
+            Scaled signals; values under ``hidden`` are never read.
+        xyz : Tensor (P, 3)
+            Parcel coordinates in mm, MNI152.
+        hidden : Tensor (B, P, T), bool
+            True where the model must not look. A token is hidden when any of its entries is.
+        """
+
+    @abstractmethod
+    def encode(self, signal: Tensor, xyz: Tensor, hidden: Tensor | None = None) -> Encoding:
+        """Embed a window; arguments as in :meth:`reconstruct`, ``hidden=None`` shows everything."""
+
+    @abstractmethod
+    def attention(self, signal: Tensor, xyz: Tensor, hidden: Tensor | None = None) -> AttentionMaps:
+        """Read the encoder's attention out; arguments as in :meth:`encode`."""
+
+    def n_parameters(self) -> int:
+        """Return the number of trainable parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def default_device() -> torch.device:
+    """Return the best device present: CUDA, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
