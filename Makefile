@@ -1,0 +1,36 @@
+# make run   – sets up an isolated environment and opens the dashboard on a simulated recording
+# make test  – sets up and passes all tests, the browser tests included
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+
+.PHONY: run test lint format setup setup-dev bench clean
+
+run: setup
+	$(VENV)/bin/brainlm app
+
+test: setup-dev
+	./tools/ensure_browser.sh
+	$(PY) -m pytest
+
+lint: setup-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: setup-dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: setup-dev
+	$(VENV)/bin/brainlm bench
+
+setup:
+	./tools/setup_env.sh $(VENV) requirements.txt
+
+setup-dev:
+	./tools/setup_env.sh $(VENV) requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
