@@ -1,0 +1,90 @@
+"""The arguments of every command that takes a SCAN, and the recording they lead to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Recording
+
+
+def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add SCAN and the flags of ``brainlm parcellate``."""
+    parser.add_argument(
+        "scan",
+        metavar="SCAN",
+        nargs="+",
+        help="4D NIfTI, CIFTI, GIFTI (one or both hemispheres), table, saved rec.npz, fMRIPrep folder, "
+        "or `demo` for a bundled simulated recording",
+    )
+    group = parser.add_argument_group("reading the scan")
+    group.add_argument("--tr", type=float, metavar="S", help="repetition time in s")
+    group.add_argument("--confounds", metavar="TSV", help="fMRIPrep confounds table of the run")
+    group.add_argument("--coordinates", metavar="CSV", help="x, y, z in mm (MNI) of each parcel of a table")
+    group.add_argument(
+        "--atlas", metavar="NAME|PATH", help="a424, a424-cortex, cc200, ho, a424-approximation, or a file"
+    )
+    cleaning = parser.add_argument_group("cleaning (off by default)")
+    cleaning.add_argument("--detrend", action="store_true", help="remove each parcel's linear trend")
+    cleaning.add_argument(
+        "--confound-strategy",
+        metavar="NAMES",
+        default="",
+        help="comma-separated: simple, compcor, motion, wm_csf, global_signal, high_pass, non_steady_state",
+    )
+    cleaning.add_argument("--high-pass", type=float, metavar="HZ", help="high-pass limit in Hz")
+    cleaning.add_argument("--low-pass", type=float, metavar="HZ", help="low-pass limit in Hz")
+    cleaning.add_argument("--censor-fd", type=float, metavar="MM", help="drop volumes that moved more")
+
+
+def load_recording(args: argparse.Namespace) -> Recording:
+    """Read the recording that the arguments name.
+
+    Raises
+    ------
+    ScanError, AtlasError, ConfigError
+        As :func:`brainlm_core.scans.read_scan`.
+    """
+    from brainlm_core.scans import CleaningOptions, read_scan
+
+    if (demo := _demo(args.scan)) is not None:
+        return demo
+    if len(args.scan) > 2:
+        raise ScanError(f"{len(args.scan)} scans were given", "give one, or the two hemispheres of one run")
+    options = CleaningOptions(
+        detrend=args.detrend,
+        strategy=tuple(s.strip() for s in args.confound_strategy.split(",") if s.strip()),
+        high_pass_hz=args.high_pass,
+        low_pass_hz=args.low_pass,
+        censor_fd_mm=args.censor_fd,
+    )
+    return read_scan(
+        args.scan if len(args.scan) > 1 else args.scan[0],
+        tr_s=args.tr,
+        confounds=args.confounds,
+        coordinates=args.coordinates,
+        atlas=args.atlas,
+        cleaning=options,
+        progress=_on_terminal if sys.stderr.isatty() else None,
+    )
+
+
+def _demo(scan: list[str]) -> Recording | None:
+    """Return a bundled recording for ``demo`` or ``demo:KEY``, unless a file has that name."""
+    if len(scan) != 1 or Path(scan[0]).exists() or scan[0].split(":")[0] != "demo":
+        return None
+    from brainlm_core.scans.demo import SCENARIOS, demo_recordings
+
+    keys = [scenario.key for scenario in SCENARIOS]
+    wanted = scan[0].partition(":")[2] or keys[0]
+    if wanted not in keys:
+        raise ScanError(f"there is no demo recording {wanted!r}", f"choose one of {', '.join(keys)}")
+    return demo_recordings()[keys.index(wanted)]
+
+
+def _on_terminal(fraction: float, stage: str) -> None:
+    end = "\n" if fraction >= 1 else ""
+    sys.stderr.write(f"\r\x1b[K{fraction:4.0%} {stage}{end}")
+    sys.stderr.flush()

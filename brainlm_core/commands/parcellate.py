@@ -1,0 +1,57 @@
+"""Read a scan of any supported kind and save its parcel signals."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from brainlm_core.commands import CommandResult
+from brainlm_core.commands._scan_arguments import add_scan_arguments, load_recording
+from brainlm_core.errors import ConfigError
+from brainlm_core.scans.quality import parcels_covered
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add_scan_arguments(parser)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="REC.npz", help="where to save the recording"
+    )
+
+
+def run(args: argparse.Namespace) -> CommandResult:
+    """Parcellate, save, and say how good the recording is."""
+    recording = load_recording(args)
+    output = Path(args.output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        recording.save(output)
+    except OSError as error:
+        raise ConfigError(f"{output.name} cannot be written", "choose another place for -o") from error
+    quality = recording.quality
+    covered = recording.n_parcels if quality is None else parcels_covered(quality)
+    verdict = "unknown" if quality is None else quality.verdict
+    reasons = [] if quality is None else list(quality.reasons)
+    provenance = recording.provenance
+    facts = {
+        "n_parcels": recording.n_parcels,
+        "n_timepoints": recording.n_timepoints,
+        "tr_s": recording.tr_s,
+        "atlas": provenance.atlas,
+        "atlas_is_approximation": provenance.atlas_is_approximation,
+        "parcels_covered": covered,
+        "verdict": verdict,
+        "reasons": reasons,
+        "notices": list(recording.notices),
+        "template_overlap": None if quality is None else quality.template_overlap,
+        "simulated": provenance.simulated,
+        "output": str(output),
+    }
+    lines = [
+        f"{provenance.source_name}: {recording.n_parcels} parcels × {recording.n_timepoints} volumes, "
+        f"TR {recording.tr_s:g} s, {covered} parcels covered, verdict: {verdict}",
+        *(f"  {reason}" for reason in reasons),
+        *(f"  note: {notice}" for notice in recording.notices),
+        f"saved to {output}",
+    ]
+    return CommandResult(objects=[facts], text="\n".join(lines))

@@ -1,0 +1,173 @@
+"""Arrays: .npy, .npz (one array, a named one, or a pack of runs) and MATLAB .mat (version 5)."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Step
+from brainlm_core.scans.grid import Grid
+from brainlm_core.scans.limits import MAX_VALUES, check_zip
+
+#: Names that say "this is the signal" when a file holds several arrays.
+_SIGNAL_NAMES = ("signals", "signal", "data", "timeseries", "time_series", "ts", "bold", "roi", "rois")
+_TR_NAMES = ("tr_s", "tr", "t_r", "repetitiontime", "repetition_time")
+
+
+def read_npy(path: Path, name: str) -> Grid:
+    """Read one ``.npy`` array, never a pickle.
+
+    Raises
+    ------
+    ScanError
+        If it holds objects, is no matrix, is cut short, or claims more values than a scan has.
+    """
+    try:
+        with path.open("rb") as stream:
+            version = npy_format.read_magic(stream)
+            reader = (
+                npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+            )
+            shape, _, dtype = reader(stream)
+            _check_header(shape, dtype, path.stat().st_size - stream.tell(), name)
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ScanError(f"{name} is a damaged .npy file", "save it again with numpy.save") from error
+    return Grid(_matrix(values, name))
+
+
+def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], available: int, name: str) -> None:
+    if dtype.hasobject:
+        raise ScanError(
+            f"{name} holds Python objects, which could run code and are never opened",
+            "save a plain array of numbers",
+        )
+    count = int(np.prod([int(n) for n in shape], dtype=object))
+    if count > MAX_VALUES:
+        raise ScanError(f"{name} claims {count:.3g} values, which no table of signals has", "give one run")
+    if count * dtype.itemsize > available:
+        raise ScanError(f"{name} is cut short", "copy or save it again")
+
+
+def read_npz(path: Path, name: str) -> Grid:
+    """Read a ``.npz`` with one matrix, a matrix called like a signal, or a pack with ``offsets``.
+
+    Raises
+    ------
+    ScanError
+        If the archive is unsafe, or it is unclear which array or run is meant.
+    """
+    check_zip(path, name)
+    try:
+        with np.load(path, allow_pickle=False) as store:
+            arrays = {key: store[key] for key in store.files}
+    except ValueError as error:
+        if "pickle" in str(error) or "Object" in str(error):
+            raise ScanError(
+                f"{name} holds Python objects, which could run code and are never opened",
+                "save plain arrays of numbers",
+            ) from error
+        raise ScanError(f"{name} is a damaged .npz file", "save it again") from error
+    except (OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ScanError(f"{name} is a damaged .npz file", "save it again") from error
+    return _choose(arrays, name)
+
+
+def read_mat(path: Path, name: str) -> Grid:
+    """Read a MATLAB file of version 5 or 4 (not 7.3, which is HDF5).
+
+    Raises
+    ------
+    ScanError
+        If it is damaged or it is unclear which variable is meant.
+    """
+    from scipy.io import loadmat, whosmat
+    from scipy.io.matlab import MatReadError
+
+    damaged = (MatReadError, ValueError, TypeError, OSError, EOFError, KeyError, IndexError, zlib.error,
+               NotImplementedError, MemoryError, OverflowError)  # fmt: skip
+    try:
+        with path.open("rb") as stream:
+            listed = whosmat(stream)
+        _check_variables(listed, name)
+        wanted = [
+            n for n, shape, kind in listed if kind not in ("cell", "struct", "char", "object", "function")
+        ]
+        with path.open("rb") as stream:
+            content = loadmat(stream, variable_names=wanted, mat_dtype=False)
+    except ScanError:
+        raise
+    except damaged as error:
+        raise ScanError(
+            f"{name} is a damaged MATLAB file", "save it again in MATLAB with save(..., '-v7')"
+        ) from error
+    arrays = {k: np.asarray(v) for k, v in content.items() if not k.startswith("__")}
+    return _choose(arrays, name)
+
+
+def _check_variables(listed: list[tuple[str, tuple[int, ...], str]], name: str) -> None:
+    for variable, shape, _ in listed:
+        count = int(np.prod([int(n) for n in shape], dtype=object))
+        if count > MAX_VALUES:
+            raise ScanError(
+                f"{variable} in {name} claims {count:.3g} values, which no table of signals has",
+                "give one run",
+            )
+
+
+def _choose(arrays: Mapping[str, NDArray[Any]], name: str) -> Grid:
+    """Pick the signal among the arrays of a file, and the repetition time if one is there."""
+    tr_s = next(
+        (
+            float(np.asarray(v).reshape(-1)[0])
+            for k, v in arrays.items()
+            if k.lower() in _TR_NAMES and np.asarray(v).size == 1 and np.issubdtype(v.dtype, np.number)
+        ),
+        None,
+    )
+    matrices = {
+        k: v
+        for k, v in arrays.items()
+        if np.issubdtype(v.dtype, np.number) and np.squeeze(v).ndim == 2 and min(np.squeeze(v).shape) > 1
+    }
+    if not matrices:
+        raise ScanError(f"{name} holds no matrix of numbers", "save one array of volumes × parcels")
+    offsets = arrays.get("offsets")
+    if offsets is not None and offsets.ndim == 1 and len(offsets) > 2:
+        raise ScanError(
+            f"{name} is a pack of {len(offsets) - 1} runs",
+            "analyse it as a cohort, or save one run per file",
+        )
+    named = [k for k in matrices if k.lower() in _SIGNAL_NAMES]
+    chosen = named[0] if named else next(iter(matrices))
+    if not named and len(matrices) > 1:
+        raise ScanError(
+            f"{name} holds {len(matrices)} matrices ({', '.join(sorted(matrices)[:6])})",
+            'keep only the signal, or call it "signals"',
+        )
+    others = len(matrices) > 1
+    note = (f"Of the arrays in the file, {chosen!r} was read.",) if others else ()
+    values = _matrix(matrices[chosen], name)
+    return Grid(values, tr_s=tr_s, steps=(Step("choose array", {"name": chosen}),), notices=note)
+
+
+def _matrix(values: NDArray[Any], name: str) -> NDArray[np.float64]:
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_):
+        raise ScanError(f"{name} does not hold numbers", "save an array of volumes × parcels")
+    if np.iscomplexobj(values):
+        raise ScanError(f"{name} holds complex numbers", "save the magnitude")
+    squeezed = np.squeeze(values)
+    if squeezed.ndim != 2:
+        raise ScanError(
+            f"{name} holds an array with {squeezed.ndim} axes {values.shape}",
+            "save one run as a matrix of volumes × parcels",
+        )
+    return squeezed.astype(np.float64)

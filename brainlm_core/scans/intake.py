@@ -1,0 +1,212 @@
+"""The one door: any supported file becomes a :class:`Recording`, or an error in one sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Provenance, Recording, Step
+from brainlm_core.scans.cleaning import CleaningOptions, clean
+from brainlm_core.scans.confounds import ConfoundTable, read_confounds
+from brainlm_core.scans.limits import check_length
+from brainlm_core.scans.quality import assess, judge
+from brainlm_core.scans.readers import find_reader
+from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
+from brainlm_core.scans.timing import from_user, resolve
+from brainlm_core.scans.types import ParcelSignals, ReadRequest
+
+
+def read_scan(
+    path: str | os.PathLike[str] | ScanSource | Sequence[str | os.PathLike[str]],
+    *,
+    tr_s: float | None = None,
+    confounds: str | os.PathLike[str] | None = None,
+    coordinates: str | os.PathLike[str] | None = None,
+    atlas: str | None = None,
+    cleaning: CleaningOptions | None = None,
+    progress: Progress | None = None,
+    name: str | Sequence[str] | None = None,
+) -> Recording:
+    """Read a scan.
+
+    Steps, in order: check the file; recognise its format by content; read it into parcel
+    signals; settle the repetition time; set parcels without data to zero; read confounds; judge
+    the quality; clean, if asked to.
+
+    Parameters
+    ----------
+    path : path, ScanSource, or two paths
+        4D NIfTI, CIFTI, GIFTI (one hemisphere finds its partner beside it, or give both), a
+        table, a saved recording, or a folder of fMRIPrep derivatives.
+    tr_s : float, optional
+        Repetition time in s; wins over the file's.
+    confounds : path, optional
+        fMRIPrep confounds table of the same run.
+    coordinates : path, optional
+        CSV with x, y, z in mm (MNI) per parcel, for tables on another parcellation.
+    atlas : str, optional
+        Name of a known parcellation (``a424``, ``a424-cortex``, ``cc200``, ``ho``; for images also
+        ``a424-approximation``), or path of a label volume or ``.dlabel.nii``.
+    cleaning : CleaningOptions, optional
+        Nothing is cleaned by default.
+    progress : callable, optional
+        ``progress(fraction, stage)``.
+    name : str or sequence of str, optional
+        Display name of an upload whose path is a temporary file.
+
+    Returns
+    -------
+    Recording
+        With ``quality`` filled.
+
+    Raises
+    ------
+    ScanError
+        If the scan cannot be read or used; :class:`MissingTR` and :class:`MissingCoordinates`
+        say that one more answer would do.
+    AtlasError
+        If the parcellation cannot be had or does not fit.
+    """
+    report = progress or no_progress
+    report(0.0, "checking the file")
+    source = make_source(path, name)
+    looked = probe(source)
+    reader = find_reader(looked, source.name)
+    request = ReadRequest(
+        source=source,
+        coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
+        atlas=atlas,
+        confounds=None if confounds is None else _existing(confounds, "the confounds table"),
+        progress=report,
+    )
+    result = reader.read(request)
+    options = cleaning or CleaningOptions()
+    if isinstance(result, Recording):
+        recording, table = _with_options(result, tr_s, request)
+    else:
+        report(0.9, "judging the quality")
+        recording, table = _to_recording(result, request, tr_s)
+    if options.is_active:
+        report(0.95, "cleaning")
+        recording = clean(recording, options, table, bold=_fmriprep_image(request, result))
+    elif confounds is not None:
+        note = "The confounds were read for head motion only; name a strategy to regress them out."
+        recording = replace(recording, notices=(*recording.notices, note))
+    report(1.0, "done")
+    return recording
+
+
+def _existing(path: str | os.PathLike[str], what: str) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise ScanError(f"{what} {file.name} does not exist", "check the path and its spelling")
+    return file
+
+
+def _fmriprep_image(request: ReadRequest, result: ParcelSignals | Recording) -> Path | None:
+    """Return the image for nilearn's own confound search: only when the confounds were found beside it."""
+    if isinstance(result, Recording) or request.confounds is not None or request.source.uploaded:
+        return None
+    return result.image
+
+
+def _with_options(
+    recording: Recording, tr_s: float | None, request: ReadRequest
+) -> tuple[Recording, ConfoundTable | None]:
+    """Apply options to a recording that was saved before."""
+    if tr_s is not None:
+        given, notices = from_user(tr_s)
+        if abs(given - recording.tr_s) > 1e-6:
+            step = Step("set repetition time", {"tr_s": given, "before_s": recording.tr_s})
+            recording = recording.with_step(step, tr_s=given)
+            recording = replace(recording, notices=(*recording.notices, *notices))
+    table = None
+    if request.confounds is not None:
+        table = read_confounds(request.confounds, recording.n_timepoints)
+        if recording.quality is not None:
+            recording = replace(recording, quality=replace(recording.quality, fd_mm=table.fd_mm))
+    if recording.quality is None:
+        recording = assess(recording)
+    return recording, table
+
+
+def _to_recording(
+    result: ParcelSignals, request: ReadRequest, tr_s: float | None
+) -> tuple[Recording, ConfoundTable | None]:
+    source = request.source
+    check_length(result.signals.shape[1], source.name)
+    beside = None if source.uploaded or source.path.is_dir() else source.path
+    seconds, notices, origin = resolve(tr_s, result.tr_s, beside, source.name)
+    signals, gaps = fill_missing(result.signals, source.name)
+    path = request.confounds or result.confounds
+    table = None if path is None else read_confounds(path, signals.shape[1])
+    quality = judge(
+        signals,
+        seconds,
+        coverage=result.coverage,
+        n_voxels=result.n_voxels,
+        fd_mm=None if table is None else table.fd_mm,
+        template_overlap=result.template_overlap,
+        reasons=result.reasons,
+    )
+    if quality.flat.all():
+        raise ScanError(f"the signals in {source.name} never change", "give a scan that holds a time series")
+    steps = [Step("read", {"tr_s": seconds, "tr_from": origin}), *result.steps]
+    if table is not None:
+        steps.append(Step("read confounds", {"file": table.name, "for": "head motion"}))
+    provenance = Provenance(
+        source_name=source.name,
+        sha256=result.sha256 or sha256(source),
+        steps=tuple(steps),
+        atlas=result.atlas,
+        atlas_is_approximation=result.atlas_is_approximation,
+    )
+    recording = Recording(
+        signals=signals,
+        tr_s=seconds,
+        parcellation=result.parcellation,
+        provenance=provenance,
+        quality=quality,
+        notices=(*result.notices, *notices, *gaps),
+    )
+    return recording, table
+
+
+def fill_missing(signals: NDArray[np.floating], name: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Set parcels without any value to zero; refuse gaps inside a parcel's signal.
+
+    Returns
+    -------
+    signals : ndarray (n_parcels, n_timepoints), float32
+    notices : tuple of str
+
+    Raises
+    ------
+    ScanError
+        If single values are NaN or infinite, or no parcel has data, or values exceed float32.
+    """
+    bad = ~np.isfinite(signals)
+    empty = bad.all(axis=1)
+    if empty.all():
+        raise ScanError(f"{name} holds no finite value", "check how the signals were exported")
+    partial = bad & ~empty[:, None]
+    if partial.any():
+        parcel, volume = np.argwhere(partial)[0]
+        raise ScanError(
+            f"{int(partial.sum())} values in {name} are missing, NaN or infinite "
+            f"(first: parcel {parcel + 1}, volume {volume + 1})",
+            "repair or remove these volumes, or blank whole parcels",
+        )
+    filled = np.where(empty[:, None], 0.0, signals)
+    if np.abs(filled).max() > 1e30:
+        raise ScanError(f"{name} holds values beyond 1e30", "check how the signals were exported")
+    notices: tuple[str, ...] = ()
+    if empty.any():
+        notices = (f"{int(empty.sum())} of {len(empty)} parcels hold no data and were set to zero.",)
+    return filled.astype(np.float32), notices

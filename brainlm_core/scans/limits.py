@@ -1,0 +1,86 @@
+"""What is refused before it is read: sizes that no scan has, archives that unpack without end."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from brainlm_core.errors import ScanError
+
+#: Largest text table, in bytes (an hour at 424 parcels is about 30 MB).
+MAX_TEXT_BYTES = 1 << 30
+#: Largest array that is read whole, in values.
+MAX_VALUES = 1 << 28
+#: Longest recording, in volumes (24 h at TR 0.8 s).
+MAX_TIMEPOINTS = 110_000
+#: Fewest volumes of which anything can be said.
+MIN_TIMEPOINTS = 20
+#: Deflate cannot shrink anything more than this.
+DEFLATE_LIMIT = 1032
+#: A scan compresses three- to thirtyfold; more than this on a large file is a bomb.
+SUSPICIOUS_RATIO = 300
+SUSPICIOUS_BYTES = 1 << 30
+
+
+def check_text_size(path: Path, name: str) -> None:
+    """Refuse a text table of absurd size."""
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        raise ScanError(
+            f"{name} is a text file of {size / 1e9:.1f} GB", "convert it to .npy or give fewer columns"
+        )
+
+
+def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list[str]:
+    """Refuse a ZIP whose members are not arrays or unpack beyond all measure; return member names.
+
+    Raises
+    ------
+    ScanError
+        If the archive is damaged, holds anything but ``.npy`` members, or would unpack to more
+        than ``max_bytes``, or more than :data:`SUSPICIOUS_RATIO` times its size.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ScanError(
+            f"{name} is a damaged ZIP archive", "save it again with numpy.savez_compressed"
+        ) from error
+    names = [m.filename for m in members]
+    if any(not n.endswith(".npy") for n in names) or not names:
+        kind = "a Word document" if "word/document.xml" in names else "a ZIP archive"
+        kind = "an Excel workbook" if "xl/workbook.xml" in names else kind
+        raise ScanError(f"{name} is {kind}, not a scan", "export the signals as .csv, .npz or NIfTI")
+    total = sum(m.file_size for m in members)
+    check_expansion(total, path.stat().st_size, name)
+    if total > max_bytes:
+        raise ScanError(f"{name} unpacks to {total / 1e9:.1f} GB", "give an archive with one recording only")
+    return names
+
+
+def check_expansion(unpacked: int, packed: int, name: str) -> None:
+    """Refuse a compressed file that claims more than compression can hold, or is a bomb."""
+    if unpacked > packed * DEFLATE_LIMIT + (1 << 16):
+        raise ScanError(
+            f"{name} claims {unpacked / 1e9:.3g} GB of data but holds only {packed / 1e6:.3g} MB",
+            "the header is wrong or the file is cut short: copy or export it again",
+        )
+    if unpacked > SUSPICIOUS_BYTES and unpacked > packed * SUSPICIOUS_RATIO:
+        raise ScanError(
+            f"{name} would unpack {unpacked / packed:.0f}-fold, to {unpacked / 1e9:.1f} GB, as no scan does",
+            "check where the file comes from",
+        )
+
+
+def check_length(n_timepoints: int, name: str) -> None:
+    """Refuse recordings that are too short to say anything about, or impossibly long."""
+    if n_timepoints < MIN_TIMEPOINTS:
+        raise ScanError(
+            f"{name} has only {n_timepoints} volume{'s' if n_timepoints != 1 else ''}",
+            f"give a run of at least {MIN_TIMEPOINTS} volumes, better 200",
+        )
+    if n_timepoints > MAX_TIMEPOINTS:
+        raise ScanError(
+            f"{name} claims {n_timepoints:,} volumes", f"split it into runs of at most {MAX_TIMEPOINTS:,}"
+        )

@@ -1,0 +1,139 @@
+"""The registry of formats: a new one is a module with a ``read`` function and one entry here.
+
+Formats are recognised by their content; the file name decides only where content cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from brainlm_core.errors import ScanError
+from brainlm_core.scans.grid import Grid
+from brainlm_core.scans.parcel_tables import to_parcels
+from brainlm_core.scans.source import Probe
+from brainlm_core.scans.types import ReadRequest, ReadResult
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format.
+
+    Parameters
+    ----------
+    key : str
+        Unique short name.
+    title : str
+        Shown to the user.
+    suffixes : tuple of str
+        Usual file name endings, for file choosers.
+    recognise : callable
+        ``recognise(probe) -> bool``, from the first bytes.
+    read : callable
+        ``read(request) -> ParcelSignals or Recording``.
+    """
+
+    key: str
+    title: str
+    suffixes: tuple[str, ...]
+    recognise: Callable[[Probe], bool]
+    read: Callable[[ReadRequest], ReadResult]
+
+
+def _read_table(load: Callable[[Path, str], Grid], request: ReadRequest) -> ReadResult:
+    request.progress(0.1, "reading the table")
+    return to_parcels(load(request.source.path, request.source.name), request)
+
+
+def _text(path: Path, name: str) -> Grid:
+    from brainlm_core.scans.text_tables import read_text
+
+    return read_text(path, name)
+
+
+def _npy(path: Path, name: str) -> Grid:
+    from brainlm_core.scans.array_tables import read_npy
+
+    return read_npy(path, name)
+
+
+def _mat(path: Path, name: str) -> Grid:
+    from brainlm_core.scans.array_tables import read_mat
+
+    return read_mat(path, name)
+
+
+def _zip(request: ReadRequest) -> ReadResult:
+    """Read a ``.npz``: a saved recording when it says so, else a table."""
+    from brainlm_core.scans.array_tables import read_npz
+    from brainlm_core.scans.limits import check_zip
+    from brainlm_core.scans.saved import read_saved
+
+    members = check_zip(request.source.path, request.source.name)
+    if {"meta.npy", "signals.npy", "parcellation_name.npy"} <= set(members):
+        return read_saved(request)
+    return _read_table(read_npz, request)
+
+
+def _hdf5(request: ReadRequest) -> ReadResult:
+    raise ScanError(
+        f"{request.source.name} is an HDF5 file (MATLAB 7.3 or similar), which is not read here",
+        "save it again with save(..., '-v7'), or export .csv or .npy",
+    )
+
+
+def _old_office(request: ReadRequest) -> ReadResult:
+    raise ScanError(f"{request.source.name} is an Office document, not a scan", "export the signals as .csv")
+
+
+def _picture(request: ReadRequest) -> ReadResult:
+    raise ScanError(f"{request.source.name} is a picture or document, not a scan", "give the scan itself")
+
+
+def _starts(*magic: bytes) -> Callable[[Probe], bool]:
+    return lambda probe: probe.inner.startswith(magic)
+
+
+#: Tried in order; the first that recognises the content reads the file.
+READERS: tuple[Reader, ...] = (
+    Reader("npz", "NumPy archive or saved recording", (".npz",), _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip),
+    Reader("npy", "NumPy array", (".npy",), _starts(b"\x93NUMPY"), partial(_read_table, _npy)),
+    Reader("mat", "MATLAB file (version 5)", (".mat",), _starts(b"MATLAB 5.0"), partial(_read_table, _mat)),
+    Reader("hdf5", "HDF5 (refused in words)", (), _starts(b"\x89HDF", b"MATLAB 7.3"), _hdf5),
+    Reader("office", "Office document (refused)", (), _starts(b"\xd0\xcf\x11\xe0"), _old_office),
+    Reader(
+        "picture",
+        "picture or PDF (refused)",
+        (),
+        _starts(b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"GIF8", b"BM"),
+        _picture,
+    ),
+    Reader(
+        "text",
+        "text table",
+        (".csv", ".tsv", ".txt", ".dat", ".1d"),
+        lambda probe: not probe.is_dir and not probe.is_gzip,
+        partial(_read_table, _text),
+    ),
+)
+
+
+def find_reader(probe: Probe, name: str) -> Reader:
+    """Return the reader for a file.
+
+    Raises
+    ------
+    ScanError
+        If no reader recognises it.
+    """
+    for reader in READERS:
+        if reader.recognise(probe):
+            return reader
+    if probe.is_gzip:
+        raise ScanError(
+            f"{name} is compressed data that cannot be read as a scan; it is damaged, cut short or no scan",
+            "copy or download the file again",
+        )
+    raise ScanError(f"{name} is in no format that is known here", "give NIfTI, CIFTI, GIFTI or a table")

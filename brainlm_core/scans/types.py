@@ -1,0 +1,103 @@
+"""What passes between a reader and :func:`brainlm_core.scans.read_scan`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.atlas import Parcellation
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Recording, Step
+from brainlm_core.scans.source import Progress, ScanSource, no_progress
+
+
+class MissingTR(ScanError):
+    """The repetition time is in neither the file nor the call; a page can ask for it."""
+
+
+class MissingCoordinates(ScanError):
+    """The columns are no known parcellation; a page can ask for coordinates."""
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """Everything a reader may need besides the bytes.
+
+    Parameters
+    ----------
+    source : ScanSource
+        The checked files.
+    coordinates : Path or None
+        CSV with x, y, z in mm per parcel.
+    atlas : str or None
+        Name of a known parcellation, or path of a label volume or ``.dlabel.nii``.
+    confounds : Path or None
+        Confounds that the user named; a folder reader may find its own.
+    progress : callable
+        ``progress(fraction, stage)``.
+    """
+
+    source: ScanSource
+    coordinates: Path | None = None
+    atlas: str | None = None
+    confounds: Path | None = None
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True)
+class ParcelSignals:
+    """What every reader returns.
+
+    Parameters
+    ----------
+    signals : ndarray (n_parcels, n_timepoints), float
+        Parcel means; a row that is all NaN is a parcel without data.
+    parcellation : Parcellation
+        Describes the rows.
+    tr_s : float or None
+        Repetition time in s as the file states it, units already fixed; None when it is silent.
+    atlas : str
+        The parcellation in words, for the provenance.
+    atlas_is_approximation : bool
+        True when the built-in approximation of A424 stood in.
+    steps : tuple of Step
+        What was done, in order.
+    notices : tuple of str
+        Sentences the user should read.
+    coverage : ndarray (n_parcels,), float32, or None
+        Share of each parcel's voxels or vertices inside the scan, 0–1; None when unknown.
+    n_voxels : ndarray (n_parcels,), int64, or None
+        Voxels or vertices averaged per parcel.
+    template_overlap : float or None
+        Dice overlap with the MNI152 brain; None without a volume.
+    reasons : tuple of str
+        What speaks against the scan already at this point (space, coverage), for the verdict.
+    sha256 : str or None
+        Digest, when the reader computed it on the way.
+    confounds : Path or None
+        Confounds table that the reader found beside the scan.
+    image : Path or None
+        The fMRIPrep image that was read, when its name follows fMRIPrep's layout.
+    """
+
+    signals: NDArray[np.floating]
+    parcellation: Parcellation
+    tr_s: float | None
+    atlas: str
+    atlas_is_approximation: bool = False
+    steps: tuple[Step, ...] = ()
+    notices: tuple[str, ...] = ()
+    coverage: NDArray[np.float32] | None = None
+    n_voxels: NDArray[np.int64] | None = None
+    template_overlap: float | None = None
+    reasons: tuple[str, ...] = ()
+    sha256: str | None = None
+    confounds: Path | None = None
+    image: Path | None = None
+
+
+#: A saved recording comes back whole; everything else as signals.
+ReadResult = ParcelSignals | Recording
