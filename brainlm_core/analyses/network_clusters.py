@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.network_features import Array, Features
-from brainlm_core.analyses.network_scores import LabelledParcels
+from brainlm_core.analyses.network_metrics import LabelledParcels
 from brainlm_core.errors import ConfigError
 
 #: Most networks that may be asked for; beyond this a cluster holds too few parcels to mean anything.

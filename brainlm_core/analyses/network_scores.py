@@ -1,323 +1,228 @@
-"""How well a description of parcels knows the seven networks: one score for models and baselines alike.
+"""Network scores of attention and of everything that it must be compared with, in one table.
 
-Two questions, on the parcels whose Yeo-7 network is known (356 of A424):
-
-- **k-NN accuracy**: share of parcels whose network the majority of their five nearest labelled
-  parcels names, 5-fold cross-validation, mean over repeated fold draws. The grouped form keeps
-  left and right homologues in one fold, so that a parcel cannot copy its mirror image.
-- **ARI**: adjusted Rand index between spectral clusters and the networks.
-
-Intervals (95 %) of one recording say how far the score depends on which parcels there are:
-bootstrap over homologue pairs for accuracy, jackknife over pairs for ARI (a bootstrap would put
-copies of one parcel into one cluster and flatter it). Cohort intervals: :func:`mean_interval`.
+The face of the network scores: features are in ``network_features``, the scores themselves in
+``network_metrics``, clustering in ``network_clusters``; :func:`cohort_network_scores` runs them
+over many recordings for ``brainlm evaluate``.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from brainlm_core.analyses.network_features import Array, Features
-from brainlm_core.atlas import YEO7, Parcellation
-from brainlm_core.errors import ConfigError
+from brainlm_core.analyses.network_clusters import Clustering, cluster
+from brainlm_core.analyses.network_features import (
+    Array,
+    Features,
+    attention_features,
+    centred_connectivity_features,
+    combined_features,
+    connectivity_features,
+    coordinate_features,
+    functional_connectivity,
+    group_connectivity_features,
+)
+from brainlm_core.analyses.network_metrics import (
+    LabelledParcels,
+    Score,
+    ari,
+    homologue_pairs,
+    knn_accuracy,
+    labelled_parcels,
+    mean_interval,
+)
 
-#: Nearest neighbours, folds, fold draws and bootstrap draws; the same for everybody.
-N_NEIGHBOURS, N_FOLDS, N_REPEATS, N_BOOTSTRAP = 5, 5, 10, 1000
-#: Fewer labelled parcels than this, or fewer networks than two with five parcels each, and no score is given.
-MIN_LABELLED = 30
-#: Mirror images farther apart than this are no homologues, mm.
-MAX_HOMOLOGUE_MM = 15.0
+__all__ = [
+    "METHODS",
+    "Clustering",
+    "Features",
+    "LabelledParcels",
+    "MethodScores",
+    "ScoreSetting",
+    "Score",
+    "ari",
+    "attention_features",
+    "attention_row",
+    "baseline_rows",
+    "cluster",
+    "functional_connectivity",
+    "homologue_pairs",
+    "knn_accuracy",
+    "labelled_parcels",
+    "mean_interval",
+    "score_table",
+]
+
+#: Methods in the order in which every table and picture lists them, with their names for people.
+METHODS: dict[str, str] = {
+    "attention": "Attention of the model",
+    "random_twin": "Attention of its random-weights twin",
+    "functional_connectivity": "Functional connectivity",
+    "functional_connectivity_centred": "Functional connectivity, treated as attention is",
+    "coordinates": "Parcel coordinates",
+    "connectivity_coordinates": "Functional connectivity and coordinates",
+}
 
 
 @dataclass(frozen=True)
-class Score:
-    """A figure with its 95 % interval, or the reason why there is none.
+class ScoreSetting:
+    """What every method is scored on.
 
     Parameters
     ----------
-    value : float or None
-        None when the score means nothing here.
-    ci95 : tuple of float, or None
-        Lower and upper end.
-    reason : str
-        Why ``value`` is None; empty otherwise.
+    labelled : LabelledParcels
+        Parcels with known networks.
+    usable : ndarray (n_parcels,), bool
+        False for flat parcels; they are no feature, no neighbour and in no network.
+    n_networks : int
+        k of the clustering.
+    seed : int
+        Of folds, clustering and intervals.
     """
 
-    value: float | None
-    ci95: tuple[float, float] | None = None
-    reason: str = ""
+    labelled: LabelledParcels
+    usable: NDArray[np.bool_]
+    n_networks: int = 7
+    seed: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return ``{value, ci95}``, with ``reason`` when there is no value."""
-        out: dict[str, Any] = {"value": self.value, "ci95": None if self.ci95 is None else list(self.ci95)}
-        return out if self.value is not None else {**out, "reason": self.reason}
+    def on_usable(self, square: ArrayLike) -> Array:
+        """Return the rows and columns of usable parcels."""
+        return np.asarray(square, dtype=np.float64)[np.ix_(self.usable, self.usable)]
+
+    def spread(self, features: Features) -> Features:
+        """Put descriptions of usable parcels back into rows of the recording; zero elsewhere."""
+        values = np.zeros((len(self.usable), features.values.shape[1]))
+        values[self.usable] = features.values
+        return Features(values, features.metric)
 
 
 @dataclass(frozen=True)
-class LabelledParcels:
-    """The parcels that take part in scores.
+class MethodScores:
+    """One row of the table.
 
     Parameters
     ----------
-    rows : ndarray (n,), int
-        Their rows in the recording.
-    labels : ndarray (n,), int
-        Index into ``networks``.
-    pairs : ndarray (n,), int
-        Same number for left and right homologues.
-    networks : tuple of str
-        Networks in Yeo's order.
-    reason : str
-        Why no score can be given; empty when it can.
+    method : str
+        Key of :data:`METHODS`.
+    knn : Score
+        k-NN accuracy, folds over parcels.
+    knn_homologues : Score
+        k-NN accuracy, left and right homologues in the same fold.
+    ari : Score or None
+        Adjusted Rand index of the clusters; None for methods that are not clustered.
     """
 
-    rows: NDArray[np.intp]
-    labels: NDArray[np.int64]
-    pairs: NDArray[np.int64]
-    networks: tuple[str, ...] = YEO7
-    reason: str = ""
+    method: str
+    knn: Score
+    knn_homologues: Score
+    ari: Score | None
 
-    def chance(self) -> float:
-        """Return the accuracy of always naming the largest network."""
-        return float(np.bincount(self.labels).max() / len(self.labels)) if len(self.labels) else float("nan")
-
-
-def labelled_parcels(parcellation: Parcellation, usable: NDArray[np.bool_] | None = None) -> LabelledParcels:
-    """Choose the parcels with a known network and varying signals.
-
-    Parameters
-    ----------
-    parcellation : Parcellation
-    usable : ndarray (n_parcels,), bool, optional
-        False for flat parcels.
-    """
-    order = {name: i for i, name in enumerate(YEO7)}
-    known = np.array([order.get(name, -1) for name in parcellation.yeo7], dtype=np.int64)
-    keep = known >= 0
-    if usable is not None:
-        keep &= usable
-    rows = np.flatnonzero(keep)
-    counts = np.bincount(known[rows], minlength=len(YEO7))
-    reason = ""
-    if len(rows) < MIN_LABELLED or (counts >= N_FOLDS).sum() < 2:
-        reason = (
-            f"only {len(rows)} parcels with signal have a known network; "
-            f"at least {MIN_LABELLED} are needed, with {N_FOLDS} in each of two networks"
-        )
-    return LabelledParcels(rows, known[rows], homologue_pairs(parcellation)[rows], YEO7, reason)
+    @property
+    def title(self) -> str:
+        """Name for people."""
+        return METHODS[self.method]
 
 
-def homologue_pairs(parcellation: Parcellation) -> NDArray[np.int64]:
-    """Number the parcels so that left and right homologues share a number.
-
-    By name where both ``L_x`` and ``R_x`` exist (HCP-MMP); the rest by position: parcels that are
-    each other's nearest after mirroring x, on opposite sides, within :data:`MAX_HOMOLOGUE_MM`.
-
-    Returns
-    -------
-    ndarray (n_parcels,), int64
-        Parcels without a homologue have a number of their own.
-    """
-    n = parcellation.n_parcels
-    pairs = np.arange(n, dtype=np.int64)
-    names, sides = parcellation.names, np.array(parcellation.hemisphere)
-    stem = [name[2:] if name[:2] == f"{side}_" else "" for name, side in zip(names, sides, strict=True)]
-    sided = Counter((s, h) for s, h in zip(stem, sides, strict=True) if s)
-    right = {s: i for i, (s, h) in enumerate(zip(stem, sides, strict=True)) if s and h == "R"}
-    alone = np.ones(n, dtype=bool)
-    for i, (s, side) in enumerate(zip(stem, sides, strict=True)):
-        if side == "L" and sided[s, "L"] == 1 and sided[s, "R"] == 1:
-            pairs[i] = right[s]
-            alone[[i, right[s]]] = False
-    left_rows, right_rows = (np.flatnonzero(alone & (sides == side)) for side in ("L", "R"))
-    if left_rows.size and right_rows.size:
-        mirrored = parcellation.xyz[left_rows] * np.array([-1, 1, 1], dtype=np.float32)
-        gap = np.linalg.norm(mirrored[:, None] - parcellation.xyz[right_rows][None], axis=-1)
-        best = gap.argmin(axis=1)
-        mutual = gap.argmin(axis=0)[best] == np.arange(len(left_rows))
-        close = mutual & (gap.min(axis=1) <= MAX_HOMOLOGUE_MM)
-        pairs[left_rows[close]] = right_rows[best[close]]
-    return pairs
+def attention_features_of(attention: ArrayLike, group: NDArray[np.int64], setting: ScoreSetting) -> Features:
+    """Return the attention features of a recording's parcels, flat ones left out (zero rows)."""
+    group = np.asarray(group)[setting.usable]
+    mixed = len(np.unique(group)) < len(group)
+    return setting.spread(attention_features(setting.on_usable(attention), group if mixed else None))
 
 
-def knn_accuracy(
-    features: Features,
-    labelled: LabelledParcels,
+def score_features(
+    method: str, features: Features, setting: ScoreSetting, *, clusters: NDArray[np.int64] | None = None
+) -> MethodScores:
+    """Score one description; ``clusters`` (n_parcels,) adds the ARI."""
+    return MethodScores(
+        method=method,
+        knn=knn_accuracy(features, setting.labelled, seed=setting.seed),
+        knn_homologues=knn_accuracy(features, setting.labelled, grouped=True, seed=setting.seed),
+        ari=None if clusters is None else ari(clusters, setting.labelled),
+    )
+
+
+def attention_row(
+    attention: ArrayLike,
+    group: NDArray[np.int64],
+    setting: ScoreSetting,
     *,
-    grouped: bool = False,
-    k: int = N_NEIGHBOURS,
-    n_repeats: int = N_REPEATS,
-    seed: int = 0,
-) -> Score:
-    """Score how well the nearest parcels in feature space name a parcel's network.
-
-    Steps: distances between labelled parcels; for each of ``n_repeats`` draws of five folds
-    stratified by network, majority of the ``k`` nearest parcels outside the parcel's fold (a
-    draw goes to the network first in Yeo's order, as in scikit-learn); mean over parcels and draws.
+    method: str = "attention",
+    clusters: Clustering | None = None,
+) -> MethodScores:
+    """Score an attention map.
 
     Parameters
     ----------
-    features : Features
-        One row per parcel of the recording.
-    labelled : LabelledParcels
-    grouped : bool
-        Keep homologues in one fold; folds are then stratified by each pair's first parcel.
-    k, n_repeats, seed : int
-
-    Returns
-    -------
-    Score
-        Interval: bootstrap over homologue pairs.
+    attention : array_like (n_parcels, n_parcels)
+        Query × key.
+    group : ndarray (n_parcels,), int
+        Token row of each parcel.
+    setting : ScoreSetting
+    method : {"attention", "random_twin"}
+    clusters : Clustering, optional
+        When they are known already.
     """
-    if labelled.reason:
-        return Score(None, reason=labelled.reason)
-    if k < 1 or n_repeats < 1:
-        raise ConfigError("k and n_repeats must be 1 or more", "use k=5 and n_repeats=10")
-    correct = _correct(features.rows(labelled.rows).distances(), labelled, grouped, k, n_repeats, seed)
-    return Score(float(correct.mean()), _bootstrap_pairs(correct, labelled.pairs, seed))
+    features = attention_features_of(attention, group, setting)
+    return score_features(method, features, setting, clusters=_labels(features, setting, clusters))
 
 
-def ari(clusters: ArrayLike, labelled: LabelledParcels) -> Score:
-    """Compare clusters with the known networks (Hubert & Arabie 1985).
+def baseline_rows(
+    connectivity: Array, xyz: ArrayLike, setting: ScoreSetting, *, group: bool = False
+) -> tuple[MethodScores, ...]:
+    """Score what needs no model: connectivity (two forms), coordinates, both together.
+
+    Clusters of connectivity are drawn from its margin-free form (for a group, the column-centred
+    one): from plain rows the ARI is lower by about .1, which would flatter the model.
 
     Parameters
     ----------
-    clusters : array_like (n_parcels,), int
-        Cluster of each parcel of the recording; negative for none (left out).
-    labelled : LabelledParcels
-
-    Returns
-    -------
-    Score
-        Interval: jackknife over homologue pairs.
+    connectivity : ndarray (n_parcels, n_parcels)
+        Of the same window(s) as the attention.
+    xyz : array_like (n_parcels, 3)
+        mm, MNI152.
+    setting : ScoreSetting
+    group : bool
+        ``connectivity`` is an average over recordings: column-centre it.
     """
-    if labelled.reason:
-        return Score(None, reason=labelled.reason)
-    chosen = np.asarray(clusters)[labelled.rows]
-    has = chosen >= 0
-    if has.sum() < MIN_LABELLED:
-        return Score(None, reason="fewer than 30 labelled parcels were clustered")
-    pair = np.unique(labelled.pairs[has], return_inverse=True)[1]
-    cells = np.zeros((pair.max() + 1, int(chosen.max()) + 1, len(labelled.networks)))
-    np.add.at(cells, (pair, chosen[has], labelled.labels[has]), 1)
-    total = cells.sum(axis=0)
-    value = float(_rand(total[None])[0])
-    without = _rand(total[None] - cells)
-    n = len(without)
-    error = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
-    return Score(value, (value - 1.96 * error, min(1.0, value + 1.96 * error)))
+    square = setting.on_usable(connectivity)
+    place = np.asarray(xyz, dtype=np.float64)[setting.usable]
+    centred = setting.spread(centred_connectivity_features(square))
+    plain = setting.spread((group_connectivity_features if group else connectivity_features)(square))
+    where = setting.spread(coordinate_features(place))
+    both = setting.spread(combined_features(square, place, group=group))
+    parts = _labels(plain if group else centred, setting)
+    return (
+        score_features("functional_connectivity", plain, setting, clusters=parts),
+        score_features("functional_connectivity_centred", centred, setting),
+        score_features("coordinates", where, setting, clusters=_labels(where, setting)),
+        score_features("connectivity_coordinates", both, setting),
+    )
 
 
-def mean_interval(values: ArrayLike, subjects: ArrayLike | None = None, *, seed: int = 0) -> Score:
-    """Return the mean over recordings with a bootstrap interval over subjects.
-
-    Parameters
-    ----------
-    values : array_like (n,)
-        One score per recording; NaN is left out.
-    subjects : array_like (n,), optional
-        Who was scanned; without it each recording counts as one person.
-    """
-    x = np.asarray(values, dtype=np.float64)
-    who = np.arange(len(x)) if subjects is None else np.asarray(subjects)
-    has = np.isfinite(x)
-    if not has.any():
-        return Score(None, reason="no recording could be scored")
-    person = np.unique(who[has], return_inverse=True)[1]
-    if person.max() == 0:
-        return Score(float(x[has].mean()))
-    return Score(float(x[has].mean()), _bootstrap_pairs(x[has], person, seed))
+def score_table(rows: tuple[MethodScores, ...]) -> dict[str, Any]:
+    """Return ``{knn_accuracy, knn_accuracy_homologues, ari}``, each ``{method: {value, ci95}}``."""
+    ordered = sorted(rows, key=lambda row: list(METHODS).index(row.method))
+    return {
+        "knn_accuracy": {row.method: row.knn.to_dict() for row in ordered},
+        "knn_accuracy_homologues": {row.method: row.knn_homologues.to_dict() for row in ordered},
+        "ari": {row.method: row.ari.to_dict() for row in ordered if row.ari is not None},
+    }
 
 
-def scores_to_dict(scores: Mapping[str, Score]) -> dict[str, Any]:
-    """Return ``{method: {value, ci95}}``."""
-    return {name: score.to_dict() for name, score in scores.items()}
-
-
-def _correct(
-    distance: Array, labelled: LabelledParcels, grouped: bool, k: int, n_repeats: int, seed: int
-) -> Array:
-    """Return each parcel's share of draws with the right answer, (n,)."""
-    n = len(distance)
-    labels = labelled.labels
-    folds = _folds(labels.tobytes(), labelled.pairs.tobytes() if grouped else None, n_repeats, seed)
-    distance = np.round(distance, 9)  # rounding noise must not decide between equal parcels
-    rng = np.random.default_rng(seed)
-    hits = np.zeros(n)
-    for fold in folds:
-        # Parcels that share a token are equally near: draw among them, never take the first by index.
-        drawn = distance + 1e-10 * rng.random(n)
-        order = _nearest(drawn, 10 * k + 20)
-        allowed = fold[order] != fold[:, None]  # (n, m), nearest first
-        if (allowed.sum(axis=1) < k).any():
-            order = _nearest(drawn, n)
-            allowed = fold[order] != fold[:, None]
-        chosen = allowed & (np.cumsum(allowed, axis=1) <= k)
-        row, column = np.nonzero(chosen)
-        vote = row * len(labelled.networks) + labels[order[row, column]]
-        votes = np.bincount(vote, minlength=n * len(labelled.networks)).reshape(n, -1)
-        hits += votes.argmax(axis=1) == labels
-    return hits / len(folds)
-
-
-def _nearest(distance: Array, m: int) -> NDArray[np.intp]:
-    """Return the ``m`` nearest parcels of each parcel, nearest first, (n, min(m, n))."""
-    if m >= len(distance):
-        return np.argsort(distance, axis=1)
-    part = np.argpartition(distance, m, axis=1)[:, :m]
-    inner = np.argsort(np.take_along_axis(distance, part, axis=1), axis=1)
-    return np.take_along_axis(part, inner, axis=1)
-
-
-@lru_cache(maxsize=64)
-def _folds(labels: bytes, pairs: bytes | None, n_repeats: int, seed: int) -> Array:
-    """Draw stratified folds, (n_repeats, n): the same for every method scored on these parcels."""
-    import warnings
-
-    from sklearn.model_selection import StratifiedKFold
-
-    y = np.frombuffer(labels, dtype=np.int64)
-    unit = np.arange(len(y)) if pairs is None else np.frombuffer(pairs, dtype=np.int64)
-    _, first, member = np.unique(unit, return_index=True, return_inverse=True)
-    target = y[first]
-    out = np.empty((n_repeats, len(y)), dtype=np.int64)
-    for repeat in range(n_repeats):
-        fold = np.empty(len(target), dtype=np.int64)
-        draw = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed + repeat)
-        with warnings.catch_warnings():  # a network with fewer than five parcels is spread as far as it goes
-            warnings.simplefilter("ignore", UserWarning)
-            for i, (_, test) in enumerate(draw.split(np.zeros(len(target)), target)):
-                fold[test] = i
-        out[repeat] = fold[member]
-    return out
-
-
-def _bootstrap_pairs(values: Array, units: NDArray[Any], seed: int) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean when whole units are drawn again."""
-    unit = np.unique(units, return_inverse=True)[1]
-    total = np.bincount(unit, weights=values)
-    size = np.bincount(unit)
-    draws = np.random.default_rng(seed).integers(0, len(size), (N_BOOTSTRAP, len(size)))
-    means = total[draws].sum(axis=1) / size[draws].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _rand(table: Array) -> Array:
-    """Return the adjusted Rand index of contingency tables (m, clusters, networks) -> (m,)."""
-
-    def pairs_of(x: Array) -> Array:
-        return x * (x - 1) / 2
-
-    together = pairs_of(table).sum(axis=(1, 2))
-    a, b = (pairs_of(table.sum(axis=axis)).sum(axis=1) for axis in (1, 2))
-    expected = a * b / pairs_of(table.sum(axis=(1, 2)))
-    best = (a + b) / 2
-    same = np.isclose(best, expected)  # one cluster against one network: agreement without information
-    return np.where(same, 1.0, (together - expected) / np.where(same, 1.0, best - expected))
+def _labels(features: Features, setting: ScoreSetting, known: Clustering | None = None) -> NDArray[np.int64]:
+    """Return clusters for the ARI, all -1 where nothing could be compared with them."""
+    if known is not None:
+        return known.labels
+    if setting.labelled.reason:
+        return np.full(len(setting.usable), -1, dtype=np.int64)
+    return cluster(
+        features,
+        setting.labelled,
+        usable=setting.usable,
+        n_networks=setting.n_networks,
+        seed=setting.seed,
+    ).labels
