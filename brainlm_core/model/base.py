@@ -103,6 +103,10 @@ class MaskedModel(nn.Module, ABC):
     """
 
     family: ClassVar[str]
+    #: Keys that a checkpoint may hold or lack without meaning anything.
+    ignored_keys: ClassVar[tuple[str, ...]] = ()
+    #: Whether bf16/fp16 leaves the numbers good enough; automatic precision stays at fp32 otherwise.
+    low_precision: ClassVar[bool] = True
     spec: InputSpec
     config: Any
 
@@ -127,6 +131,27 @@ class MaskedModel(nn.Module, ABC):
     @abstractmethod
     def attention(self, signal: Tensor, xyz: Tensor, hidden: Tensor | None = None) -> AttentionMaps:
         """Read the encoder's attention out; arguments as in :meth:`encode`."""
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Fill the weights as a fresh training start would, from ``generator``.
+
+        Matrices, convolutions and learned tokens: normal with standard deviation
+        ``config.initializer_range`` (0.02 when the configuration has none); biases 0; norms 1
+        and 0. Frozen tables stay as constructed.
+        """
+        std = float(getattr(self.config, "initializer_range", 0.02))
+        with torch.no_grad():
+            for module in self.modules():
+                is_norm = isinstance(module, nn.LayerNorm)
+                for name, parameter in module.named_parameters(recurse=False):
+                    if not parameter.requires_grad:
+                        continue
+                    if "bias" in name:
+                        parameter.zero_()
+                    elif is_norm:
+                        parameter.fill_(1.0)
+                    else:
+                        parameter.normal_(0.0, std, generator=generator)
 
     def n_parameters(self) -> int:
         """Return the number of trainable parameters."""

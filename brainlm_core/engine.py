@@ -1,0 +1,530 @@
+"""The engine: one loaded model on one device, fed in batches, answers on the CPU.
+
+One engine runs at a time in a process: a semaphore is held for each batch, so that visitors take
+turns and a device never holds two batches. When memory runs out the batch is halved and the work
+goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainlm_core import weights
+from brainlm_core.errors import ConfigError, EngineError
+from brainlm_core.model.base import InputSpec, MaskedModel, default_device
+from brainlm_core.recording import Recording
+from brainlm_core.windows import Windows, make_windows
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+Progress = Callable[[float, str], None]
+Cancel = Callable[[], bool]
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+#: Engines kept in memory by :func:`get_engine`; the one unused longest leaves first.
+MAX_ENGINES = 4
+#: Tokens × windows per batch on each kind of device.
+_BATCH_TOKENS = {"cuda": 200_000, "mps": 40_000, "cpu": 10_000}
+_GATE = threading.BoundedSemaphore(1)
+_CACHE: OrderedDict[tuple[str, str, str], Engine] = OrderedDict()
+_CACHE_LOCK = threading.Lock()
+
+
+class Cancelled(EngineError):
+    """The caller asked to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("the calculation was stopped", "start it again when wanted")
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine is, for pages and provenance.
+
+    Parameters
+    ----------
+    model_name : str
+        As it was asked for.
+    family : str
+        Key of :data:`brainlm_core.model.FAMILIES`.
+    licence, source : str
+        Of the weights.
+    revision : str or None
+        Pinned revision of a download.
+    device : str
+        ``cpu``, ``cuda`` or ``mps``.
+    precision : {"fp32", "bf16", "fp16"}
+    n_parameters : int
+        Trainable parameters.
+    is_random : bool
+        True for a twin that was never trained.
+    """
+
+    model_name: str
+    family: str
+    licence: str
+    source: str
+    revision: str | None
+    device: str
+    precision: str
+    n_parameters: int
+    is_random: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable dictionary."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Masked reconstruction of windows.
+
+    Parameters
+    ----------
+    predicted : ndarray (W, P, T), float32
+        Model output everywhere, in the scaling of the windows.
+    hidden : ndarray (W, P, T), bool
+        What the model truly did not see: the request, rounded up to whole tokens, and padding.
+    """
+
+    predicted: FloatArray
+    hidden: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Embeddings of windows.
+
+    Parameters
+    ----------
+    cls : ndarray (W, D), float32
+        Summary token.
+    tokens : ndarray (W, P, D), float32
+        Mean over each parcel's tokens.
+    """
+
+    cls: FloatArray
+    tokens: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """Encoder attention between groups of tokens, mean over windows unless asked otherwise.
+
+    Parameters
+    ----------
+    maps : ndarray (layers, heads, G, G) or (W, layers, heads, G, G), float32
+        Query × key: mean over the query group's tokens of the sum over the key group's tokens.
+    cls : ndarray (layers, heads, G) or (W, layers, heads, G), float32
+        Attention of the summary token, summed over each group's tokens.
+    group : ndarray (P,), int64
+        Group of each parcel; ``arange(P)`` when every parcel has its own tokens.
+    """
+
+    maps: FloatArray
+    cls: FloatArray
+    group: NDArray[np.int64]
+
+    @property
+    def n_layers(self) -> int:
+        """Number of encoder layers."""
+        return int(self.maps.shape[-4])
+
+    @property
+    def n_heads(self) -> int:
+        """Number of heads."""
+        return int(self.maps.shape[-3])
+
+    @property
+    def parcels_share_tokens(self) -> bool:
+        """Whether several parcels share a token, so that they cannot be told apart here."""
+        return len(np.unique(self.group)) < len(self.group)
+
+    def parcel_map(self, layer: int | None = None, head: int | None = None) -> FloatArray:
+        """Return parcel × parcel attention (P, P), query × key.
+
+        ``None`` averages over all layers or heads (and windows). Where parcels share tokens, a
+        group's weight is spread evenly over its parcels, so that rows keep their sum.
+        """
+        return self._to_parcels(self._pick(self.maps, layer, head, 2))
+
+    def cls_map(self, layer: int | None = None, head: int | None = None) -> FloatArray:
+        """Return the summary token's attention to each parcel (P,); arguments as above."""
+        picked = self._pick(self.cls, layer, head, 1)
+        return np.asarray(picked[self.group] / self._size()[self.group], dtype=np.float32)
+
+    def rollout(self) -> FloatArray:
+        """Return attention rollout (P, P) over all layers (Abnar and Zuidema 2020).
+
+        Per layer: mean over heads, half identity for the residual path, rows to one; then the
+        product of all layers. Computed between groups of tokens, without the summary token.
+        """
+        per_layer = self._pick(self.maps, None, None, 2, keep_layers=True)  # (layers, G, G)
+        result = np.eye(per_layer.shape[-1])
+        for layer in per_layer.astype(np.float64):
+            total = layer.sum(axis=1, keepdims=True)
+            layer = np.divide(layer, total, out=np.zeros_like(layer), where=total > 0)
+            result = (0.5 * layer + 0.5 * np.eye(len(layer))) @ result
+        return self._to_parcels(result)
+
+    def _pick(
+        self, array: FloatArray, layer: int | None, head: int | None, trailing: int, keep_layers: bool = False
+    ) -> FloatArray:
+        if array.ndim == trailing + 3:
+            array = array.mean(axis=0)  # (layers, heads, …)
+        if keep_layers:
+            return np.asarray(array.mean(axis=1))
+        array = array.mean(axis=0) if layer is None else array[self._index(layer, self.n_layers, "layer")]
+        return np.asarray(
+            array.mean(axis=0) if head is None else array[self._index(head, self.n_heads, "head")]
+        )
+
+    @staticmethod
+    def _index(value: int, count: int, what: str) -> int:
+        if not -count <= value < count:
+            raise ConfigError(f"there is no {what} {value}", f"choose 0 to {count - 1}")
+        return value
+
+    def _size(self) -> NDArray[np.int64]:
+        return np.maximum(np.bincount(self.group, minlength=self.maps.shape[-1]), 1)
+
+    def _to_parcels(self, matrix: NDArray[Any]) -> FloatArray:
+        spread = matrix[np.ix_(self.group, self.group)] / self._size()[self.group]
+        return np.asarray(spread, dtype=np.float32)
+
+
+class Engine:
+    """A model, ready to run. Make one with :meth:`load`, or share one with :func:`get_engine`.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+    device : torch.device
+    precision : {"fp32", "bf16", "fp16"}
+    """
+
+    def __init__(self, loaded: weights.LoadedModel, device: torch.device, precision: str) -> None:
+        self.device = device
+        self.model: MaskedModel = loaded.model.to(device).eval()
+        self.info = EngineInfo(
+            loaded.name,
+            loaded.model.family,
+            loaded.licence,
+            loaded.source,
+            loaded.revision,
+            device.type,
+            precision,
+            loaded.model.n_parameters(),
+            loaded.is_random,
+        )
+        self._batch: int | None = None
+
+    @classmethod
+    def load(
+        cls,
+        name: str = "default",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        accept_licence: bool = False,
+        progress: Progress | None = None,
+    ) -> Engine:
+        """Load a model by name (see :func:`brainlm_core.weights.load`) onto a device.
+
+        Parameters
+        ----------
+        name : str
+        device : {"auto", "cuda", "mps", "cpu"}
+            ``auto`` takes the best one present.
+        precision : {"auto", "fp32", "bf16", "fp16"}
+            ``auto``: bf16 (else fp16) on a GPU; on a CPU bf16 where the processor multiplies bf16
+            natively and the family stands it, else fp32.
+        accept_licence : bool
+            Accept the licence of the published weights.
+        progress : callable or None
+
+        Raises
+        ------
+        ConfigError
+            If the device or the precision is unknown.
+        EngineError
+            If the device is not there.
+        """
+        where = choose_device(device)
+        loaded = weights.load(name, progress=progress, accept_licence=accept_licence)
+        return cls(loaded, where, choose_precision(precision, where, loaded.model))
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the model was trained on."""
+        return self.model.spec
+
+    def windows(self, recording: Recording, **settings: Any) -> Windows:
+        """Cut a recording for this model; settings as in :func:`brainlm_core.windows.make_windows`."""
+        return make_windows(recording, self.spec, **settings)
+
+    def reconstruct(
+        self,
+        windows: Windows,
+        hidden: BoolArray,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Predicted:
+        """Predict windows from their visible parts.
+
+        Parameters
+        ----------
+        windows : Windows
+        hidden : ndarray (W, P, T) or anything that broadcasts to it, bool
+            True where the model must not look. Padding is hidden besides.
+
+        Returns
+        -------
+        Predicted
+        """
+        mask = self._mask(windows, hidden)
+        predicted = np.empty(windows.values.shape, dtype=np.float32)
+        truly = np.empty(windows.values.shape, dtype=bool)
+
+        def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
+            assert hide is not None
+            answer = self.model.reconstruct(signal, xyz, hide)
+            predicted[part] = answer.predicted.float().cpu().numpy()
+            truly[part] = answer.hidden.cpu().numpy()
+
+        self._run(windows, mask, one, "Reconstructing", progress, cancel)
+        return Predicted(predicted, truly)
+
+    def embed(
+        self,
+        windows: Windows,
+        hidden: BoolArray | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Embedded:
+        """Embed windows; arguments as in :meth:`reconstruct`, everything visible by default."""
+        cls: list[FloatArray] = []
+        tokens: list[FloatArray] = []
+
+        def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
+            answer = self.model.encode(signal, xyz, hide)
+            cls.append(answer.cls.float().cpu().numpy())
+            tokens.append(answer.tokens.float().cpu().numpy())
+
+        self._run(windows, self._mask(windows, hidden), one, "Embedding", progress, cancel)
+        return Embedded(np.concatenate(cls), np.concatenate(tokens))
+
+    def attention(
+        self,
+        windows: Windows,
+        average: bool = True,
+        *,
+        hidden: BoolArray | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Attention:
+        """Read the encoder's attention out.
+
+        Parameters
+        ----------
+        windows : Windows
+        average : bool
+            Mean over windows (summed as they come); False keeps one map per window.
+        hidden : ndarray (W, P, T) or None
+            As in :meth:`reconstruct`; everything visible by default.
+
+        Returns
+        -------
+        Attention
+        """
+        maps: list[FloatArray] = []
+        cls: list[FloatArray] = []
+        group: list[NDArray[np.int64]] = []
+
+        def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
+            answer = self.model.attention(signal, xyz, hide)
+            new, new_cls = answer.maps.float().cpu().numpy(), answer.cls.float().cpu().numpy()
+            group[:] = [answer.group.cpu().numpy()]
+            if not average:
+                maps.append(new)
+                cls.append(new_cls)
+            elif maps:
+                maps[0] += new.sum(axis=0)
+                cls[0] += new_cls.sum(axis=0)
+            else:
+                maps.append(new.sum(axis=0))
+                cls.append(new_cls.sum(axis=0))
+
+        self._run(windows, self._mask(windows, hidden), one, "Reading attention", progress, cancel)
+        if average:
+            return Attention(maps[0] / windows.n_windows, cls[0] / windows.n_windows, group[0])
+        return Attention(np.concatenate(maps), np.concatenate(cls), group[0])
+
+    def _mask(self, windows: Windows, hidden: BoolArray | None) -> BoolArray | None:
+        """Join what was asked to be hidden with the padding; None when everything is visible.
+
+        A token that is padding throughout is hidden; one that is padding in part stays visible.
+        """
+        length = self.spec.patch_length
+        filled = windows.observed.sum(axis=1)  # (W,)
+        padding = np.arange(windows.n_timepoints) >= -(-filled[:, None] // length) * length  # (W, T)
+        if hidden is None:
+            if not padding.any():
+                return None
+            return np.broadcast_to(padding[:, None], windows.values.shape)
+        try:
+            asked = np.broadcast_to(np.asarray(hidden, dtype=bool), windows.values.shape)
+        except ValueError as error:
+            raise EngineError(
+                f"a mask of shape {np.shape(hidden)} does not fit windows of shape {windows.values.shape}",
+                "give one value per window, parcel and sample",
+            ) from error
+        return asked | padding[:, None]
+
+    def _run(
+        self,
+        windows: Windows,
+        mask: BoolArray | None,
+        one: Callable[[slice, Tensor, Tensor, Tensor | None], None],
+        label: str,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> None:
+        """Call ``one`` batch by batch; a batch that does not fit into memory is halved."""
+        total, start = windows.n_windows, 0
+        size = self._batch_size(windows)
+        xyz = torch.from_numpy(windows.xyz.copy()).to(self.device)
+        while start < total:
+            if cancel is not None and cancel():
+                raise Cancelled
+            if progress is not None:
+                progress(start / total, f"{label}: window {start + 1} of {total}")
+            part = slice(start, min(start + size, total))
+            if self._fits(part, windows, mask, xyz, one):
+                start = part.stop
+                continue
+            size = (part.stop - part.start) // 2
+            if size == 0:
+                raise EngineError(
+                    f"one window of {windows.n_parcels} parcels does not fit into the {self.device.type} memory",
+                    "choose a smaller model or another device",
+                )
+            self._batch = size
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        if progress is not None:
+            progress(1.0, f"{label}: done")
+
+    def _fits(
+        self,
+        part: slice,
+        windows: Windows,
+        mask: BoolArray | None,
+        xyz: Tensor,
+        one: Callable[[slice, Tensor, Tensor, Tensor | None], None],
+    ) -> bool:
+        """Run one batch under the semaphore; False when memory ran out."""
+        try:
+            with _GATE, torch.inference_mode(), self._precision():
+                signal = torch.from_numpy(windows.values[part].copy()).to(self.device)
+                hide = None if mask is None else torch.from_numpy(mask[part].copy()).to(self.device)
+                one(part, signal, xyz, hide)
+        except (torch.OutOfMemoryError, MemoryError):
+            return False
+        except RuntimeError as error:
+            if _is_out_of_memory(error):
+                return False
+            raise
+        return True
+
+    def _batch_size(self, windows: Windows) -> int:
+        if self._batch is not None:
+            return self._batch
+        patches = -(-windows.n_timepoints // self.spec.patch_length)
+        tokens = max(1, windows.n_parcels * patches // self.spec.parcels_per_token)
+        return max(1, _BATCH_TOKENS.get(self.device.type, 10_000) // tokens)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.info.precision == "fp32":
+            return nullcontext()
+        dtype = torch.bfloat16 if self.info.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype=dtype)
+
+
+def get_engine(
+    name: str = "default", *, device: str = "auto", precision: str = "auto", **settings: Any
+) -> Engine:
+    """Return this process's engine for a model; settings as in :meth:`Engine.load`.
+
+    At most :data:`MAX_ENGINES` stay in memory.
+    """
+    key = (name, device, precision)
+    with _CACHE_LOCK:
+        engine = _CACHE.get(key)
+        if engine is None:
+            engine = _CACHE[key] = Engine.load(name, device=device, precision=precision, **settings)
+        _CACHE.move_to_end(key)
+        while len(_CACHE) > MAX_ENGINES:
+            _CACHE.popitem(last=False)
+        return engine
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device for a setting; raise EngineError when it is not there."""
+    if device not in DEVICES:
+        raise ConfigError(f"there is no device named {device!r}", f"choose one of {', '.join(DEVICES)}")
+    if device == "auto":
+        return default_device()
+    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device in present and not present[device]():
+        raise EngineError(f"this machine has no {device} device", "choose auto or cpu")
+    return torch.device(device)
+
+
+def choose_precision(precision: str, device: torch.device, model: MaskedModel) -> str:
+    """Return the precision for a setting on a device; see :meth:`Engine.load`."""
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f"there is no precision named {precision!r}", f"choose one of {', '.join(PRECISIONS)}"
+        )
+    if precision != "auto":
+        return precision
+    if not model.low_precision:
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if device.type == "mps":
+        return "fp16"
+    return "bf16" if cpu_multiplies_bf16() else "fp32"
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether this processor has bf16 matrix instructions (AVX512-BF16 or AMX), as far as can be told.
+
+    A fixed property of the machine rather than a timing, so that a rerun gives the same numbers.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    line = next((x for x in flags.splitlines() if x.startswith("flags")), "")
+    return bool({"avx512_bf16", "amx_bf16"} & set(line.split()))
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return any(words in text for words in ("out of memory", "not enough memory", "can't allocate memory"))

@@ -1,0 +1,156 @@
+"""Fetch the published weights from the Hugging Face hub, pinned to one revision.
+
+The pin is written as the beginning of a commit hash, because that is what the source of this
+project's architecture notes gives; the hub wants full hashes, so the commit is looked up once in
+the repository's history. After that the cache folder answers without a network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from brainlm_core.errors import DownloadError
+from brainlm_core.paths import cache_dir
+
+Progress = Callable[[float, str], None]
+
+REPOSITORY = "vandijklab/brainlm"
+#: Beginning of the pinned commit hash; ``$BRAINLM_HUB_REVISION`` overrides it.
+PINNED_REVISION = "fdaf3df"
+_HASH_LENGTH = 40
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def revision() -> str:
+    """Return the revision that downloads are pinned to."""
+    return os.environ.get("BRAINLM_HUB_REVISION", PINNED_REVISION)
+
+
+def fetch(folder: str, progress: Progress | None = None) -> Path:
+    """Return the local folder of one published model, downloading it when it is not there yet.
+
+    Parameters
+    ----------
+    folder : str
+        Folder in the hub repository, e.g. ``old_13M``.
+    progress : callable or None
+        Called with a share 0–1 and a sentence.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DownloadError
+        If the hub cannot be reached or does not hold the pinned revision.
+    """
+    cached = _cached(folder)
+    if cached is not None:
+        return cached
+    import httpx2
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.utils import OfflineModeIsEnabled
+
+    if progress:
+        progress(0.0, "Asking the Hugging Face hub for the weights")
+    try:
+        api = HfApi()
+        commit = _full_hash(api)
+        files = api.list_repo_files(REPOSITORY, revision=commit)
+        wanted = [f"{folder}/config.json"]
+        wanted += [f"{folder}/{name}" for name in _WEIGHTS if f"{folder}/{name}" in files][:1]
+        if len(wanted) < 2 or wanted[0] not in files:
+            raise DownloadError(
+                f"{REPOSITORY} holds no complete folder {folder} at revision {revision()}",
+                "use the bundled default model",
+            )
+        root = snapshot_download(
+            REPOSITORY,
+            revision=commit,
+            allow_patterns=wanted,
+            cache_dir=_cache(),
+            tqdm_class=_bar_class(progress, folder),
+        )
+    except (
+        LocalEntryNotFoundError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        httpx2.HTTPError,
+        OSError,
+    ) as error:
+        raise DownloadError(
+            f"the weights {folder} cannot be fetched from the Hugging Face hub now",
+            "check the internet connection, or use the bundled default model",
+        ) from error
+    except (HFValidationError, ValueError) as error:
+        raise DownloadError(
+            f"the revision {revision()!r} is not one of {REPOSITORY}", "unset BRAINLM_HUB_REVISION"
+        ) from error
+    if progress:
+        progress(1.0, "Weights are here")
+    return Path(root) / folder
+
+
+def _cache() -> Path:
+    return cache_dir() / "hub"
+
+
+def _cached(folder: str) -> Path | None:
+    """Return a complete earlier download of the pinned revision."""
+    snapshots = _cache() / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
+    for root in sorted(snapshots.glob(f"{revision()}*")):
+        path = root / folder
+        if (path / "config.json").is_file() and any((path / name).is_file() for name in _WEIGHTS):
+            return path
+    return None
+
+
+def _full_hash(api: Any) -> str:
+    pin = revision()
+    if len(pin) == _HASH_LENGTH:
+        return pin
+    for commit in api.list_repo_commits(REPOSITORY):
+        if commit.commit_id.startswith(pin):
+            return str(commit.commit_id)
+    raise DownloadError(
+        f"{REPOSITORY} no longer holds the pinned revision {pin}",
+        "use the bundled default model, or set BRAINLM_HUB_REVISION to a full commit hash",
+    )
+
+
+def _bar_class(progress: Progress | None, folder: str) -> type[Any]:
+    """Return a tqdm class that reports received bytes to ``progress`` and draws nothing without it."""
+    from tqdm.auto import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc, type-arg]
+        """Forwards the byte count; never writes to the terminal."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            kwargs["disable"] = False
+            kwargs["file"] = _Nowhere()
+            super().__init__(*args, **kwargs)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            done = super().update(n)
+            if progress and self.unit == "B" and self.total:
+                share = min(1.0, self.n / self.total)
+                progress(share, f"Fetching {folder}: {self.n / 1e6:.0f} of {self.total / 1e6:.0f} MB")
+            return done
+
+    return Bar
+
+
+class _Nowhere:
+    """A text stream that swallows everything."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        return None

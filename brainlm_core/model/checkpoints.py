@@ -1,0 +1,221 @@
+"""Checkpoints on disk: ``config.json`` beside ``model.safetensors`` or ``pytorch_model.bin``.
+
+Loading is strict: every missing, unexpected or misshapen tensor is named, nothing keeps random
+values silently, and a pickle is opened with ``weights_only=True`` after its size has been checked.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brainlm_core.errors import CheckpointError
+from brainlm_core.model import build, family_of
+from brainlm_core.model.base import MaskedModel
+
+CONFIG_NAME = "config.json"
+SAFETENSORS_NAME = "model.safetensors"
+PICKLE_NAME = "pytorch_model.bin"
+#: A configuration is a page of text; anything larger is something else.
+MAX_CONFIG_BYTES = 1 << 20
+#: A weights file may hold this many times the bytes that its configuration calls for.
+MAX_SIZE_FACTOR = 4
+_SLACK_BYTES = 64 << 20
+_NAMED_KEYS = 6
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Return ``config.json`` of a checkpoint folder.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder or the file is missing, or is not a JSON object.
+    """
+    folder = Path(folder)
+    path = folder / CONFIG_NAME
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no model folder {folder}", "check the path")
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder.name} has no {CONFIG_NAME}", "put the configuration beside the weights"
+        )
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise CheckpointError(f"{CONFIG_NAME} of {folder.name} is too large", "use the original file")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise CheckpointError(
+            f"{CONFIG_NAME} of {folder.name} is not readable JSON", "use the original file"
+        ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{CONFIG_NAME} of {folder.name} is not a JSON object", "use the original file")
+    return config
+
+
+def load_folder(path: str | Path) -> MaskedModel:
+    """Load a checkpoint folder strictly, in ``eval`` mode, float32, on the CPU.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder with ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
+
+    Returns
+    -------
+    MaskedModel
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or damaged, the tensors do not fit the configuration, or one is not finite.
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    with torch.device("meta"):
+        model = build(config)
+    state = _read_state(folder, _expected_bytes(model))
+    return load_state(model, state, folder.name)
+
+
+def load_state(model: MaskedModel, state: Mapping[str, Tensor], name: str) -> MaskedModel:
+    """Put ``state`` into a model built on the meta device; strict, see :func:`load_folder`."""
+    ignored = set(getattr(model, "ignored_keys", ()))
+    wanted = {k: v.shape for k, v in model.state_dict().items()}
+    given = {k: v for k, v in state.items() if k in wanted or k not in ignored}
+    missing = [k for k in wanted if k not in given and k not in ignored]
+    unexpected = [k for k in given if k not in wanted]
+    if missing or unexpected:
+        parts = [
+            f"{word} {_some(keys)}"
+            for word, keys in (("missing", missing), ("unexpected", unexpected))
+            if keys
+        ]
+        raise CheckpointError(
+            f"the weights of {name} do not fit the {_family_words(model)} that its {CONFIG_NAME} names: "
+            + ", ".join(parts),
+            f"use the weights and the {CONFIG_NAME} of the same model",
+        )
+    wrong = [f"{k} {tuple(given[k].shape)} for {tuple(s)}" for k, s in wanted.items() if given[k].shape != s]
+    if wrong:
+        raise CheckpointError(
+            f"tensors of {name} have another shape than {CONFIG_NAME} says: {_some(wrong)}",
+            f"use the weights and the {CONFIG_NAME} of the same model",
+        )
+    broken = [k for k, v in given.items() if not bool(torch.isfinite(v).all())]
+    if broken:
+        raise CheckpointError(
+            f"the weights of {name} hold NaN or infinite values: {_some(broken)}", "get the file again"
+        )
+    frozen = {k for k, p in model.named_parameters() if not p.requires_grad}
+    model.load_state_dict({k: v.float().contiguous() for k, v in given.items()}, strict=True, assign=True)
+    for key, parameter in model.named_parameters():
+        parameter.requires_grad_(key not in frozen)
+    return model.eval()
+
+
+def random_model(config: Mapping[str, Any], seed: int = 0) -> MaskedModel:
+    """Build a model with the statistics of a fresh training start, from a seed.
+
+    The numbers come from a generator on the CPU, so that they are the same on every device.
+    """
+    model = build(config)
+    model.initialise(torch.Generator().manual_seed(seed))
+    return model.eval()
+
+
+def save_folder(model: MaskedModel, path: str | Path) -> None:
+    """Write ``config.json`` and ``model.safetensors``; the folder is made when it is missing."""
+    from safetensors.torch import save_file
+
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    save_file(state, folder / SAFETENSORS_NAME, metadata={"format": "pt"})
+    (folder / CONFIG_NAME).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def _expected_bytes(model: MaskedModel) -> int:
+    return 4 * sum(v.numel() for v in model.state_dict().values())
+
+
+def _read_state(folder: Path, expected: int) -> dict[str, Tensor]:
+    safe, pickled = folder / SAFETENSORS_NAME, folder / PICKLE_NAME
+    path = safe if safe.is_file() else pickled
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder.name} has neither {SAFETENSORS_NAME} nor {PICKLE_NAME}",
+            "put the weights beside config.json",
+        )
+    limit = MAX_SIZE_FACTOR * expected + _SLACK_BYTES
+    if path.stat().st_size > limit:
+        raise CheckpointError(
+            f"{path.name} of {folder.name} is far larger than the model that {CONFIG_NAME} describes",
+            "use the weights and the configuration of the same model",
+        )
+    state = _read_safetensors(path) if path == safe else _read_pickle(path, limit)
+    bad = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    if bad:
+        raise CheckpointError(
+            f"{path.name} holds other things than tensors: {_some(map(str, bad))}", "save a state dict"
+        )
+    return state
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{path.name} is damaged or incomplete", "get the file again") from error
+    return state
+
+
+def _read_pickle(path: Path, limit: int) -> dict[str, Tensor]:
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if sum(item.file_size for item in archive.infolist()) > limit:
+                    raise CheckpointError(
+                        f"{path.name} unpacks to far more than the model that {CONFIG_NAME} describes",
+                        "use the weights and the configuration of the same model",
+                    )
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path.name} is damaged, or holds code and was not opened", "use model.safetensors instead"
+        ) from error
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        AttributeError,
+    ) as error:
+        raise CheckpointError(f"{path.name} is damaged or incomplete", "get the file again") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path.name} holds no state dict", "save a state dict")
+    return dict(state)
+
+
+def _family_words(model: MaskedModel) -> str:
+    return family_of({**model.config.to_dict()}).description
+
+
+def _some(keys: Any) -> str:
+    names = list(keys)
+    more = len(names) - _NAMED_KEYS
+    return ", ".join(names[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")

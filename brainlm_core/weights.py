@@ -1,0 +1,204 @@
+"""Weights by name: the bundled default, the published models, a folder, or a random twin."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainlm_core import hub
+from brainlm_core.errors import CheckpointError, ConfigError
+from brainlm_core.model.base import MaskedModel
+from brainlm_core.model.checkpoints import load_folder, random_model, read_config
+from brainlm_core.model.config import ImageTokenConfig, ParcelTokenConfig
+from brainlm_core.paths import assets_dir, cache_dir
+
+PUBLISHED_LICENCE = "CC BY-NC-ND 4.0"
+LICENCE_URL = "https://creativecommons.org/licenses/by-nc-nd/4.0/"
+RANDOM_PREFIX = "random:"
+#: Seed of the random twins.
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class Published:
+    """One model of the published repository.
+
+    Parameters
+    ----------
+    folder : str
+        Folder in the hub repository.
+    config : ParcelTokenConfig or ImageTokenConfig
+        Its architecture, so that a random twin needs no download.
+    parameters : str
+        Size in words.
+    """
+
+    folder: str
+    config: ParcelTokenConfig | ImageTokenConfig
+    parameters: str
+
+
+#: The published models; SPEC section 1 says where each number comes from.
+PUBLISHED: dict[str, Published] = {
+    "13m": Published(
+        "old_13M", ParcelTokenConfig(hidden_size=512, decoder_hidden_size=512), "13 million parameters"
+    ),
+    "111m": Published("vitmae_111M", ImageTokenConfig(), "111 million parameters"),
+    "650m": Published(
+        "vitmae_650M",
+        ImageTokenConfig(
+            hidden_size=1280,
+            num_hidden_layers=32,
+            num_attention_heads=16,
+            intermediate_size=5120,
+            patch_size=14,
+            image_size=434,
+        ),
+        "650 million parameters",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and where it came from.
+
+    Parameters
+    ----------
+    model : MaskedModel
+        In ``eval`` mode, float32, on the CPU.
+    name : str
+        The name it was asked for.
+    licence : str
+        Of the weights.
+    source : str
+        In words.
+    revision : str or None
+        Pinned revision of a download.
+    is_random : bool
+        True for a twin that was never trained.
+    """
+
+    model: MaskedModel
+    name: str
+    licence: str
+    source: str
+    revision: str | None = None
+    is_random: bool = False
+
+
+def default_folder() -> Path:
+    """Return the folder of the bundled weights."""
+    return assets_dir() / "weights" / "default"
+
+
+def config_of(name: str) -> dict[str, Any]:
+    """Return the architecture of a model as a ``config.json`` dictionary, without a download."""
+    if name in PUBLISHED:
+        return PUBLISHED[name].config.to_dict()
+    return read_config(_folder(name))
+
+
+def load(
+    name: str = "default", *, progress: hub.Progress | None = None, accept_licence: bool = False
+) -> LoadedModel:
+    """Load a model by name.
+
+    Parameters
+    ----------
+    name : str
+        ``default``, ``13m``, ``111m``, ``650m``, a folder, or ``random:`` and one of these.
+    progress : callable or None
+        Called with a share 0–1 and a sentence.
+    accept_licence : bool
+        Accept the licence of the published weights for good (remembered in the cache folder).
+
+    Returns
+    -------
+    LoadedModel
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing, damaged, or do not fit together.
+    ConfigError
+        If the licence has not been accepted, or the name means nothing.
+    DownloadError
+        If the published weights cannot be fetched now.
+    """
+    name = name.strip()
+    if name.startswith(RANDOM_PREFIX):
+        base = name.removeprefix(RANDOM_PREFIX)
+        model = random_model(config_of(base), RANDOM_SEED)
+        return LoadedModel(
+            model, name, "none (random numbers)", f"random weights, seed {RANDOM_SEED}", None, True
+        )
+    if name in PUBLISHED:
+        return _load_published(name, progress, accept_licence)
+    folder = _folder(name)
+    model = load_folder(folder)
+    if name == "default":
+        return LoadedModel(model, name, _bundled_licence(folder), "bundled with BrainLM Explorer")
+    return LoadedModel(model, name, "as stated by its author", f"local folder {folder.name}")
+
+
+def licence_accepted() -> bool:
+    """Whether the licence of the published weights was accepted on this machine."""
+    try:
+        return bool(json.loads(_acceptance_file().read_text(encoding="utf-8")).get(PUBLISHED_LICENCE))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def accept_published_licence() -> None:
+    """Remember that the licence of the published weights was accepted; silent when the cache is read-only."""
+    path = _acceptance_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({PUBLISHED_LICENCE: True}) + "\n", encoding="utf-8")
+    except OSError:
+        return
+
+
+def _acceptance_file() -> Path:
+    return cache_dir() / "accepted_licences.json"
+
+
+def _folder(name: str) -> Path:
+    if name == "default":
+        folder = default_folder()
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(
+                "the bundled weights are missing", "reinstall BrainLM Explorer or choose another model"
+            )
+        return folder
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(
+            f"there is no model or folder named {name}",
+            f"choose default, {', '.join(PUBLISHED)}, random:NAME, or a folder with config.json",
+        )
+    return folder
+
+
+def _bundled_licence(folder: Path) -> str:
+    path = folder / "LICENCE.txt"
+    return (
+        path.read_text(encoding="utf-8").splitlines()[0].strip() if path.is_file() else "see its model card"
+    )
+
+
+def _load_published(name: str, progress: hub.Progress | None, accept_licence: bool) -> LoadedModel:
+    if accept_licence:
+        accept_published_licence()
+    elif not licence_accepted():
+        raise ConfigError(
+            f"the published weights are under {PUBLISHED_LICENCE} (no commercial use, no changed copies) "
+            "and that has not been accepted here",
+            f"read {LICENCE_URL} and accept it (--accept-licence), or use the default model",
+        )
+    folder = hub.fetch(PUBLISHED[name].folder, progress)
+    source = f"{hub.REPOSITORY}/{PUBLISHED[name].folder}"
+    return LoadedModel(load_folder(folder), name, PUBLISHED_LICENCE, source, folder.parent.name)
