@@ -276,7 +276,7 @@ def _nearest(distance: Array, m: int) -> NDArray[np.intp]:
 
 
 @lru_cache(maxsize=64)
-def _folds(labels: bytes, pairs: bytes | None, n_repeats: int, seed: int) -> Array:
+def _folds(labels: bytes, pairs: bytes | None, n_repeats: int, seed: int) -> NDArray[np.int64]:
     """Draw stratified folds, (n_repeats, n): the same for every method scored on these parcels."""
     import warnings
 

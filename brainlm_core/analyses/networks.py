@@ -1,0 +1,266 @@
+"""Which networks the model's attention draws on this recording, beside what needs no model.
+
+The steps, in their order:
+
+1. :func:`attention_of`: one pass of the model over the chosen window(s); the connectivity of the
+   very same samples is kept beside it.
+2. :func:`chosen_map`, :func:`chosen_cls`, :func:`thumbnails`: one map out of layers and heads (no new pass).
+3. :func:`networks_of`: k networks by clustering, matched to the Yeo-7 networks.
+4. :func:`attention_scores`, :func:`baseline_scores`, :func:`twin_scores`: the same scores for the model,
+   for connectivity and coordinates, and for the same architecture with random weights.
+
+:func:`analyse` runs all of it; a page can draw each part as it comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.analyses.network_scores import (
+    Clustering,
+    MethodScores,
+    attention_features_of,
+    attention_row,
+    baseline_rows,
+    cluster,
+    score_table,
+)
+from brainlm_core.analyses.network_views import (
+    REDUCTIONS,
+    AttentionView,
+    Block,
+    Cancel,
+    NetworksOptions,
+    Progress,
+    Reduction,
+    attention_of,
+    chosen_cls,
+    chosen_map,
+    network_order,
+    thumbnails,
+)
+from brainlm_core.recording import Recording
+
+if TYPE_CHECKING:
+    from brainlm_core.engine import Engine
+
+__all__ = [
+    "REDUCTIONS",
+    "AttentionView",
+    "Block",
+    "NetworksOptions",
+    "NetworksResult",
+    "Reduction",
+    "analyse",
+    "attention_of",
+    "attention_scores",
+    "baseline_scores",
+    "chosen_cls",
+    "chosen_map",
+    "network_order",
+    "networks_of",
+    "thumbnails",
+    "twin_engine",
+    "twin_map",
+    "twin_scores",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworksResult:
+    """Attention networks of one recording and their scores.
+
+    Parameters
+    ----------
+    view : AttentionView
+    options : NetworksOptions
+    attention : ndarray (n_parcels, n_parcels), float32
+        Query × key of the chosen reduction; rows of recording order.
+    cls : ndarray (n_parcels,), float32
+        Attention of the summary token to each parcel, same reduction.
+    thumbnails : ndarray (layers, heads, m, m), float32
+        Mean attention per cell, in network order, m ≤ 53.
+    clustering : Clustering
+        k networks and the known networks they match.
+    scores : tuple of MethodScores
+        In the order of ``network_scores.METHODS``.
+    notices : tuple of str
+        What a reader must know.
+    """
+
+    view: AttentionView
+    options: NetworksOptions
+    attention: NDArray[np.float32]
+    cls: NDArray[np.float32]
+    thumbnails: NDArray[np.float32]
+    clustering: Clustering
+    scores: tuple[MethodScores, ...]
+    notices: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures: values by method, intervals and reasons beside them."""
+        table = score_table(self.scores)
+        setting = self.view.setting(self.options)
+        out: dict[str, Any] = {}
+        for name, cells in table.items():
+            out[name] = {method: cell["value"] for method, cell in cells.items()}
+            out[f"{name}_ci95"] = {method: cell["ci95"] for method, cell in cells.items()}
+        out["not_scored"] = setting.labelled.reason or None
+        labelled = setting.labelled
+        return {
+            **out,
+            "chance": labelled.chance() if len(labelled.rows) else None,
+            "n_networks": self.options.n_networks,
+            "n_labelled_parcels": len(labelled.rows),
+            "networks": [
+                {"name": name, "n_parcels": int((self.clustering.labels == i).sum()), "dice": float(dice)}
+                for i, (name, dice) in enumerate(
+                    zip(self.clustering.names, self.clustering.dice, strict=True)
+                )
+            ],
+            "model": self.view.model.model_name,
+            "reduction": self.options.in_words(),
+            "windows_start_s": self.view.windows.starts_s.tolist(),
+            "window_length_s": self.view.windows.n_timepoints * self.view.windows.tr_s,
+            "options": self.options.to_dict(),
+            "notices": list(self.notices),
+            "provenance": self.view.provenance.to_dict(),
+        }
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write tables, matrices, figures and brain maps; return the files (see ``network_maps``)."""
+        from brainlm_core.analyses.network_maps import save_result
+
+        return save_result(self, Path(folder))
+
+
+def networks_of(
+    view: AttentionView, options: NetworksOptions, attention: NDArray[np.float32] | None = None
+) -> Clustering:
+    """Draw k networks from the chosen attention and match them to the known ones."""
+    setting = view.setting(options)
+    chosen = chosen_map(view, options) if attention is None else attention
+    return cluster(
+        attention_features_of(chosen, view.group, setting),
+        setting.labelled,
+        usable=view.usable,
+        n_networks=options.n_networks,
+        seed=options.seed,
+    )
+
+
+def attention_scores(
+    view: AttentionView,
+    options: NetworksOptions,
+    *,
+    attention: NDArray[np.float32] | None = None,
+    clustering: Clustering | None = None,
+) -> MethodScores:
+    """Score the chosen attention; pass the map and the clusters when they are known already."""
+    chosen = chosen_map(view, options) if attention is None else attention
+    return attention_row(chosen, view.group, view.setting(options), clusters=clustering)
+
+
+def baseline_scores(view: AttentionView, options: NetworksOptions) -> tuple[MethodScores, ...]:
+    """Score connectivity of the same window(s), coordinates, and both together."""
+    return baseline_rows(view.connectivity, view.parcellation.xyz, view.setting(options))
+
+
+def twin_map(
+    view: AttentionView,
+    options: NetworksOptions,
+    twin: Engine,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> NDArray[np.float32]:
+    """Return the same reduction of the random-weights twin on the same window(s), query × key."""
+    attention = twin.attention(view.windows, average=True, progress=progress, cancel=cancel)
+    return chosen_map(replace(view, attention=attention), options)
+
+
+def twin_scores(
+    view: AttentionView,
+    options: NetworksOptions,
+    twin: Engine,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> MethodScores:
+    """Score the twin's attention (``twin_engine(engine)``) as the model's own was scored."""
+    chosen = twin_map(view, options, twin, progress, cancel)
+    return attention_row(chosen, view.group, view.setting(options), method="random_twin")
+
+
+def twin_engine(engine: Engine) -> Engine:
+    """Return the same architecture with random weights; the engine itself if it is such a twin."""
+    if engine.info.is_random:
+        return engine
+    from brainlm_core.engine import get_engine
+
+    info = engine.info
+    return get_engine(f"random:{info.model_name}", device=info.device, precision=info.precision)
+
+
+def analyse(
+    engine: Engine,
+    recording: Recording,
+    options: NetworksOptions | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    *,
+    twin: Engine | None = None,
+) -> NetworksResult:
+    """Do everything in the module's list for one recording.
+
+    Parameters
+    ----------
+    engine : Engine
+    recording : Recording
+    options : NetworksOptions, optional
+    progress : callable, optional
+        Called with a share 0–1 and what is being done.
+    cancel : callable, optional
+        Asked between stages and by the engine; True stops.
+    twin : Engine, optional
+        The random-weights twin when it is loaded already.
+
+    Returns
+    -------
+    NetworksResult
+
+    Raises
+    ------
+    ConfigError, EngineError, AnalysisError
+    """
+    options = options or NetworksOptions()
+    tell = progress or (lambda share, text: None)
+    view = attention_of(engine, recording, options, _part(progress, 0.0, 0.4), cancel)
+    tell(0.4, "Drawing networks")
+    attention = chosen_map(view, options)
+    clustering = networks_of(view, options, attention)
+    own = attention_scores(view, options, attention=attention, clustering=clustering)
+    tell(0.5, "Scoring connectivity and coordinates")
+    baselines = baseline_scores(view, options)
+    tell(0.6, "Running the random-weights twin")
+    other = twin_scores(view, options, twin or twin_engine(engine), _part(progress, 0.6, 1.0), cancel)
+    return NetworksResult(
+        view=view,
+        options=options,
+        attention=attention,
+        cls=chosen_cls(view, options),
+        thumbnails=thumbnails(view),
+        clustering=clustering,
+        scores=(own, other, *baselines),
+        notices=view.notices,
+    )
+
+
+def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
+    """Map a stage's own 0–1 onto its share of the whole."""
+    if progress is None:
+        return None
+    return lambda share, text: progress(start + (stop - start) * share, text)
