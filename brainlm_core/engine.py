@@ -420,7 +420,7 @@ class Engine:
             size = (part.stop - part.start) // 2
             if size == 0:
                 raise EngineError(
-                    f"one window of {windows.n_parcels} parcels does not fit into the {self.device.type} memory",
+                    f"one window of {windows.n_parcels} parcels does not fit into {self.device.type} memory",
                     "choose a smaller model or another device",
                 )
             self._batch = size

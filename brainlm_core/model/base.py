@@ -132,6 +132,10 @@ class MaskedModel(nn.Module, ABC):
     def attention(self, signal: Tensor, xyz: Tensor, hidden: Tensor | None = None) -> AttentionMaps:
         """Read the encoder's attention out; arguments as in :meth:`encode`."""
 
+    def tables(self) -> dict[str, Tensor]:
+        """Return constant entries of the state dict that a checkpoint may leave out."""
+        return {}
+
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the weights as a fresh training start would, from ``generator``.
 

@@ -90,6 +90,7 @@ def load_state(model: MaskedModel, state: Mapping[str, Tensor], name: str) -> Ma
     ignored = set(getattr(model, "ignored_keys", ()))
     wanted = {k: v.shape for k, v in model.state_dict().items()}
     given = {k: v for k, v in state.items() if k in wanted or k not in ignored}
+    given = {**{k: v for k, v in model.tables().items() if k not in given}, **given}
     missing = [k for k in wanted if k not in given and k not in ignored]
     unexpected = [k for k in given if k not in wanted]
     if missing or unexpected:
