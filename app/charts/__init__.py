@@ -1,0 +1,1 @@
+"""Figures from results: each function takes core dataclasses and returns a picture, nothing else."""

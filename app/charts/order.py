@@ -1,0 +1,52 @@
+"""The order in which parcels are plotted: by network, left before right, back to front."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.matrix_view import Band
+from app.theme import GROUP_ORDER, GROUP_SHORT, NETWORK_COLOURS, group_words
+from brainlm_core.atlas import Parcellation
+
+
+def by_network(parcellation: Parcellation) -> tuple[NDArray[np.intp], tuple[Band, ...]]:
+    """Return display order and network bands.
+
+    Parameters
+    ----------
+    parcellation : Parcellation
+        Rows to order.
+
+    Returns
+    -------
+    order : ndarray (n_parcels,), int
+        Row to show at each position: groups in the house order, in each left before right,
+        then from posterior to anterior.
+    bands : tuple of Band
+        One per group that occurs.
+    """
+    groups = np.array(parcellation.group)
+    rank = {name: i for i, name in enumerate(GROUP_ORDER)}
+    group_rank = np.array([rank.get(g, len(rank)) for g in groups])
+    side = np.array([{"L": 0, "midline": 1}.get(h, 2) for h in parcellation.hemisphere])
+    order = np.lexsort((parcellation.position[:, 1], side, group_rank))
+    sorted_groups = groups[order]
+    starts = [0, *(np.flatnonzero(sorted_groups[1:] != sorted_groups[:-1]) + 1), len(order)]
+    bands = tuple(
+        Band(GROUP_SHORT.get(g, g), NETWORK_COLOURS.get(g, NETWORK_COLOURS["unknown"]), int(a), int(b))
+        for a, b in zip(starts[:-1], starts[1:], strict=True)
+        for g in [str(sorted_groups[a])]
+    )
+    return order, bands
+
+
+def groups_present(parcellation: Parcellation) -> tuple[str, ...]:
+    """Return the groups that occur, in the house order."""
+    present = set(parcellation.group)
+    return tuple(g for g in GROUP_ORDER if g in present)
+
+
+def label(parcellation: Parcellation, parcel: int) -> str:
+    """Return ``name · network`` of a parcel."""
+    return f"{parcellation.names[parcel]} · {group_words(parcellation.group[parcel])}"

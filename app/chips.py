@@ -1,0 +1,48 @@
+"""The row of chips: which recording, whether simulated, which atlas, which model and licence, which device."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from app.models import MODELS, choose_model
+from app.state import Visitor
+from brainlm_core.recording import Recording
+
+
+def chip_row(who: Visitor, recording: Recording) -> None:
+    """Draw the chips; the model's chip opens the model chooser."""
+    with st.container(key="chips", horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(f'<div class="b-chips" aria-label="State">{"".join(_chips(recording))}</div>', width="content")
+        choose_model(who)
+
+
+def _chips(recording: Recording) -> list[str]:
+    source = recording.provenance
+    chips = []
+    if source.simulated:
+        chips.append(_chip("Simulated data", "No person was scanned for this recording.", "warn"))
+    chips.append(
+        _chip(
+            source.source_name.removesuffix(".npz") if source.simulated else source.source_name,
+            f"Recording in hand: {source.source_name}, {recording.n_parcels} parcels, "
+            f"{recording.n_timepoints} volumes, TR {recording.tr_s:g} s",
+        )
+    )
+    if source.atlas_is_approximation:
+        chips.append(_chip("Atlas approximate", f"{source.atlas}. Parcels overlap the official ones only in part.", "warn"))
+    else:
+        chips.append(_chip(recording.parcellation.name, source.atlas or recording.parcellation.name))
+    return chips
+
+
+def _chip(text: str, title: str, kind: str = "") -> str:
+    dot = "<i></i>" if kind else ""
+    return (
+        f'<span class="b-chip {kind}" title="{html.escape(title, quote=True)}">{dot}'
+        f"<span>{html.escape(text)}</span></span>"
+    )
+
+
+__all__ = ["MODELS", "chip_row"]

@@ -1,0 +1,172 @@
+"""The panel through which a recording comes in: drop zone, list of ready ones, settings for an own scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app.intake import (
+    FORMATS,
+    Options,
+    Uploads,
+    forget_upload,
+    read_path,
+    read_public_example,
+    read_upload,
+    started_locally,
+)
+from app.state import Visitor, visitor
+from app.waiting import collect
+
+#: Work that ends within this time shows no progress line, in s.
+PATIENCE_S = 0.3
+_PUBLIC, _PATH = "public", "path"
+_CLEANING = {
+    "none": "None",
+    "simple": "Motion (24), white matter, CSF, high-pass",
+    "compcor": "Motion (24), CompCor, high-pass",
+}
+
+
+def finish_intake(who: Visitor) -> None:
+    """Take over a recording that has just been read, or the reason why it could not be."""
+    job = collect("intake")
+    if job is None:
+        return
+    if job.error is not None:
+        who.intake_error = job.error
+    elif job.result is not None:
+        who.take(job.result)
+        empty_drop_zone(who)
+
+
+def empty_drop_zone(who: Visitor) -> None:
+    """Let go of dropped files, in the widgets and in the server's memory."""
+    for name in ("drop", "partner", "confounds", "coordinates"):
+        file = st.session_state.get(f"{name}-{who.drop_count}")
+        if file is not None:
+            forget_upload(file)
+    who.drop_count += 1
+    who.last_attempt = ""
+
+
+def drop_zone(who: Visitor) -> None:
+    """Draw the panel and start reading when something was dropped or chosen."""
+    n = who.drop_count
+    scan = st.file_uploader(
+        "Drop your own scan",
+        key=f"drop-{n}",
+        help=f"Read here: {FORMATS}. Up to {st.get_option('server.maxUploadSize')} MB. "
+        "The file is deleted as soon as its parcel signals are read.",
+    )
+    st.html(
+        '<p class="b-note">4D NIfTI in MNI space, CIFTI, GIFTI, or a table with one column per parcel. '
+        "The file is deleted once it is read; only parcel signals stay, for you alone.</p>"
+    )
+    _ready_ones(who)
+    options, uploads = _settings(who, scan)
+    if uploads is not None:
+        signature = uploads.signature(options)
+        if signature != who.last_attempt:
+            who.last_attempt = signature
+            begin(who, read_upload(uploads, options))
+
+
+def begin(who: Visitor, job: Any) -> None:
+    """Start reading; a quick file is in hand at once, a long one shows its progress."""
+    who.intake_error = None
+    who.start("intake", job)
+    job.wait(PATIENCE_S)
+    st.rerun()
+
+
+def _ready_ones(who: Visitor) -> None:
+    from brainlm_core.scans.demo import SCENARIOS
+
+    choices: list[int | str] = [*range(len(SCENARIOS)), _PUBLIC]
+    if started_locally():
+        choices.append(_PATH)
+    words = {_PUBLIC: "Public scan (download)", _PATH: "A file on this machine"}
+
+    def title(choice: int | str) -> str:
+        return SCENARIOS[choice].title if isinstance(choice, int) else words[choice]
+
+    key = f"ready-{who.drop_count}"
+    if key not in st.session_state:
+        st.session_state[key] = who.demo_index
+    st.selectbox(
+        "Or open",
+        choices,
+        index=None,
+        key=key,
+        format_func=title,
+        placeholder="A ready recording",
+        on_change=_open_ready,
+        args=(key,),
+    )
+    if st.session_state.get(key) == _PATH:
+        with st.form("server-path", border=False):
+            path = st.text_input(
+                "File or run folder on this machine", placeholder="/data/sub-01_task-rest_bold.nii.gz"
+            )
+            if st.form_submit_button("Open") and path.strip():
+                begin(who, read_path(path, Options()))
+
+
+def _open_ready(key: str) -> None:
+    """Act on a choice of the list (runs before the page)."""
+    from brainlm_core.scans.demo import demo_recordings
+
+    who, choice = visitor(), st.session_state[key]
+    if isinstance(choice, int):
+        who.take(demo_recordings()[choice], demo_index=choice)
+    elif choice == _PUBLIC:
+        who.intake_error = None
+        who.start("intake", read_public_example())
+
+
+def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
+    """Draw the optional inputs; return them, and the dropped files by role when there is a scan."""
+    n = who.drop_count
+    asks = type(who.intake_error).__name__ if who.intake_error else ""
+    with st.expander("Settings for your scan", expanded=asks in ("MissingTR", "MissingCoordinates")):
+        tr_s = st.number_input(
+            "Repetition time (s)", min_value=0.05, max_value=20.0, value=None, step=0.01, format="%.3f",
+            placeholder="from the file", key=f"tr-{n}",
+        )  # fmt: skip
+        coordinates = st.file_uploader(
+            "Coordinates of the parcels (CSV: x, y, z in mm, MNI)", type=["csv", "tsv", "txt"], key=f"coordinates-{n}"
+        )
+        confounds = st.file_uploader("Confounds (fMRIPrep TSV)", type=["tsv", "csv", "txt"], key=f"confounds-{n}")
+        partner = st.file_uploader("Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}")
+        cleaning = _cleaning(n)
+        st.caption("Settings apply to the next scan you drop. Nothing is cleaned unless you ask for it.")
+    uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates)
+    return Options(tr_s, cleaning), uploads
+
+
+def _cleaning(n: int) -> dict[str, Any]:
+    strategy = st.selectbox(
+        "Regress out", list(_CLEANING), format_func=lambda s: _CLEANING[s], key=f"clean-strategy-{n}"
+    )
+    detrend = st.checkbox("Remove linear trends", key=f"clean-detrend-{n}")
+    low, high = st.columns(2)
+    high_pass = low.number_input(
+        "High-pass (Hz)", min_value=0.0, value=None, step=0.001, format="%.3f", placeholder="off", key=f"clean-hp-{n}"
+    )
+    low_pass = high.number_input(
+        "Low-pass (Hz)", min_value=0.0, value=None, step=0.01, format="%.3f", placeholder="off", key=f"clean-lp-{n}"
+    )
+    censor = st.number_input(
+        "Censor volumes that moved more than (mm)", min_value=0.0, value=None, step=0.1, placeholder="off",
+        key=f"clean-fd-{n}",
+    )  # fmt: skip
+    chosen = {
+        "detrend": detrend,
+        "strategy": () if strategy == "none" else (strategy,),
+        "high_pass_hz": high_pass or None,
+        "low_pass_hz": low_pass or None,
+        "censor_fd_mm": censor or None,
+    }
+    return chosen if any(chosen.values()) else {}

@@ -1,0 +1,190 @@
+"""Ways a recording comes into a visitor's hand: dropped, chosen, fetched, or named on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import streamlit as st
+
+from app.jobs import Job, Report
+from brainlm_core.errors import DownloadError, ScanError
+from brainlm_core.recording import Recording
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+#: Stated beside the drop zone.
+FORMATS = (
+    "4D NIfTI in MNI space (.nii, .nii.gz) · CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
+    "tables with one column per parcel (.csv .tsv .txt .dat .1D .npy .npz .mat) · Parquet or Arrow · a saved recording (.npz)"
+)
+#: Folders below which a path on this machine may be read; `BRAINLM_ROOTS` replaces them.
+ROOTS_VARIABLE = "BRAINLM_ROOTS"
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a visitor may say about a scan besides the scan itself.
+
+    Parameters
+    ----------
+    tr_s : float or None
+        Repetition time in s; None takes the file's.
+    cleaning : dict
+        Fields of :class:`brainlm_core.scans.CleaningOptions`; empty for none.
+    """
+
+    tr_s: float | None = None
+    cleaning: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Dropped files by role; all but ``scan`` may be None."""
+
+    scan: UploadedFile
+    partner: UploadedFile | None = None
+    confounds: UploadedFile | None = None
+    coordinates: UploadedFile | None = None
+
+    def signature(self, options: Options) -> str:
+        """Return what makes this attempt differ from the last one."""
+        ids = [f.file_id if f else "" for f in (self.scan, self.partner, self.confounds, self.coordinates)]
+        return "|".join([*ids, repr(options)])
+
+
+def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
+    """Read dropped files: written to a private folder in blocks, read, and deleted whatever happens."""
+    name = plain_name(uploads.scan.name)
+
+    def work(report: Report) -> Recording:
+        with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
+            report(0.0, "Receiving the file")
+            inside, extra = Path(folder) / "scan", Path(folder) / "extra"
+            inside.mkdir()
+            extra.mkdir()
+            scan = _write(uploads.scan, inside, name)
+            if uploads.partner is not None:
+                _write(uploads.partner, inside, plain_name(uploads.partner.name))
+            confounds = _write(uploads.confounds, extra, "confounds.tsv") if uploads.confounds else None
+            coordinates = _write(uploads.coordinates, extra, "coordinates.csv") if uploads.coordinates else None
+            return _read(scan, options, report, confounds=confounds, coordinates=coordinates, name=name)
+
+    return Job(f"Reading {name}", work)
+
+
+def read_path(text: str, options: Options) -> Job[Recording]:
+    """Read a file or a run folder on this machine, only below the allowed roots."""
+
+    def work(report: Report) -> Recording:
+        return _read(allowed_path(text), options, report)
+
+    return Job("Reading the file", work)
+
+
+def read_public_example() -> Job[Recording]:
+    """Fetch one public resting scan through nilearn and read it."""
+
+    def work(report: Report) -> Recording:
+        report(0.02, "Downloading one scan of a public study, about 80 MB the first time")
+        scan, confounds = _fetch_public()
+        return _read(scan, Options(), report, confounds=confounds, name="Public example (ds000228)")
+
+    return Job("Fetching a public example", work)
+
+
+def _fetch_public() -> tuple[Path, Path]:
+    try:
+        from nilearn.datasets import fetch_development_fmri
+
+        found = fetch_development_fmri(n_subjects=1, age_group="adult", verbose=0)
+    except Exception as error:  # nilearn passes on whatever its HTTP library raises
+        raise DownloadError(
+            "the public example cannot be downloaded now", "check the connection, or open a simulated recording"
+        ) from error
+    return Path(found["func"][0]), Path(found["confounds"][0])
+
+
+def allowed_roots() -> tuple[Path, ...]:
+    """Return the folders that a path on this machine may lie in."""
+    named = os.environ.get(ROOTS_VARIABLE)
+    parts = named.split(os.pathsep) if named else [str(Path.home()), str(Path.cwd())]
+    return tuple(Path(p).expanduser().resolve() for p in parts if p)
+
+
+def allowed_path(text: str) -> Path:
+    """Return the resolved path.
+
+    Raises
+    ------
+    ScanError
+        If it lies outside the allowed roots or does not exist; both read alike, so that a
+        visitor cannot learn what exists elsewhere.
+    """
+    try:
+        path = Path(text.strip()).expanduser().resolve()
+        inside = any(path.is_relative_to(root) for root in allowed_roots()) and path.exists()
+    except (OSError, ValueError, RuntimeError):
+        inside = False
+    if not inside:
+        raise ScanError(
+            "there is no readable file or folder of that name below the allowed folders",
+            f"give a path below {' or '.join(str(r) for r in allowed_roots())}",
+        )
+    return path
+
+
+def started_locally() -> bool:
+    """Whether server and browser are the same machine, so that its paths are this visitor's own."""
+    return st.get_option("server.address") in _LOOPBACK and (st.context.ip_address or "127.0.0.1") in _LOOPBACK
+
+
+def forget_upload(file: UploadedFile) -> None:
+    """Take an uploaded file out of the server's memory now, not only when the visitor leaves."""
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    context = get_script_run_ctx()
+    if context is not None:
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+
+
+def plain_name(name: str) -> str:
+    """Return a file name without folders; ``scan`` where nothing is left of it."""
+    last = Path(name.replace("\\", "/")).name
+    return "scan" if last in ("", ".", "..") else last
+
+
+def _write(file: BinaryIO, folder: Path, name: str) -> Path:
+    path = folder / name
+    file.seek(0)
+    with path.open("wb") as stream:
+        shutil.copyfileobj(file, stream, 1 << 20)
+    return path
+
+
+def _read(
+    path: Path,
+    options: Options,
+    report: Report,
+    *,
+    confounds: Path | None = None,
+    coordinates: Path | None = None,
+    name: str | None = None,
+) -> Recording:
+    from brainlm_core.scans import CleaningOptions, read_scan
+
+    return read_scan(
+        path,
+        tr_s=options.tr_s,
+        confounds=confounds,
+        coordinates=coordinates,
+        cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,
+        progress=report,
+        name=name,
+    )

@@ -1,0 +1,106 @@
+"""The model chip: which weights, under which licence, on which device; opens the chooser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from app.intake import allowed_path, started_locally
+from app.state import ModelChoice, Visitor
+from brainlm_core.errors import BrainLMError
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of the chooser.
+
+    Parameters
+    ----------
+    name : str
+        As :func:`brainlm_core.weights.load` takes it.
+    title : str
+        In the chooser and on the chip.
+    note : str
+        One sentence.
+    published : bool
+        Whether a licence must be accepted and a download may follow.
+    """
+
+    name: str
+    title: str
+    note: str
+    published: bool = False
+
+
+MODELS: tuple[ModelEntry, ...] = (
+    ModelEntry("default", "Default model", "Small, bundled, ready at once."),
+    ModelEntry("13m", "BrainLM 13M", "Published weights. One token is one parcel for 20 volumes.", True),
+    ModelEntry("111m", "BrainLM 111M", "Published weights. One token mixes 16 parcels.", True),
+    ModelEntry("650m", "BrainLM 650M", "Published weights. One token mixes 14 parcels; slow without a GPU.", True),
+    ModelEntry("random:default", "Random weights", "The default architecture, never trained: a sanity check."),
+)
+#: Choice of a folder on this machine.
+LOCAL = "folder"
+
+
+def title_of(name: str) -> str:
+    """Return the chip's words for a model name."""
+    for entry in MODELS:
+        if entry.name == name:
+            return entry.title
+    return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def choose_model(who: Visitor) -> None:
+    """Draw the model chip as a popover with the chooser inside; a change runs the page again."""
+    device = f" · {who.device}" if who.device else ""
+    with st.popover(f"{title_of(who.model.name)}{device}", icon=":material/neurology:", key="model-chip"):
+        names = [entry.name for entry in MODELS] + ([LOCAL] if started_locally() else [])
+        current = who.model.name if who.model.name in names else LOCAL
+        chosen = st.radio(
+            "Model",
+            names,
+            index=names.index(current) if current in names else 0,
+            format_func=lambda name: "A folder on this machine" if name == LOCAL else title_of(name),
+            captions=[entry.note for entry in MODELS]
+            + (["With config.json and model.safetensors or pytorch_model.bin."] if len(names) > len(MODELS) else []),
+            key="model-name",
+        )
+        _details(who, chosen)
+        if who.licence:
+            st.caption(f"Licence of the weights in use: {who.licence}")
+
+
+def _details(who: Visitor, chosen: str) -> None:
+    """Take the choice over, after the licence or the folder where one is needed."""
+    if chosen == LOCAL:
+        folder = st.text_input("Folder", key="model-folder", placeholder="/data/models/my-brainlm")
+        if folder and folder != who.model.name:
+            try:
+                _switch(who, ModelChoice(str(allowed_path(folder)), who.model.licence_accepted))
+            except BrainLMError as error:
+                st.error(f"{error.what[:1].upper()}{error.what[1:]}. {error.fix[:1].upper()}{error.fix[1:]}.")
+        return
+    published = next(entry.published for entry in MODELS if entry.name == chosen)
+    if published and not (who.model.licence_accepted or _accepted_on_this_machine()):
+        st.caption(
+            "These weights are under [CC BY-NC-ND 4.0](https://creativecommons.org/licenses/by-nc-nd/4.0/): "
+            "no commercial use, no changed copies. They are downloaded once."
+        )
+        if st.button("Accept the licence and use it", key="accept-licence", type="primary"):
+            _switch(who, ModelChoice(chosen, licence_accepted=True))
+        return
+    if chosen != who.model.name:
+        _switch(who, replace(who.model, name=chosen))
+
+
+def _accepted_on_this_machine() -> bool:
+    from app.cached import licence_accepted
+
+    return licence_accepted()
+
+
+def _switch(who: Visitor, choice: ModelChoice) -> None:
+    who.change_model(choice)
+    st.rerun()

@@ -1,0 +1,132 @@
+"""What the Networks page asks for, in the order in which it can be shown: attention, networks, baselines, twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.jobs import Job, Report
+from app.state import ModelChoice, Visitor
+from brainlm_core.analyses.network_scores import MethodScores
+from brainlm_core.analyses.networks import AttentionView, NetworksOptions, NetworksResult
+from brainlm_core.recording import Recording
+
+#: Slots of the two jobs.
+ATTENTION, SCORES = "attention", "scores"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What can be drawn now; None for what is still being computed.
+
+    Parameters
+    ----------
+    view : AttentionView or None
+        One pass of the model.
+    attention : ndarray (n_parcels, n_parcels) or None
+        The chosen map, query × key.
+    cls : ndarray (n_parcels,) or None
+        The chosen map of the summary token.
+    clustering : Clustering or None
+        The k networks.
+    scores : tuple of MethodScores
+        As far as they are known.
+    """
+
+    view: AttentionView | None = None
+    attention: NDArray[np.float32] | None = None
+    cls: NDArray[np.float32] | None = None
+    clustering: object | None = None
+    scores: tuple[MethodScores, ...] = ()
+
+    def score(self, method: str) -> MethodScores | None:
+        """Return the scores of one method, None while unknown."""
+        return next((row for row in self.scores if row.method == method), None)
+
+
+def view_key(who: Visitor, options: NetworksOptions) -> tuple[str, ...]:
+    """Identify one pass of the model over the recording in hand."""
+    return ("view", who.key, who.model.name, repr(options.windows))
+
+
+def scores_key(who: Visitor, options: NetworksOptions) -> tuple[str, ...]:
+    """Identify everything that follows from one choice on the page."""
+    return ("networks", who.key, who.model.name, repr(options))
+
+
+def attention_job(recording: Recording, model: ModelChoice, options: NetworksOptions) -> Job[AttentionView]:
+    """Load the model if need be and run it once."""
+
+    def work(report: Report) -> AttentionView:
+        report(0.0, "Loading the model")
+        from brainlm_core.analyses.networks import attention_of
+        from brainlm_core.engine import get_engine
+
+        engine = get_engine(model.name, accept_licence=model.licence_accepted, progress=_within(report, 0.0, 0.5))
+        report(0.5, "Reading the model's attention")
+        return attention_of(engine, recording, options, _within(report, 0.5, 1.0), report.cancelled)
+
+    return Job("Reading the model's attention", work)
+
+
+def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions) -> Job[NetworksResult]:
+    """Draw networks and score them beside every baseline; each part is published as soon as it is there."""
+
+    def work(report: Report) -> NetworksResult:
+        from brainlm_core.analyses import networks as analysis
+        from brainlm_core.engine import get_engine
+
+        report(0.02, "Drawing networks")
+        chosen = analysis.chosen_map(view, options)
+        clustering = analysis.networks_of(view, options, chosen)
+        report.publish("clustering", clustering)
+        report(0.2, "Scoring the model")
+        own = analysis.attention_scores(view, options, attention=chosen, clustering=clustering)
+        report(0.4, "Scoring connectivity and coordinates")
+        baselines = analysis.baseline_scores(view, options)
+        report.publish("scores", (own, *baselines))
+        report(0.7, "Running the random-weights twin")
+        engine = get_engine(model.name, accept_licence=model.licence_accepted)
+        twin_name = model.name if engine.info.is_random else f"random:{model.name}"
+        twin = analysis.twin_scores(
+            view, options, get_engine(twin_name), _within(report, 0.7, 1.0), report.cancelled
+        )
+        return NetworksResult(
+            view=view,
+            options=options,
+            attention=chosen,
+            cls=analysis.chosen_cls(view, options),
+            thumbnails=analysis.thumbnails(view),
+            clustering=clustering,
+            scores=(own, twin, *baselines),
+            notices=view.notices,
+        )
+
+    return Job("Scoring networks", work)
+
+
+def picture(who: Visitor, options: NetworksOptions) -> Picture:
+    """Return what is known now, from finished results and from parts of the running job."""
+    from brainlm_core.analyses.networks import chosen_cls, chosen_map
+
+    result: NetworksResult | None = who.results.get(scores_key(who, options))
+    if result is not None:
+        return Picture(result.view, result.attention, result.cls, result.clustering, result.scores)
+    view: AttentionView | None = who.results.get(view_key(who, options))
+    if view is None:
+        return Picture()
+    parts = who.jobs[SCORES].parts if SCORES in who.jobs else {}
+    return Picture(
+        view, chosen_map(view, options), chosen_cls(view, options), parts.get("clustering"), parts.get("scores", ())
+    )
+
+
+def _within(report: Report, start: float, stop: float):  # type: ignore[no-untyped-def]
+    """Map a stage's own 0–1 onto its share of the whole; every call can also stop the job."""
+
+    def tell(share: float, text: str) -> None:
+        report(start + (stop - start) * share, text[:1].upper() + text[1:])
+
+    return tell

@@ -1,0 +1,130 @@
+"""What one visitor has in hand. Lives in ``st.session_state`` only, so no other visitor can reach it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from app.jobs import Job
+from brainlm_core.errors import BrainLMError
+from brainlm_core.recording import Recording
+
+#: Results kept per visitor; the oldest goes first.
+MAX_RESULTS = 6
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model a visitor works with.
+
+    Parameters
+    ----------
+    name : str
+        As :func:`brainlm_core.weights.load` takes it.
+    licence_accepted : bool
+        Whether this visitor has accepted the licence of published weights.
+    """
+
+    name: str = "default"
+    licence_accepted: bool = False
+
+
+@dataclass
+class Visitor:
+    """All that belongs to one visitor.
+
+    Parameters
+    ----------
+    recording : Recording or None
+        The recording in hand; None only before the first page has chosen the demo.
+    key : str
+        Identifies the recording among this visitor's results; changes with every new recording.
+    demo_index : int or None
+        Which bundled demo it is.
+    picked : int or None
+        Parcel picked last, 0-based, on whatever page.
+    model : ModelChoice
+        The model in use.
+    device, licence : str
+        Of the model in use, in words; empty until it is loaded.
+    intake_error, model_error : BrainLMError or None
+        What went wrong last; shown in place of the picture until the next success.
+    last_attempt : str
+        Signature of the last drop, so that a rerun does not read the same file again.
+    drop_count : int
+        Changes whenever the drop zone must be emptied.
+    jobs : dict
+        Running work by slot.
+    results : OrderedDict
+        What was computed from the recording in hand.
+    """
+
+    recording: Recording | None = None
+    key: str = ""
+    demo_index: int | None = None
+    picked: int | None = None
+    model: ModelChoice = field(default_factory=ModelChoice)
+    device: str = ""
+    licence: str = ""
+    intake_error: BrainLMError | None = None
+    model_error: BrainLMError | None = None
+    last_attempt: str = ""
+    drop_count: int = 0
+    jobs: dict[str, Job[Any]] = field(default_factory=dict)
+    results: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)
+
+    def take(self, recording: Recording, *, demo_index: int | None = None) -> None:
+        """Put a new recording in hand and let go of everything computed from the old one."""
+        self.recording = recording
+        self.demo_index = demo_index
+        self.key = fingerprint(recording)
+        self.picked = None
+        self.intake_error = None
+        for slot in [s for s in self.jobs if s != "intake"]:
+            self.jobs.pop(slot).cancel()
+        self.results.clear()
+
+    def change_model(self, choice: ModelChoice) -> None:
+        """Use another model; what is running for the old one stops, the recording stays."""
+        self.model = choice
+        self.model_error = None
+        self.device = self.licence = ""
+        for slot in [s for s in self.jobs if s != "intake"]:
+            self.jobs.pop(slot).cancel()
+
+    def remember(self, key: tuple[str, ...], value: Any) -> None:
+        """Keep a result, dropping the oldest beyond :data:`MAX_RESULTS`."""
+        self.results[key] = value
+        self.results.move_to_end(key)
+        while len(self.results) > MAX_RESULTS:
+            self.results.popitem(last=False)
+
+    def start(self, slot: str, job: Job[Any]) -> Job[Any]:
+        """Run ``job`` in ``slot``; an older job there is asked to stop."""
+        if slot in self.jobs:
+            self.jobs[slot].cancel()
+        self.jobs[slot] = job
+        return job
+
+
+def fingerprint(recording: Recording) -> str:
+    """Return a digest of the signals and the sampling interval."""
+    digest = hashlib.sha256(recording.signals.tobytes())
+    digest.update(f"{recording.tr_s}{recording.parcellation.name}".encode())
+    return digest.hexdigest()[:16]
+
+
+def visitor() -> Visitor:
+    """Return this visitor's state, with a demo recording in hand from the first moment."""
+    if "visitor" not in st.session_state:
+        st.session_state["visitor"] = Visitor()
+    who: Visitor = st.session_state["visitor"]
+    if who.recording is None:
+        from brainlm_core.scans.demo import demo_recordings
+
+        who.take(demo_recordings()[0], demo_index=0)
+    return who

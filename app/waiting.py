@@ -1,0 +1,55 @@
+"""What a page shows while a job runs: stage, progress, time left, cancel. The old picture stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app.jobs import Job
+from app.state import visitor
+
+#: How often the progress line is refreshed, in s.
+REFRESH_S = 0.4
+
+
+def collect(slot: str) -> Job[Any] | None:
+    """Return the job in ``slot`` once it has ended and take it out; a defect in it is raised.
+
+    Raises
+    ------
+    BaseException
+        Whatever unexpected error ended the job: a defect must reach the log.
+    """
+    who = visitor()
+    job = who.jobs.get(slot)
+    if job is None or not job.done:
+        return None
+    del who.jobs[slot]
+    if job.defect is not None:
+        raise job.defect
+    return job
+
+
+@st.fragment(run_every=REFRESH_S)
+def progress(slot: str, n_parts: int = 0) -> None:
+    """Show the job in ``slot``; run the page again when it ends or has published more than ``n_parts`` parts."""
+    who = visitor()
+    job = who.jobs.get(slot)
+    if job is None or job.done or len(job.parts) > n_parts:
+        st.rerun()
+        return
+    left = job.seconds_left
+    ending = "" if left is None else f" · about {_duration(left)} left"
+    bar, button = st.columns([5, 1], vertical_alignment="bottom")
+    bar.progress(job.fraction, text=f"{job.stage}{ending}")
+    if button.button("Cancel", key=f"cancel-{slot}", width="stretch"):
+        job.cancel()
+        who.jobs.pop(slot, None)
+        st.rerun()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min"

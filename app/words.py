@@ -1,0 +1,61 @@
+"""Sentences that several pages say in the same way."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from brainlm_core.errors import BrainLMError
+
+VERDICT_WORDS = {"good": "Good", "usable": "Usable with care", "poor": "Not fit for analysis"}
+_VERDICT_SIGNS = {"good": "●", "usable": "▲", "poor": "■"}
+
+
+def duration(seconds: float) -> str:
+    """Return ``3 min 36 s``, with thin spaces before units."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def sentence(text: str) -> None:
+    """Draw the ONE sentence of a page, its heading for screen readers too."""
+    st.html(f'<h1 class="b-one">{html.escape(text)}</h1>')
+
+
+def note(text: str) -> None:
+    """Draw a small line; ``text`` is plain text."""
+    st.html(f'<p class="b-note">{html.escape(text)}</p>')
+
+
+def capital(text: str) -> str:
+    """Return text with a capital first letter and a full stop."""
+    text = text.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def refusal(error: BrainLMError) -> None:
+    """Draw what is wrong and what to do, where the picture would be."""
+    st.html(
+        f'<div class="b-bad" role="alert"><b>{html.escape(capital(error.what))}</b>'
+        f"{html.escape(capital(error.fix))}</div>"
+    )
+
+
+def verdict(word: str) -> str:
+    """Return a quality verdict as HTML: sign and word, so that colour is not needed."""
+    return f'<span class="b-verdict {word}"><span aria-hidden="true">{_VERDICT_SIGNS[word]}</span>{VERDICT_WORDS[word]}</span>'
+
+
+def facts(rows: list[tuple[str, str]]) -> None:
+    """Draw names and values in two columns; both are plain text."""
+    cells = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in rows)
+    st.html(f'<dl class="b-facts">{cells}</dl>')
+
+
+def how(steps: list[str], reference: str, not_shown: str) -> None:
+    """Draw "how this is computed": short numbered lines, the reference, and the limits of the picture."""
+    st.markdown("\n".join(f"{i}. {step}" for i, step in enumerate(steps, 1)))
+    st.caption(f"Reference: {reference}")
+    st.caption(f"What this does not show: {not_shown}")

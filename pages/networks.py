@@ -1,0 +1,368 @@
+"""Networks: which networks the model's attention draws on the cortex, beside what needs no model."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import exports
+from app.brain_view import brain_view
+from app.charts import attention as charts
+from app.charts.order import by_network, label
+from app.charts.strip import baseline_strip
+from app.chips import chip_row
+from app.matrix_view import head_grid, matrix_view
+from app.models import title_of
+from app.networks_work import ATTENTION, SCORES, Picture, attention_job, picture, scores_job, scores_key, view_key
+from app.state import Visitor, visitor
+from app.theme import SEQUENTIAL, group_words
+from app.waiting import collect, progress
+from app.words import how, note, refusal, sentence
+from brainlm_core.analyses.network_scores import METHODS
+from brainlm_core.analyses.networks import NetworksOptions
+from brainlm_core.recording import Recording
+
+SHOWN = {"networks": "Networks", "row": "Attention of a parcel", "cls": "Summary token"}
+REDUCTIONS = {"average": "Average", "rollout": "Rollout", "layer/head": "Layer or head"}
+
+
+def main() -> None:
+    """Draw the page: what is known at once, the model's part as it comes."""
+    who = visitor()
+    recording = who.recording
+    assert recording is not None  # visitor() always puts one in hand
+    apply_clicks()
+    options = chosen_options()
+    advance(who, recording, options)
+    now = picture(who, options)
+    chip_row(who, recording)
+    left, right = st.columns([2, 1], gap="large")
+    with left:
+        brain(who, recording, now)
+    with right:
+        summary(who, now)
+        controls(who, recording, now)
+        strips(now)
+    details(who.key)
+
+
+def apply_clicks() -> None:
+    """Move clicks in pictures into the widgets that they stand for; must run before those are drawn."""
+    for widget, value in st.session_state.pop("net-clicks", {}).items():
+        st.session_state[widget] = value
+
+
+def click(**widgets: object) -> None:
+    """Remember what a click in a picture means for the widgets, and run the page again."""
+    st.session_state["net-clicks"] = {f"net-{name}": value for name, value in widgets.items()}
+    st.rerun()
+
+
+def chosen_options() -> NetworksOptions:
+    """Return what the controls say (their state is read here, before they are drawn)."""
+    state = st.session_state
+    reduction = state.get("net-reduction") or "average"
+    layer, head = state.get("net-layer"), state.get("net-head")
+    if reduction != "layer/head" or (layer is None and head is None):
+        layer = head = None
+        reduction = "average" if reduction == "layer/head" else reduction
+    return NetworksOptions(
+        reduction=reduction,
+        layer=layer,
+        head=head,
+        n_networks=int(state.get("net-k", 7)),
+        windows=state.get("net-windows") or "first",
+    )
+
+
+def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> None:
+    """Take over what has been computed, and start what is missing."""
+    view_at, scores_at = view_key(who, options), scores_key(who, options)
+    for slot, wanted in ((ATTENTION, view_at), (SCORES, scores_at)):
+        if slot in who.jobs and getattr(who.jobs[slot], "wanted", None) != wanted:
+            who.jobs.pop(slot).cancel()
+        job = collect(slot)
+        if job is not None:
+            who.model_error = job.error
+            if job.result is not None:
+                who.remember(wanted, job.result)
+    if who.model_error is not None:
+        return
+    if view_at not in who.results:
+        if ATTENTION not in who.jobs:
+            who.start(ATTENTION, attention_job(recording, who.model, options)).wanted = view_at
+        return
+    info = who.results[view_at].model
+    who.device, who.licence = info.device.upper(), info.licence
+    if scores_at not in who.results and SCORES not in who.jobs:
+        job = scores_job(who.results[view_at], who.model, options)
+        who.start(SCORES, job).wanted = scores_at
+
+
+def brain(who: Visitor, recording: Recording, now: Picture) -> None:
+    """Draw two linked brains: what the model shows, and what is known without it."""
+    parcels = recording.parcellation
+    shown = st.segmented_control(
+        "On the brain", list(SHOWN), default="networks", required=True, format_func=SHOWN.__getitem__,
+        key="net-shown", label_visibility="collapsed",
+    )  # fmt: skip
+    if who.model_error is not None:
+        refusal(who.model_error)
+    elif ATTENTION in who.jobs:
+        progress(ATTENTION)
+    elif SCORES in who.jobs:
+        progress(SCORES, len(who.jobs[SCORES].parts))
+    panels = [charts.known_networks(parcels)]
+    if shown == "networks" and now.clustering is not None:
+        panels.insert(0, charts.found_networks(now.clustering, title_of(who.model.name)))
+    elif shown == "row" and now.view is not None and now.attention is not None:
+        parcel = who.picked if who.picked is not None else default_parcel(recording)
+        panels = [
+            charts.attention_row(now.attention, parcels, parcel),
+            charts.connectivity_row(now.view.connectivity, parcels, parcel),
+        ]
+    elif shown == "cls" and now.cls is not None:
+        panels.insert(0, charts.summary_map(now.cls))
+    with st.container(key="picture"):
+        event = brain_view(panels, parcels, key="net-brain", picked=who.picked, height=430)
+    if event.changed:
+        pick(who, event.picked)
+    note("Click a parcel to see where it attends. " + not_shown(shown))
+
+
+def not_shown(shown: str) -> str:
+    """Return the one line on what the picture does not show."""
+    return {
+        "networks": "Not shown: how sure the clustering is of a parcel; neighbouring clusters have soft borders.",
+        "row": "Not shown: cause. Attention says what the model reads, not what drives what.",
+        "cls": "Not shown: importance. The summary token reads these parcels; other paths reach it too.",
+    }[shown]
+
+
+def default_parcel(recording: Recording) -> int:
+    """Return the parcel whose row is shown before one was picked: a visual one, else the first."""
+    networks = list(recording.parcellation.yeo7)
+    return networks.index("Visual") if "Visual" in networks else 0
+
+
+def pick(who: Visitor, parcel: int | None) -> None:
+    """Put a parcel in hand and show its row."""
+    who.picked = parcel
+    click(parcel=parcel, **({"shown": "row"} if parcel is not None else {}))
+
+
+def summary(who: Visitor, now: Picture) -> None:
+    """Draw the one sentence and what a reader must know."""
+    if who.model_error is not None:
+        sentence("The model could not be used; the known networks are shown.")
+        return
+    sentence(charts.who_wins(now.scores))
+    if now.view is not None:
+        for text in now.view.notices:
+            note(text)
+
+
+def controls(who: Visitor, recording: Recording, now: Picture) -> None:
+    """Draw the few controls of the picture."""
+    parcels = recording.parcellation
+    if "net-parcel" not in st.session_state:
+        st.session_state["net-parcel"] = who.picked
+    chosen = st.selectbox(
+        "Parcel", range(parcels.n_parcels), index=None, format_func=lambda i: label(parcels, i), key="net-parcel",
+        placeholder="Click one on the brain, or type a name",
+    )  # fmt: skip
+    if chosen != who.picked:
+        pick(who, chosen)
+    reduction = st.segmented_control(
+        "Attention map", list(REDUCTIONS), default="average", required=True, format_func=REDUCTIONS.__getitem__,
+        key="net-reduction", width="stretch",
+    )  # fmt: skip
+    if reduction == "layer/head" and now.view is not None:
+        layers, heads = now.view.attention.n_layers, now.view.attention.n_heads
+        one, two = st.columns(2)
+        one.selectbox("Layer", [None, *range(layers)], format_func=counted("All layers", "Layer"), key="net-layer")
+        two.selectbox("Head", [None, *range(heads)], format_func=counted("All heads", "Head"), key="net-head")
+    with st.expander("More settings"):
+        st.slider("Networks to draw", 2, 20, 7, key="net-k")
+        st.segmented_control(
+            "Windows", ["first", "all"], default="first", required=True, key="net-windows",
+            format_func={"first": "First 200 samples", "all": "Whole recording"}.__getitem__,
+        )  # fmt: skip
+
+
+def counted(all_words: str, one_word: str):  # type: ignore[no-untyped-def]
+    """Return a function that names 0-based numbers from 1."""
+    return lambda i: all_words if i is None else f"{one_word} {i + 1}"
+
+
+def strips(now: Picture) -> None:
+    """Draw the baseline strips."""
+    st.html(
+        baseline_strip(
+            charts.strip_rows(now.scores, "knn"), title="Known network named by the five nearest parcels (share)",
+            limits=(0.2, 0.9), reference=charts.PUBLISHED,
+        )  # fmt: skip
+        + baseline_strip(
+            charts.strip_rows(now.scores, "ari"), title="Clusters against known networks (adjusted Rand index)",
+            limits=(0.0, 0.6),
+        )  # fmt: skip
+    )
+
+
+@st.fragment
+def details(key: str) -> None:
+    """Draw the tabs below the fold; only the open one is computed."""
+    who = visitor()
+    recording = who.recording
+    if recording is None or who.key != key:
+        return
+    now = picture(who, chosen_options())
+    tabs = st.tabs(
+        ["Matrix", "Layers and heads", "Scores", "Networks", "How this is computed", "Export"],
+        key="net-tabs", on_change="rerun",
+    )  # fmt: skip
+    drawn = (tab_matrix, tab_heads, tab_scores, tab_networks, tab_how, tab_export)
+    for tab, draw in zip(tabs, drawn, strict=True):
+        if tab.open:
+            with tab:
+                if now.view is None and draw is not tab_how:
+                    note("The model's attention is not there yet.")
+                else:
+                    draw(who, recording, now)
+
+
+def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
+    """Draw the chosen attention, query by row."""
+    parcels = recording.parcellation
+    order, bands = by_network(parcels)
+    values = charts.relative(now.attention)
+    row = matrix_view(
+        values, key="net-matrix", names=parcels.names, order=order, bands=bands, limits=charts.limits(values),
+        unit=charts.EVEN, colours=SEQUENTIAL, picked=who.picked,
+        alt="Attention between all parcels, query by row and key by column, ordered by network.",
+    )  # fmt: skip
+    if row is not None and row != who.picked:
+        pick(who, row)
+
+
+def tab_heads(who: Visitor, recording: Recording, now: Picture) -> None:
+    """Draw every layer and head small; choosing one shows it everywhere."""
+    options = chosen_options()
+    picked = head_grid(
+        charts.thumbnail_scale(now.view), key="net-heads", colours=SEQUENTIAL,
+        picked=None if options.layer is None or options.head is None else (options.layer, options.head),
+        alt="One small attention matrix per layer and head, ordered by network, each on its own scale.",
+    )  # fmt: skip
+    note("Each thumbnail has its own colour scale, so that faint heads can be seen too.")
+    if picked is not None:
+        click(reduction="layer/head", layer=picked[0], head=picked[1])
+
+
+def tab_scores(_: Visitor, __: Recording, now: Picture) -> None:
+    """Draw all scores as a table."""
+    rows = []
+    for method, title in METHODS.items():
+        row = now.score(method)
+        rows.append(
+            {
+                "Description of parcels": title,
+                "k-NN accuracy": spelled(row and row.knn),
+                "k-NN, homologues in one fold": spelled(row and row.knn_homologues),
+                "Adjusted Rand index": spelled(row and row.ari),
+            }
+        )
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Scores of every method with 95 % intervals.")
+    note(
+        "Value, and in brackets the 95 % interval over which parcels there are. "
+        "Homologues in one fold: a parcel cannot copy its mirror image."
+    )
+
+
+def spelled(score) -> str:  # type: ignore[no-untyped-def]
+    """Return a score with its interval, or why there is none."""
+    if score is None:
+        return "–"
+    if score.value is None:
+        return score.reason
+    interval = "" if score.ci95 is None else f" ({score.ci95[0]:.2f} to {score.ci95[1]:.2f})"
+    return f"{score.value:.3f}{interval}"
+
+
+def tab_networks(_: Visitor, recording: Recording, now: Picture) -> None:
+    """Draw one row per network found."""
+    if now.clustering is None:
+        note("The networks are being drawn.")
+        return
+    found = now.clustering
+    categories = charts.cluster_categories(found)
+    st.html(
+        '<div class="b-legend">'
+        + "".join(f'<span><i style="background:{c.colour}"></i>{html.escape(c.name)}</span>' for c in categories)
+        + "</div>"
+    )
+    labels, groups = found.labels, np.array(recording.parcellation.group)
+    rows = []
+    for i, category in enumerate(categories):
+        members = groups[labels == i]
+        names, counts = np.unique(members, return_counts=True)
+        made_of = ", ".join(f"{group_words(str(names[j]))} {counts[j]}" for j in np.argsort(-counts)[:4])
+        rows.append({"Network": category.name, "Parcels": len(members), "Overlap (Dice)": found.dice[i], "Made of": made_of})
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, column_config={"Overlap (Dice)": st.column_config.NumberColumn(format="%.2f")},
+        alt="Networks found in the attention, the known network that each resembles, and their members.",
+    )  # fmt: skip
+
+
+def tab_how(who: Visitor, _: Recording, now: Picture) -> None:
+    """Say how the pictures are computed."""
+    how(
+        [
+            f"One window of 200 samples passes the encoder of {title_of(who.model.name)} once, nothing hidden. Attention is summed "
+            "over the tokens of the key parcel and averaged over those of the query parcel.",
+            "1 × even spread is what a parcel would get if attention were spread evenly over all parcels.",
+            "For scores: logarithm, symmetrised, row and column effects removed; the five nearest parcels (cosine) vote, "
+            "5 folds, 10 draws. The very same is done to connectivity, coordinates and the random-weights twin.",
+            "Networks: normalised-cut spectral clustering, matched one to one to the seven known networks by overlap (Hungarian method).",
+            "Intervals: which parcels there are (bootstrap or jackknife over homologue pairs), not other people.",
+        ],
+        "model: Ortega Caro et al. 2024; networks: Yeo et al. 2011; rollout: Abnar & Zuidema 2020.",
+        "what drives what. Attention says what the model reads; connectivity alone may say as much.",
+    )
+    if now.view is not None:
+        st.caption(f"Weights: {now.view.model.source}, {now.view.model.licence}. Precision {now.view.model.precision}.")
+
+
+def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
+    """Offer tables and surface maps."""
+    parcels, stem = recording.parcellation, exports.safe_stem(recording.provenance.source_name)
+    maps, names = charts.export_maps(now.cls, now.clustering, now.attention, who.picked, parcels)
+    with st.container(horizontal=True):
+        st.download_button(
+            "Attention (.csv)", lambda: exports.matrix_csv(now.attention, parcels.names), f"{stem}-attention.csv",
+            "text/csv", key="net-csv", help="Parcel by parcel, query by row.", on_click="ignore",
+        )  # fmt: skip
+        st.download_button(
+            "Parcels (.csv)", lambda: charts.export_table(maps, names, parcels), f"{stem}-parcels.csv", "text/csv",
+            key="net-parcels", help="One row per parcel: network found, summary token, picked row.", on_click="ignore",
+        )  # fmt: skip
+        st.download_button(
+            "Brain map (CIFTI)", lambda: exports.cifti_map(maps, parcels, names), f"{stem}-networks.dscalar.nii",
+            key="net-cifti", help="fsaverage5, both hemispheres.", on_click="ignore",
+        )  # fmt: skip
+        st.download_button(
+            "Brain maps (GIFTI)", lambda: exports.gifti_maps(maps, parcels, names), f"{stem}-networks.zip",
+            "application/zip", key="net-gifti", help="fsaverage5, one file per hemisphere.", on_click="ignore",
+        )  # fmt: skip
+        result = who.results.get(scores_key(who, chosen_options()))
+        if result is not None:
+            st.download_button(
+                "Everything (.zip)", lambda: exports.saved(result), f"{stem}-networks-all.zip", "application/zip",
+                key="net-all", help="What `brainlm networks` writes: tables, matrices, maps, provenance.", on_click="ignore",
+            )  # fmt: skip
+    note("Pictures are saved with the buttons of the brain and of the matrix.")
+
+
+main()
