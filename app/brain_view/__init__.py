@@ -1,0 +1,8 @@
+"""The brain: cortical surface and deep parcels in WebGL, one number per parcel and frame."""
+
+from __future__ import annotations
+
+from app.brain_view.component import VIEWS, brain_view, picked_parcel
+from app.brain_view.panels import BrainEvent, BrainPanel, Category
+
+__all__ = ["VIEWS", "BrainEvent", "BrainPanel", "Category", "brain_view", "picked_parcel"]

@@ -1,0 +1,28 @@
+// Entry point: Streamlit calls this at every message and theme change.
+
+import { BrainView } from "./view.js";
+
+const views = new WeakMap();
+
+export default function brainView({ data, parentElement, setStateValue, setTriggerValue }) {
+  let view = views.get(parentElement);
+  if (!view) {
+    view = new BrainView(parentElement);
+    views.set(parentElement, view);
+  }
+  view.connect({
+    pick: (event) => setTriggerValue("pick", event),
+    status: (text) => setStateValue("status", text),
+  });
+  view.update(data);
+  const host = parentElement.host ?? parentElement;
+  return () => {
+    // Streamlit may also clean up after a call that a newer one has overtaken: only the loss of
+    // the element itself ends the view (and frees one of the browser's few WebGL contexts).
+    setTimeout(() => {
+      if (host.isConnected) return;
+      view.destroy();
+      views.delete(parentElement);
+    });
+  };
+}
