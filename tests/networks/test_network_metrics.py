@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -209,7 +211,7 @@ def test_connectivity_of_real_recordings_scores_as_measured_before(shared):
     parcellation = a424_cortex()
     with np.load(shared / "data" / "hcp15.npz") as store:
         signals, offsets = store["signals"], store["offsets"]
-    runs = [signals[a:b].T.astype(np.float64) for a, b in zip(offsets, offsets[1:], strict=False)]
+    runs = [signals[a:b].T.astype(np.float64) for a, b in itertools.pairwise(offsets)]
     setting = ScoreSetting(labelled_parcels(parcellation), np.ones(360, dtype=bool))
 
     def figures(maps: list[np.ndarray], **how: bool) -> dict[str, np.ndarray]:
