@@ -267,9 +267,8 @@ def _pick(windows: Windows, options: NetworksOptions) -> Windows:
         return windows
     index = (0,) if options.windows == "first" else options.windows
     if not index or not all(0 <= i < windows.n_windows for i in index):
-        raise ConfigError(
-            f"the recording has no window {options.windows}", f"choose 0 to {windows.n_windows - 1}"
-        )
+        asked = ", ".join(str(i + 1) for i in index) or "at all"
+        raise ConfigError(f"the recording has no window {asked}", f"choose 1 to {windows.n_windows}")
     return windows.pick(np.array(index))
 
 

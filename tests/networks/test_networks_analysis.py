@@ -136,7 +136,7 @@ def test_few_labelled_parcels_give_networks_without_scores(make, tmp_path):
 
 def test_scores_follow_the_parcels_and_not_their_order(make, whole):
     noisy = make.weights(whole) ** 0.1 * np.random.default_rng(5).uniform(0.3, 3, (424, 424))
-    p = np.random.default_rng(6).permutation(424)
+    p, everything = np.random.default_rng(6).permutation(424), np.ones(424, dtype=bool)
     there = attention_row(
         noisy, np.arange(424), ScoreSetting(labelled_parcels(whole), np.ones(424, dtype=bool))
     )
