@@ -286,10 +286,8 @@ def _notices(
     out: list[str] = []
     sizes = np.bincount(np.asarray(attention.group))
     if sizes.max() > 1:
-        low, high = sizes[sizes > 0].min(), sizes.max()
-        span = f"{high}" if low == high else f"{low} to {high}"
         out.append(
-            f"A token of this model mixes {span} parcels that lie at a similar front-to-back position: "
+            f"A token of this model mixes up to {sizes.max()} parcels of similar front-to-back position: "
             "parcels of one token share one attention row, and finer detail cannot be read from it."
         )
     if not usable.all():
