@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -218,3 +220,12 @@ def test_saved_tables_say_what_was_found(planted, blind, recording, tmp_path):
         assert np.allclose(store["functional_connectivity"], result.view.connectivity, atol=1e-6)
     saved = json.loads((tmp_path / "new/folder/networks.json").read_text(encoding="utf-8"))
     assert saved == json.loads(json.dumps(result.to_dict()))
+
+
+def test_a_page_can_import_the_analysis_without_heavy_libraries():
+    code = (
+        "import sys; import brainlm_core.analyses.network_cohort, brainlm_core.commands; "
+        "print(sorted({'torch', 'sklearn', 'scipy', 'nibabel.cifti2', 'nilearn'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
