@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,18 +20,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainlm_core import weights
-from brainlm_core.errors import ConfigError, EngineError
-from brainlm_core.model.base import InputSpec, MaskedModel, default_device
+from brainlm_core.devices import DEVICES, PRECISIONS, choose_device, choose_precision
+from brainlm_core.engine_results import Attention, Embedded, Predicted
+from brainlm_core.errors import EngineError
+from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.recording import Recording
 from brainlm_core.windows import Windows, make_windows
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 Progress = Callable[[float, str], None]
+
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "Attention",
+    "Cancelled",
+    "Embedded",
+    "Engine",
+    "EngineInfo",
+    "Predicted",
+    "get_engine",
+]
 Cancel = Callable[[], bool]
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 #: Engines kept in memory by :func:`get_engine`; the one unused longest leaves first.
 MAX_ENGINES = 4
 #: Tokens × windows per batch on each kind of device.
@@ -85,124 +96,6 @@ class EngineInfo:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dictionary."""
         return dict(self.__dict__)
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """Masked reconstruction of windows.
-
-    Parameters
-    ----------
-    predicted : ndarray (W, P, T), float32
-        Model output everywhere, in the scaling of the windows.
-    hidden : ndarray (W, P, T), bool
-        What the model truly did not see: the request, rounded up to whole tokens, and padding.
-    """
-
-    predicted: FloatArray
-    hidden: BoolArray
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """Embeddings of windows.
-
-    Parameters
-    ----------
-    cls : ndarray (W, D), float32
-        Summary token.
-    tokens : ndarray (W, P, D), float32
-        Mean over each parcel's tokens.
-    """
-
-    cls: FloatArray
-    tokens: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class Attention:
-    """Encoder attention between groups of tokens, mean over windows unless asked otherwise.
-
-    Parameters
-    ----------
-    maps : ndarray (layers, heads, G, G) or (W, layers, heads, G, G), float32
-        Query × key: mean over the query group's tokens of the sum over the key group's tokens.
-    cls : ndarray (layers, heads, G) or (W, layers, heads, G), float32
-        Attention of the summary token, summed over each group's tokens.
-    group : ndarray (P,), int64
-        Group of each parcel; ``arange(P)`` when every parcel has its own tokens.
-    """
-
-    maps: FloatArray
-    cls: FloatArray
-    group: NDArray[np.int64]
-
-    @property
-    def n_layers(self) -> int:
-        """Number of encoder layers."""
-        return int(self.maps.shape[-4])
-
-    @property
-    def n_heads(self) -> int:
-        """Number of heads."""
-        return int(self.maps.shape[-3])
-
-    @property
-    def parcels_share_tokens(self) -> bool:
-        """Whether several parcels share a token, so that they cannot be told apart here."""
-        return len(np.unique(self.group)) < len(self.group)
-
-    def parcel_map(self, layer: int | None = None, head: int | None = None) -> FloatArray:
-        """Return parcel × parcel attention (P, P), query × key.
-
-        ``None`` averages over all layers or heads (and windows). Where parcels share tokens, a
-        group's weight is spread evenly over its parcels, so that rows keep their sum.
-        """
-        return self._to_parcels(self._pick(self.maps, layer, head, 2))
-
-    def cls_map(self, layer: int | None = None, head: int | None = None) -> FloatArray:
-        """Return the summary token's attention to each parcel (P,); arguments as above."""
-        picked = self._pick(self.cls, layer, head, 1)
-        return np.asarray(picked[self.group] / self._size()[self.group], dtype=np.float32)
-
-    def rollout(self) -> FloatArray:
-        """Return attention rollout (P, P) over all layers (Abnar and Zuidema 2020).
-
-        Per layer: mean over heads, half identity for the residual path, rows to one; then the
-        product of all layers. Computed between groups of tokens, without the summary token.
-        """
-        per_layer = self._pick(self.maps, None, None, 2, keep_layers=True)  # (layers, G, G)
-        result = np.eye(per_layer.shape[-1])
-        for layer in per_layer.astype(np.float64):
-            total = layer.sum(axis=1, keepdims=True)
-            layer = np.divide(layer, total, out=np.zeros_like(layer), where=total > 0)
-            result = (0.5 * layer + 0.5 * np.eye(len(layer))) @ result
-        return self._to_parcels(result)
-
-    def _pick(
-        self, array: FloatArray, layer: int | None, head: int | None, trailing: int, keep_layers: bool = False
-    ) -> FloatArray:
-        if array.ndim == trailing + 3:
-            array = array.mean(axis=0)  # (layers, heads, …)
-        if keep_layers:
-            return np.asarray(array.mean(axis=1))
-        array = array.mean(axis=0) if layer is None else array[self._index(layer, self.n_layers, "layer")]
-        return np.asarray(
-            array.mean(axis=0) if head is None else array[self._index(head, self.n_heads, "head")]
-        )
-
-    @staticmethod
-    def _index(value: int, count: int, what: str) -> int:
-        if not -count <= value < count:
-            raise ConfigError(f"there is no {what} {value}", f"choose 0 to {count - 1}")
-        return value
-
-    def _size(self) -> NDArray[np.int64]:
-        return np.maximum(np.bincount(self.group, minlength=self.maps.shape[-1]), 1)
-
-    def _to_parcels(self, matrix: NDArray[Any]) -> FloatArray:
-        spread = matrix[np.ix_(self.group, self.group)] / self._size()[self.group]
-        return np.asarray(spread, dtype=np.float32)
 
 
 class Engine:
@@ -371,7 +264,8 @@ class Engine:
 
         self._run(windows, self._mask(windows, hidden), one, "Reading attention", progress, cancel)
         if average:
-            return Attention(maps[0] / windows.n_windows, cls[0] / windows.n_windows, group[0])
+            share = np.float32(1 / windows.n_windows)
+            return Attention(maps[0] * share, cls[0] * share, group[0])
         return Attention(np.concatenate(maps), np.concatenate(cls), group[0])
 
     def _mask(self, windows: Windows, hidden: BoolArray | None) -> BoolArray | None:
@@ -481,48 +375,6 @@ def get_engine(
         while len(_CACHE) > MAX_ENGINES:
             _CACHE.popitem(last=False)
         return engine
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the device for a setting; raise EngineError when it is not there."""
-    if device not in DEVICES:
-        raise ConfigError(f"there is no device named {device!r}", f"choose one of {', '.join(DEVICES)}")
-    if device == "auto":
-        return default_device()
-    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if device in present and not present[device]():
-        raise EngineError(f"this machine has no {device} device", "choose auto or cpu")
-    return torch.device(device)
-
-
-def choose_precision(precision: str, device: torch.device, model: MaskedModel) -> str:
-    """Return the precision for a setting on a device; see :meth:`Engine.load`."""
-    if precision not in PRECISIONS:
-        raise ConfigError(
-            f"there is no precision named {precision!r}", f"choose one of {', '.join(PRECISIONS)}"
-        )
-    if precision != "auto":
-        return precision
-    if not model.low_precision:
-        return "fp32"
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if device.type == "mps":
-        return "fp16"
-    return "bf16" if cpu_multiplies_bf16() else "fp32"
-
-
-def cpu_multiplies_bf16() -> bool:
-    """Whether this processor has bf16 matrix instructions (AVX512-BF16 or AMX), as far as can be told.
-
-    A fixed property of the machine rather than a timing, so that a rerun gives the same numbers.
-    """
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    line = next((x for x in flags.splitlines() if x.startswith("flags")), "")
-    return bool({"avx512_bf16", "amx_bf16"} & set(line.split()))
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -125,9 +125,9 @@ def _full_hash(api: Any) -> str:
 
 def _bar_class(progress: Progress | None, folder: str) -> type[Any]:
     """Return a tqdm class that reports received bytes to ``progress`` and draws nothing without it."""
-    from tqdm.auto import tqdm
+    from huggingface_hub.utils import tqdm
 
-    class Bar(tqdm):  # type: ignore[misc, type-arg]
+    class Bar(tqdm):
         """Forwards the byte count; never writes to the terminal."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:

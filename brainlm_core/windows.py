@@ -231,7 +231,7 @@ def make_windows(
         notices.append(f"{int(flat.sum())} of {flat.size} parcels do not vary; the model sees zeros there.")
     return Windows(
         values,
-        starts * tr,
+        np.asarray(starts * tr, dtype=np.float64),
         tr,
         scale,
         centre,

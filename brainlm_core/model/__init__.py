@@ -58,6 +58,12 @@ FAMILIES: dict[str, Family] = {
         lambda c: "family" not in c and "timepoint_patching_size" not in c and "patch_size" in c,
         "image-token model (ViTMAEForPreTraining)",
     ),
+    "kernel": Family(
+        "brainlm_core.model.kernel_config:KernelConfig",
+        "brainlm_core.model.kernel_model:KernelModel",
+        lambda c: c.get("family") == "kernel",
+        "kernel model (adaptive Gaussian process with attention)",
+    ),
 }
 
 

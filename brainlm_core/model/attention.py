@@ -1,15 +1,17 @@
-"""Attention for all families: the plain pass, and the pass that reads maps out on the way.
+"""Attention for all families: the plain pass, and the passes that read maps out on the way.
 
-Exact attention is softmax(q kᵀ / √d) v. Without a reader it is PyTorch's fused kernel. With a
-:class:`GroupReader` the same product is computed in blocks of query rows; each block of
-probabilities is reduced from tokens to groups of tokens (parcels) before the next one overwrites
-it, so that an N × N matrix never exists.
+Exact attention is softmax(q kᵀ / √d) v. Without a reader it is PyTorch's fused kernel, or, for
+bf16 on a processor, blocks of query rows (the fused kernel gains nothing from bf16 there). With a
+:class:`GroupReader` the product is computed in such blocks too; each block of probabilities is
+reduced from tokens to groups of tokens (parcels) before the next one overwrites it, so that an
+N × N matrix never exists.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +19,10 @@ from torch import Tensor, nn
 
 from brainlm_core.errors import EngineError
 
-#: Bytes of one block of probabilities; small enough for a processor's last cache level.
-BLOCK_BYTES = 8 * 2**20
+#: Probabilities per block: 256 rows of 4,241 stay in a processor's cache; a GPU wants few launches.
+_BLOCK_CPU, _BLOCK_GPU = 1_100_000, 64_000_000
+#: Tokens per block of the convolution; the banded matrix is then 64 × 128 for 65 taps.
+_CONVOLUTION_BLOCK = 64
 
 
 @dataclass
@@ -28,30 +32,71 @@ class GroupReader:
     Parameters
     ----------
     group : Tensor (N,), int64
-        Group of each token, non-decreasing where it is not -1; -1 for tokens outside every group.
-        Token 0 is the summary token and has -1.
+        Group of each token; -1 for tokens outside every group, such as the summary token 0.
     n_groups : int
         Number of groups G; a group without tokens keeps rows and columns of zeros.
     """
 
     group: Tensor
     n_groups: int
+    maps: list[Tensor] = field(default_factory=list)
+    cls: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.maps: list[Tensor] = []
-        self.cls: list[Tensor] = []
         self._token = torch.nonzero(self.group >= 0).squeeze(1)  # (M,)
         self._index = self.group[self._token]
         self.count = torch.bincount(self._index, minlength=self.n_groups).clamp(min=1)
+        #: Row that each query adds to; row G gathers the queries outside every group.
+        self.query_row = torch.where(self.group >= 0, self.group, self.n_groups)
 
     def stacked(self) -> tuple[Tensor, Tensor]:
         """Return maps (B, layers, heads, G, G) and cls (B, layers, heads, G)."""
         return torch.stack(self.maps, dim=1), torch.stack(self.cls, dim=1)
 
     def sum_keys(self, rows: Tensor) -> Tensor:
-        """Sum the last axis (N tokens) within groups: (…, N) → (…, G)."""
-        out = rows.new_zeros(*rows.shape[:-1], self.n_groups)
-        return out.index_add_(-1, self._index.to(rows.device), rows[..., self._token.to(rows.device)])
+        """Sum the last axis (N tokens) within groups: (…, N) → (…, G), float32."""
+        by_token = rows.movedim(-1, 0)[self._token].float()  # (M, …)
+        out = by_token.new_zeros(self.n_groups, *by_token.shape[1:])
+        return out.index_add_(0, self._index, by_token).movedim(0, -1)
+
+
+@dataclass
+class RowReader:
+    """Keeps full attention rows, to hold them against the published code.
+
+    Parameters
+    ----------
+    rows : int or None
+        The first so many query rows; None keeps all (N × N, large).
+    layers : collection of int or None
+        Layers to keep; None keeps all.
+    """
+
+    rows: int | None = None
+    layers: Collection[int] | None = None
+    kept: dict[int, Tensor] = field(default_factory=dict)
+    _seen: int = 0
+
+    def keep(self, probabilities: Tensor) -> None:
+        """Take the probabilities (B, heads, N, keys) of the next layer."""
+        if self.wanted:
+            self.kept[self._seen] = probabilities[:, :, : self.rows]
+        self._seen += 1
+
+    def compute(self, query: Tensor, key: Tensor) -> None:
+        """Compute and take the rows of the next layer from q and k (B, heads, N, d)."""
+        if self.wanted:
+            scores = query[:, :, : self.rows] @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+            self.kept[self._seen] = torch.softmax(scores, dim=-1)
+        self._seen += 1
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the next layer is to be kept."""
+        return self.layers is None or self._seen in self.layers
+
+
+Reader = GroupReader | RowReader
 
 
 def split_heads(x: Tensor, n_heads: int) -> Tensor:
@@ -66,58 +111,74 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(b, n, heads * d)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, reader: GroupReader | None = None) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, reader: Reader | None = None) -> Tensor:
     """Exact attention, with the maps handed to ``reader`` when there is one.
 
     Parameters
     ----------
     query, key, value : Tensor (B, heads, N, d)
-    reader : GroupReader or None
+    reader : GroupReader or RowReader or None
         Receives this layer's maps.
 
     Returns
     -------
     Tensor (B, heads, N, d)
     """
-    if reader is None:
-        return F.scaled_dot_product_attention(query, key, value)
-    return _attend_in_blocks(query, key, value, reader)
+    if isinstance(reader, GroupReader):
+        out = _in_blocks(query, key, value, reader)
+        assert out is not None
+        return out
+    if reader is not None:
+        reader.compute(query, key)
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not query.requires_grad:
+        out = _in_blocks(query, key, value, None)
+        assert out is not None
+        return out
+    return F.scaled_dot_product_attention(query, key, value)
 
 
-def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor, reader: GroupReader) -> Tensor:
+def read_maps(query: Tensor, key: Tensor, reader: GroupReader) -> None:
+    """Hand this layer's maps to ``reader`` without computing the attention's output."""
+    _in_blocks(query, key, None, reader)
+
+
+def _in_blocks(query: Tensor, key: Tensor, value: Tensor | None, reader: GroupReader | None) -> Tensor | None:
+    """Attention in blocks of query rows, one head at a time; see the module for why."""
     b, heads, n, d = query.shape
-    g = reader.n_groups
-    device = query.device
-    q = (query.float() / math.sqrt(d)).reshape(b * heads, n, d)  # (B·heads, N, d)
-    k = key.float().reshape(b * heads, n, d).transpose(1, 2)  # (B·heads, d, N)
-    v = value.float().reshape(b * heads, n, d)
-    out = torch.empty_like(q)
-    by_query = q.new_zeros(b * heads, g + 1, n)  # row g gathers the queries outside every group
-    group = torch.where(reader.group >= 0, reader.group, g).to(device)
-    cls = q.new_empty(b * heads, n)
-    rows = max(16, BLOCK_BYTES // (4 * n * b * heads))
-    for start in range(0, n, rows):
-        stop = min(start + rows, n)
-        p = torch.softmax(torch.bmm(q[:, start:stop], k), dim=-1)  # (B·heads, rows, N)
-        out[:, start:stop] = torch.bmm(p, v)
-        by_query.index_add_(1, group[start:stop], p)
-        if start == 0:
-            cls = p[:, 0].clone()
-    maps = reader.sum_keys(by_query[:, :g]) / reader.count.to(device)[:, None]  # (B·heads, G, G)
-    reader.maps.append(maps.view(b, heads, g, g))
-    reader.cls.append(reader.sum_keys(cls).view(b, heads, g))
-    return out.view(b, heads, n, d).to(query.dtype)
-
-
-def attention_rows(query: Tensor, key: Tensor, rows: slice) -> Tensor:
-    """Return attention probabilities of some query rows, (B, heads, rows, N); for parity checks."""
-    scores = query[:, :, rows] @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-    return torch.softmax(scores, dim=-1)
+    q = (query / math.sqrt(d)).reshape(b * heads, n, d).contiguous()
+    k = key.reshape(b * heads, n, d).contiguous()
+    v = None if value is None else value.reshape(b * heads, n, d).contiguous()
+    out = None if v is None else torch.empty_like(v)
+    rows = max(16, (_BLOCK_CPU if query.device.type == "cpu" else _BLOCK_GPU) // n)
+    maps: list[Tensor] = []
+    cls: list[Tensor] = []
+    for pair in range(b * heads):
+        if reader is not None:
+            by_query = torch.zeros(reader.n_groups + 1, n, device=q.device)
+        for start in range(0, n, rows):
+            stop = min(start + rows, n)
+            p = torch.mm(q[pair, start:stop], k[pair].t())  # (rows, N)
+            if reader is not None:
+                p = torch.softmax(p, dim=-1, dtype=torch.float32)
+                by_query.index_add_(0, reader.query_row[start:stop], p)
+                if start == 0:
+                    cls.append(reader.sum_keys(p[0]))
+            else:
+                p = torch.softmax(p, dim=-1)
+            if v is not None and out is not None:
+                out[pair, start:stop] = torch.mm(p.to(v.dtype), v[pair])
+        if reader is not None:
+            maps.append(reader.sum_keys(by_query[:-1]) / reader.count[:, None])  # (G, G)
+    if reader is not None:
+        g = reader.n_groups
+        reader.maps.append(torch.stack(maps).view(b, heads, g, g))
+        reader.cls.append(torch.stack(cls).view(b, heads, g))
+    return None if out is None else out.view(b, heads, n, d)
 
 
 def nystrom_attend(
-    query: Tensor, key: Tensor, value: Tensor, landmarks: int, segment: int
-) -> tuple[Tensor, Tensor]:
+    query: Tensor, key: Tensor, value: Tensor, landmarks: int, segment: int, reader: Reader | None = None
+) -> Tensor:
     """Nyström approximation of attention (Xiong et al. 2021), as in the published code.
 
     Steps: scale q and k by d^(-1/4); landmarks are means over consecutive groups of tokens;
@@ -130,12 +191,18 @@ def nystrom_attend(
     landmarks, segment : int
         Number of landmarks m and ``segment_means_seq_len`` s; the grouping exists only when
         N = m · (s // m).
+    reader : GroupReader or RowReader or None
+        A RowReader gets K1 K2⁺ (N × m, may be negative) as the published code returns it; a
+        GroupReader the effective attention K1 K2⁺ K3.
 
     Returns
     -------
-    context : Tensor (B, heads, N, d)
-    probabilities : Tensor (B, heads, N, m)
-        K1 K2⁺; may be negative.
+    Tensor (B, heads, N, d)
+
+    Raises
+    ------
+    EngineError
+        If the tokens do not form the landmarks.
     """
     b, heads, n, d = query.shape
     per_landmark = segment // landmarks
@@ -151,20 +218,24 @@ def nystrom_attend(
     k2 = torch.softmax(q_mean @ k_mean.transpose(-1, -2), dim=-1)  # (B, heads, m, m)
     k3 = torch.softmax(q_mean @ k.transpose(-1, -2), dim=-1)  # (B, heads, m, N)
     a = k1 @ _pseudo_inverse(k2)  # (B, heads, N, m)
-    return a @ (k3 @ value), a
+    if isinstance(reader, RowReader):
+        reader.keep(a)
+    elif reader is not None:
+        to_groups = reader.sum_keys(k3)  # (B, heads, m, G)
+        by_query = reader.sum_keys(a.transpose(-1, -2)).transpose(-1, -2)  # (B, heads, G, m)
+        reader.maps.append((by_query / reader.count[:, None]) @ to_groups)
+        reader.cls.append((a[:, :, :1].float() @ to_groups)[:, :, 0])
+    return a @ (k3 @ value)
 
 
-def group_nystrom(
-    probabilities: Tensor, query: Tensor, key: Tensor, landmarks: int, reader: GroupReader
-) -> None:
-    """Hand the effective attention K1 K2⁺ K3 of a Nyström layer to ``reader``, reduced to groups."""
-    b, heads, n, d = query.shape
-    q_mean = (query * d**-0.25).reshape(b, heads, landmarks, n // landmarks, d).mean(dim=3)
-    k3 = torch.softmax(q_mean @ (key * d**-0.25).transpose(-1, -2), dim=-1)  # (B, heads, m, N)
-    to_groups = reader.sum_keys(k3)  # (B, heads, m, G)
-    by_query = reader.sum_keys(probabilities.transpose(-1, -2)).transpose(-1, -2)  # (B, heads, G, m)
-    reader.maps.append((by_query / reader.count[:, None]) @ to_groups)
-    reader.cls.append((probabilities[:, :, :1] @ to_groups)[:, :, 0])
+def _pseudo_inverse(matrix: Tensor, steps: int = 6) -> Tensor:
+    """Newton–Schulz pseudo-inverse with the published start: one global scalar."""
+    eye = torch.eye(matrix.shape[-1], device=matrix.device, dtype=matrix.dtype)
+    z = matrix.transpose(-1, -2) / matrix.sum(dim=-2).max()
+    for _ in range(steps):
+        kz = matrix @ z
+        z = 0.25 * z @ (13 * eye - kz @ (15 * eye - kz @ (7 * eye - kz)))
+    return z
 
 
 class TokenConvolution(nn.Module):
@@ -182,16 +253,19 @@ class TokenConvolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_heads, 1, taps, 1))
 
     def forward(self, value: Tensor) -> Tensor:
-        """(B, heads, N, d) → (B, heads, N, d), cross-correlation."""
-        heads, _, taps, _ = self.weight.shape
-        return F.conv2d(value, self.weight, padding=(taps // 2, 0), groups=heads)
+        """(B, heads, N, d) → (B, heads, N, d), cross-correlation.
 
-
-def _pseudo_inverse(matrix: Tensor, steps: int = 6) -> Tensor:
-    """Newton–Schulz pseudo-inverse with the published start: one global scalar."""
-    eye = torch.eye(matrix.shape[-1], device=matrix.device, dtype=matrix.dtype)
-    z = matrix.transpose(-1, -2) / matrix.sum(dim=-2).max()
-    for _ in range(steps):
-        kz = matrix @ z
-        z = 0.25 * z @ (13 * eye - kz @ (15 * eye - kz @ (7 * eye - kz)))
-    return z
+        Written as a product of a banded matrix with overlapping blocks of tokens: four times
+        faster than a grouped convolution on a processor.
+        """
+        b, heads, n, d = value.shape
+        taps = self.weight.shape[2]
+        block = min(_CONVOLUTION_BLOCK, n)
+        n_blocks, span = -(-n // block), block + taps - 1
+        padded = F.pad(value, (0, 0, taps // 2, n_blocks * block - n + taps // 2))
+        overlapping = padded.unfold(2, span, block)  # (B, heads, blocks, d, span)
+        shift = torch.arange(span, device=value.device) - torch.arange(block, device=value.device)[:, None]
+        taken = self.weight[:, 0, :, 0].to(value.dtype)[:, shift.clamp(0, taps - 1)]
+        band = taken * ((shift >= 0) & (shift < taps))  # (heads, block, span)
+        out = torch.matmul(band[:, None], overlapping.transpose(-1, -2))  # (B, heads, blocks, block, d)
+        return out.reshape(b, heads, n_blocks * block, d)[:, :, :n]

@@ -10,16 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from brainlm_core.errors import EngineError
-from brainlm_core.model.attention import GroupReader, attend, attention_rows, merge_heads, split_heads
+from brainlm_core.model.attention import GroupReader, Reader
 from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
 from brainlm_core.model.config import IMAGE_PARCELS, IMAGE_TIMEPOINTS, UKB_TR_S, ImageTokenConfig
-from brainlm_core.model.layers import activation
+from brainlm_core.model.image_layers import ImageBlock, PatchEmbeddings, position_table
 from brainlm_core.model.masking import Visible, keep_visible, visible_from_hidden
 
 #: The published code divides the robust-scaled signals by this.
@@ -49,8 +48,8 @@ class NativeImageOutput:
         Token ids in the order of ``latent``.
     zeroed_columns : tuple of int
         Columns of the padded picture that were set to zero (``predict_last_pixel``).
-    hidden_states, attentions : tuple of Tensor
-        Encoder states (embedding output first; before the final norm) and attentions when asked for.
+    hidden_states : tuple of Tensor
+        Encoder states (embedding output first; before the final norm) when asked for.
     """
 
     loss: Tensor
@@ -62,96 +61,6 @@ class NativeImageOutput:
     kept: Tensor
     zeroed_columns: tuple[int, ...]
     hidden_states: tuple[Tensor, ...] = ()
-    attentions: tuple[Tensor, ...] = ()
-
-
-def position_table(grid: int, width: int) -> Tensor:
-    """Return the frozen sin-cos table (1, 1 + grid², width): zeros for CLS, then tokens in raster order.
-
-    The first half of the width encodes the column, the second the row; float64 arithmetic.
-    """
-    quarter = width // 4
-    omega = 10000.0 ** (-np.arange(quarter) / quarter)
-
-    def half(u: np.ndarray) -> np.ndarray:
-        angle = u[:, None] * omega
-        return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
-
-    row, column = np.divmod(np.arange(grid * grid), grid)
-    table = np.concatenate([half(column), half(row)], axis=1)
-    table = np.concatenate([np.zeros((1, width)), table])
-    return torch.from_numpy(table.astype(np.float32))[None]
-
-
-class _Projections(nn.Module):
-    def __init__(self, width: int, n_heads: int, bias: bool) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.query = nn.Linear(width, width, bias=bias)
-        self.key = nn.Linear(width, width, bias=bias)
-        self.value = nn.Linear(width, width, bias=bias)
-
-    def forward(self, x: Tensor, reader: GroupReader | None, full: list[Tensor] | None) -> Tensor:
-        q, k, v = (split_heads(f(x), self.n_heads) for f in (self.query, self.key, self.value))
-        if full is not None:
-            full.append(attention_rows(q, k, slice(None)))
-        return merge_heads(attend(q, k, v, reader))
-
-
-class _Dense(nn.Module):
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.dense = nn.Linear(n_in, n_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.dense(x)
-        return out
-
-
-class _Attention(nn.Module):
-    def __init__(self, width: int, n_heads: int, bias: bool) -> None:
-        super().__init__()
-        self.attention = _Projections(width, n_heads, bias)
-        self.output = _Dense(width, width)
-
-    def forward(self, x: Tensor, reader: GroupReader | None, full: list[Tensor] | None) -> Tensor:
-        out: Tensor = self.output(self.attention(x, reader, full))
-        return out
-
-
-class ImageBlock(nn.Module):
-    """Pre-norm transformer block."""
-
-    def __init__(self, width: int, n_heads: int, inner: int, config: ImageTokenConfig) -> None:
-        super().__init__()
-        self.attention = _Attention(width, n_heads, config.qkv_bias)
-        self.intermediate = _Dense(width, inner)
-        self.output = _Dense(inner, width)
-        self.layernorm_before = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.layernorm_after = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.act = config.hidden_act
-        self.dropout = config.hidden_dropout_prob
-
-    def forward(
-        self, x: Tensor, reader: GroupReader | None = None, full: list[Tensor] | None = None
-    ) -> Tensor:
-        """(B, N, D) → (B, N, D); ``reader`` and ``full`` receive attention."""
-        y = self.attention(self.layernorm_before(x), reader, full)
-        x = x + F.dropout(y, self.dropout, self.training)
-        y = self.output(activation(self.act, self.intermediate(self.layernorm_after(x))))
-        return x + F.dropout(y, self.dropout, self.training)
-
-
-class _PatchEmbeddings(nn.Module):
-    def __init__(self, config: ImageTokenConfig) -> None:
-        super().__init__()
-        p = config.patch_size
-        self.projection = nn.Conv2d(config.num_channels, config.hidden_size, p, stride=p)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, C, R, R) → (B, S, D), raster order."""
-        out: Tensor = self.projection(image).flatten(2).transpose(1, 2)
-        return out
 
 
 class _Embeddings(nn.Module):
@@ -160,7 +69,7 @@ class _Embeddings(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.hidden_size))
         table = position_table(config.grid, config.hidden_size)
         self.position_embeddings = nn.Parameter(table.to(self.cls_token.device), requires_grad=False)
-        self.patch_embeddings = _PatchEmbeddings(config)
+        self.patch_embeddings = PatchEmbeddings(config)
 
     def forward(self, image: Tensor, visible: Visible) -> Tensor:
         """(B, C, R, R) → CLS and kept tokens (B, 1 + kept, D)."""
@@ -190,20 +99,28 @@ class _Vit(nn.Module):
         self,
         image: Tensor,
         visible: Visible,
-        reader: GroupReader | None = None,
+        reader: Reader | None = None,
         states: list[Tensor] | None = None,
-        full: list[Tensor] | None = None,
     ) -> Tensor:
         """(B, C, R, R) padded picture → latent (B, 1 + kept, D)."""
         x = self.embeddings(image, visible)
         for layer in self.encoder.layer:
             if states is not None:
                 states.append(x)
-            x = layer(x, reader, full)
+            x = layer(x, reader)
         if states is not None:
             states.append(x)
         out: Tensor = self.layernorm(x)
         return out
+
+    def read(self, image: Tensor, visible: Visible, reader: GroupReader) -> None:
+        """Hand every layer's maps to ``reader``; the last layer stops after its maps."""
+        x = self.embeddings(image, visible)
+        for layer in self.encoder.layer[:-1]:
+            x = layer(x, reader)
+        last = self.encoder.layer[-1]
+        assert isinstance(last, ImageBlock)
+        last.attention.attention.read(last.layernorm_before(x), reader)
 
 
 class _Decoder(nn.Module):
@@ -275,7 +192,7 @@ class ImageTokenModel(MaskedModel):
         train_mode: str | None = None,
         *,
         output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        reader: Reader | None = None,
     ) -> NativeImageOutput:
         """Run the published forward pass, random masking and padding included.
 
@@ -290,8 +207,10 @@ class ImageTokenModel(MaskedModel):
             The configured one when None.
         train_mode : str or None
             The configured one when None.
-        output_hidden_states, output_attentions : bool
-            Return every layer's state and full attention.
+        output_hidden_states : bool
+            Return every layer's state.
+        reader : GroupReader or RowReader or None
+            Receives the encoder's attention.
         """
         mode = self.config.train_mode if train_mode is None else train_mode
         ratio = self.config.mask_ratio if mask_ratio is None else mask_ratio
@@ -308,8 +227,7 @@ class ImageTokenModel(MaskedModel):
             visible = keep_visible(hidden.flatten(1), s - self.config.grid * (last - first))
             image[..., columns.start : columns.stop] = 0
         states: list[Tensor] | None = [] if output_hidden_states else None
-        full: list[Tensor] | None = [] if output_attentions else None
-        latent = self.vit(image, visible, None, states, full)
+        latent = self.vit(image, visible, reader, states)
         logits = self._crop(self._picture(self.decoder(latent, visible.ids_restore)), height, width)
         logits = logits.float().mean(dim=1)
         mask = self._pixels(visible.mask)  # (B, R, R)
@@ -329,7 +247,6 @@ class ImageTokenModel(MaskedModel):
             visible.kept,
             tuple(columns),
             tuple(states or ()),
-            tuple(full or ()),
         )
 
     def reconstruct(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
@@ -384,7 +301,7 @@ class ImageTokenModel(MaskedModel):
         for rows, visible in visible_from_hidden(tokens, same_mask=True):
             group = torch.cat([token_row.new_tensor([-1]), token_row[visible.kept[0]]])
             reader = GroupReader(group, self.config.grid)
-            self.vit(image[rows], visible, reader)
+            self.vit.read(image[rows], visible, reader)
             read, read_cls = reader.stacked()
             for i, row in enumerate(rows.tolist()):
                 maps[row], cls[row] = read[i], read_cls[i]
@@ -418,7 +335,7 @@ class ImageTokenModel(MaskedModel):
         return tokens.view(-1, g, g).repeat_interleave(p, dim=1).repeat_interleave(p, dim=2)
 
     def _hidden_columns(self, width: int, ratio: float, mode: str) -> tuple[int, int, range]:
-        """Token columns [first, last) that a predicting mode hides, and pixel columns it zeroes (SPEC 3.3)."""
+        """Token columns [first, last) that a predicting mode hides, and the pixels it zeroes (SPEC 3.3)."""
         p = self.config.patch_size
         left = (self.config.image_size - width) // 2
         end = left + width

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from brainlm_core.errors import EngineError
 from brainlm_core.model.attention import (
     GroupReader,
+    Reader,
     TokenConvolution,
     attend,
-    attention_rows,
-    group_nystrom,
     merge_heads,
     nystrom_attend,
+    read_maps,
     split_heads,
 )
 from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
@@ -51,8 +51,6 @@ class NativeOutput:
         Rank of each token in the noise order.
     hidden_states : tuple of Tensor (B, 1 + kept, D)
         Embedding output, then each encoder layer's output (before the final norm).
-    attentions : tuple of Tensor (B, heads, 1 + kept, 1 + kept or landmarks)
-        Encoder attentions when asked for.
     """
 
     loss: Tensor
@@ -62,7 +60,6 @@ class NativeOutput:
     mask_flat: Tensor
     ids_restore: Tensor
     hidden_states: tuple[Tensor, ...] = ()
-    attentions: tuple[Tensor, ...] = ()
 
 
 @lru_cache(maxsize=16)
@@ -89,21 +86,23 @@ class _SelfAttention(nn.Module):
             None if config.conv_kernel_size is None else TokenConvolution(n_heads, config.conv_kernel_size)
         )
 
-    def forward(self, x: Tensor, reader: GroupReader | None, full: list[Tensor] | None) -> Tensor:
+    def forward(self, x: Tensor, reader: Reader | None) -> Tensor:
         q, k, v = (split_heads(f(x), self.n_heads) for f in (self.query, self.key, self.value))
         if self.landmarks is None:
             context = attend(q, k, v, reader)  # (B, heads, N, d)
-            if full is not None:
-                full.append(attention_rows(q, k, slice(None)))
         else:
-            context, probabilities = nystrom_attend(q, k, v, self.landmarks, self.segment)
-            if reader is not None:
-                group_nystrom(probabilities, q, k, self.landmarks, reader)
-            if full is not None:
-                full.append(probabilities)
+            context = nystrom_attend(q, k, v, self.landmarks, self.segment, reader)
         if self.conv is not None:
             context = context + self.conv(v)
         return merge_heads(context)
+
+    def read(self, x: Tensor, reader: GroupReader) -> None:
+        """Hand the maps to ``reader`` and compute nothing else, where that is possible."""
+        if self.landmarks is not None:
+            self(x, reader)
+            return
+        q, k = (split_heads(f(x), self.n_heads) for f in (self.query, self.key))
+        read_maps(q, k, reader)
 
 
 class _Output(nn.Module):
@@ -125,8 +124,8 @@ class _Attention(nn.Module):
         self.self = _SelfAttention(width, n_heads, config)
         self.output = _Output(width, width, config.layer_norm_eps, config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, reader: GroupReader | None, full: list[Tensor] | None) -> Tensor:
-        return self.output(self.self(x, reader, full), x)
+    def forward(self, x: Tensor, reader: Reader | None) -> Tensor:
+        return self.output(self.self(x, reader), x)
 
 
 class _Intermediate(nn.Module):
@@ -148,11 +147,9 @@ class ParcelBlock(nn.Module):
         self.intermediate = _Intermediate(width, inner, config.hidden_act)
         self.output = _Output(inner, width, config.layer_norm_eps, config.hidden_dropout_prob)
 
-    def forward(
-        self, x: Tensor, reader: GroupReader | None = None, full: list[Tensor] | None = None
-    ) -> Tensor:
-        """(B, N, D) → (B, N, D); ``reader`` and ``full`` receive attention."""
-        x = self.attention(x, reader, full)
+    def forward(self, x: Tensor, reader: Reader | None = None) -> Tensor:
+        """(B, N, D) → (B, N, D); ``reader`` receives the attention."""
+        x = self.attention(x, reader)
         return self.output(self.intermediate(x), x)
 
 
@@ -193,18 +190,26 @@ class _Vit(nn.Module):
     def forward(
         self,
         x: Tensor,
-        reader: GroupReader | None = None,
+        reader: Reader | None = None,
         states: list[Tensor] | None = None,
-        full: list[Tensor] | None = None,
     ) -> Tensor:
         """(B, 1 + kept, D) embedded tokens with CLS in front → the same shape."""
         for layer in self.encoder.layer:
             if states is not None:
                 states.append(x)
-            x = layer(x, reader, full)
+            x = layer(x, reader)
         if states is not None:
             states.append(x)
-        return self.layernorm(x)
+        out: Tensor = self.layernorm(x)
+        return out
+
+    def read(self, x: Tensor, reader: GroupReader) -> None:
+        """Hand every layer's maps to ``reader``; the last layer stops after its maps."""
+        for layer in self.encoder.layer[:-1]:
+            x = layer(x, reader)
+        last = self.encoder.layer[-1]
+        assert isinstance(last, ParcelBlock)
+        last.attention.self.read(x, reader)
 
 
 class _Decoder(nn.Module):
@@ -281,7 +286,7 @@ class ParcelTokenModel(MaskedModel):
         mask_ratio: float | None = None,
         *,
         output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        reader: Reader | None = None,
     ) -> NativeOutput:
         """Run the published forward pass, random masking included.
 
@@ -295,8 +300,10 @@ class ParcelTokenModel(MaskedModel):
             The smallest values are kept, in their order; drawn at random when None.
         mask_ratio : float or None
             Share of tokens to hide; the configured one when None.
-        output_hidden_states, output_attentions : bool
-            Return every layer's state and full attention (N × N per layer: large).
+        output_hidden_states : bool
+            Return every layer's state.
+        reader : GroupReader or RowReader or None
+            Receives the encoder's attention.
         """
         patches = self._patches(signal_vectors)  # (B, P, n, L)
         b, p, n, length = patches.shape
@@ -305,8 +312,7 @@ class ParcelTokenModel(MaskedModel):
             noise = torch.rand(b, p * n, device=patches.device)
         visible = keep_visible(noise, int(p * n * (1 - ratio)))
         states: list[Tensor] | None = [] if output_hidden_states else None
-        full: list[Tensor] | None = [] if output_attentions else None
-        latent = self.vit(self._embed(patches, xyz_vectors, visible), None, states, full)
+        latent = self.vit(self._embed(patches, xyz_vectors, visible), reader, states)
         logits = self.decoder(latent, visible.ids_restore, xyz_vectors)
         mask = visible.mask.view(b, p, n)
         error = logits.float() - patches
@@ -314,14 +320,7 @@ class ParcelTokenModel(MaskedModel):
         weight = mask[..., None].expand(b, p, n, length)
         loss = (error * weight).sum() / weight.sum()
         return NativeOutput(
-            loss,
-            logits,
-            latent,
-            mask,
-            visible.mask,
-            visible.ids_restore,
-            tuple(states or ()),
-            tuple(full or ()),
+            loss, logits, latent, mask, visible.mask, visible.ids_restore, tuple(states or ())
         )
 
     def reconstruct(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
@@ -365,7 +364,7 @@ class ParcelTokenModel(MaskedModel):
         for rows, visible in visible_from_hidden(self._hidden_tokens(hidden, patches), same_mask=True):
             parcel = visible.kept[0] // n  # one mask for all these rows
             reader = GroupReader(torch.cat([parcel.new_tensor([-1]), parcel]), p)
-            self.vit(self._embed(patches[rows], xyz.expand(len(rows), -1, -1), visible), reader)
+            self.vit.read(self._embed(patches[rows], xyz.expand(len(rows), -1, -1), visible), reader)
             read, read_cls = reader.stacked()
             for i, row in enumerate(rows.tolist()):
                 maps[row], cls[row] = read[i], read_cls[i]
