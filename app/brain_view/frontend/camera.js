@@ -13,14 +13,14 @@ export function viewMatrix(yaw, pitch) {
 const BOTH = [0, 1];
 /** Views of one brain: from where, which hemispheres, size of the frame in mm. */
 export const PRESETS = {
-  left: { label: "Left", yaw: -90, pitch: 0, hemispheres: BOTH, box: [192, 138], caption: "Left, from outside" },
-  right: { label: "Right", yaw: 90, pitch: 0, hemispheres: BOTH, box: [192, 138], caption: "Right, from outside" },
-  "left-medial": { label: "Left inner", yaw: 90, pitch: 0, hemispheres: [0], box: [192, 138], caption: "Left, inner side" },
-  "right-medial": { label: "Right inner", yaw: -90, pitch: 0, hemispheres: [1], box: [192, 138], caption: "Right, inner side" },
+  left: { label: "Left", yaw: -90, pitch: 0, hemispheres: BOTH, box: [192, 136], caption: "Left lateral" },
+  right: { label: "Right", yaw: 90, pitch: 0, hemispheres: BOTH, box: [192, 136], caption: "Right lateral" },
+  "left-medial": { label: "Left medial", yaw: 90, pitch: 0, hemispheres: [0], box: [192, 138], caption: "Left medial" },
+  "right-medial": { label: "Right medial", yaw: -90, pitch: 0, hemispheres: [1], box: [192, 138], caption: "Right medial" },
   top: { label: "Top", yaw: 0, pitch: 90, hemispheres: BOTH, box: [176, 192], caption: "From above, front is up" },
   bottom: { label: "Below", yaw: 180, pitch: -90, hemispheres: BOTH, box: [176, 192], caption: "From below, front is up" },
-  front: { label: "Front", yaw: 180, pitch: 0, hemispheres: BOTH, box: [176, 138], caption: "From the front" },
-  back: { label: "Back", yaw: 0, pitch: 0, hemispheres: BOTH, box: [176, 138], caption: "From behind" },
+  front: { label: "Front", yaw: 180, pitch: 0, hemispheres: BOTH, box: [176, 136], caption: "From the front" },
+  back: { label: "Back", yaw: 0, pitch: 0, hemispheres: BOTH, box: [176, 136], caption: "From behind" },
 };
 
 /** A camera as the visitor left it: the view, turned by (yaw, pitch), zoomed and moved (mm). */
@@ -30,66 +30,81 @@ export const isMoved = (camera) =>
 
 const clampPitch = (pitch) => Math.max(-90, Math.min(90, pitch));
 
+const CAPTION = 20; // px under each tile
+const HEMISPHERE = [192, 134]; // mm that a side view needs
+const DEEP = [150, 188]; // and the glass brain from above
+
 /**
  * Tiles of one panel: where on the panel (CSS px), which hemispheres, from where, how large.
  * The overview shows each hemisphere from outside and inside, and the deep parcels in a glass
  * brain; turning one tile turns all, mirrored between the hemispheres.
  */
 export function layoutTiles(camera, rect, { glass, hasDeep }) {
-  if (camera.view !== "overview") {
-    const preset = camera.preset ?? PRESETS[camera.view];
-    const pxPerMm = Math.min(rect.width / preset.box[0], rect.height / preset.box[1]) * 0.97 * camera.zoom;
-    return [{
-      rect, pxPerMm, glass,
-      hemispheres: preset.hemispheres,
-      alone: preset.hemispheres.length === 1 && !glass,
-      gap: glass ? 0 : 2.5,
-      yaw: preset.yaw + camera.yaw,
-      pitch: clampPitch(preset.pitch + camera.pitch),
-      turn: 1,
-      caption: preset.caption,
-    }];
+  if (camera.view === "overview") return overview(camera, rect, hasDeep);
+  const preset = camera.preset ?? PRESETS[camera.view];
+  const [width, height] = preset.box;
+  const fit = Math.min(rect.width / width, (rect.height - CAPTION) / (glass ? Math.max(height, 148) : height)); // cerebellum
+  return [{
+    rect, glass,
+    pxPerMm: fit * camera.zoom,
+    centre: [rect.x + rect.width / 2, rect.y + (rect.height - CAPTION) / 2],
+    hemispheres: preset.hemispheres,
+    alone: preset.hemispheres.length === 1 && !glass,
+    gap: glass ? 0 : 2.5,
+    yaw: preset.yaw + camera.yaw,
+    pitch: clampPitch(preset.pitch + camera.pitch),
+    turn: 1,
+    caption: preset.caption,
+  }];
+}
+
+/** Scale (px per mm) and tile sizes of an arrangement: deep parcels between, below, or absent. */
+function arrange(rect, where) {
+  const tall = rect.height - 2 * CAPTION;
+  if (where === "between") {
+    const px = Math.min(rect.width / (2 * HEMISPHERE[0] + DEEP[0]), tall / (2 * HEMISPHERE[1]));
+    return { where, px, deepPx: Math.min(px * 1.15, (rect.height - CAPTION) / DEEP[1]) };
   }
-  const wide = rect.width / rect.height > 1.25;
-  const rows = wide || !hasDeep ? 2 : 2 + 192 / (2 * 138);
-  const columns = wide && hasDeep ? 2 + 158 / 192 : 2;
-  const [hemisphereWidth, hemisphereHeight] = [rect.width / columns, rect.height / rows];
-  const px = Math.min(hemisphereWidth / 192, hemisphereHeight / 138, hasDeep && wide ? rect.height / 196 : Infinity);
-  const rightX = rect.x + rect.width - hemisphereWidth;
-  const tile = (x, y, h, yaw, caption) => ({
-    rect: { x, y, width: hemisphereWidth, height: hemisphereHeight },
-    pxPerMm: px * 0.97 * camera.zoom,
-    hemispheres: [h],
-    alone: true,
-    gap: 0,
-    yaw: yaw + camera.yaw * (h ? -1 : 1),
-    pitch: clampPitch(camera.pitch),
-    turn: h ? -1 : 1,
-    caption,
+  const columns = rect.width / (2 * HEMISPHERE[0]);
+  if (where === "absent") return { where, px: Math.min(columns, tall / (2 * HEMISPHERE[1])), deepPx: Infinity };
+  const px = Math.min(columns, (tall - CAPTION) / (2 * HEMISPHERE[1] + 0.8 * DEEP[1]));
+  const left = tall - CAPTION - px * 2 * HEMISPHERE[1];
+  return { where, px, deepPx: Math.min(left / DEEP[1], rect.width / DEEP[0], px * 1.6) };
+}
+
+function overview(camera, rect, hasDeep) {
+  const choices = hasDeep ? ["between", "below"].map((where) => arrange(rect, where)) : [arrange(rect, "absent")];
+  const worth = ({ px, deepPx }) => Math.min(px, 1.25 * deepPx);
+  const best = choices.reduce((a, b) => (worth(b) > worth(a) ? b : a));
+  const between = best.where === "between", below = best.where === "below";
+  const width = best.px * HEMISPHERE[0], height = best.px * HEMISPHERE[1] + CAPTION;
+  const middle = between ? best.deepPx * DEEP[0] : 0;
+  const deepHeight = below ? best.deepPx * DEEP[1] + CAPTION : 0;
+  const x0 = rect.x + (rect.width - 2 * width - middle) / 2, x1 = x0 + width + middle;
+  const y0 = rect.y + (rect.height - 2 * height - deepHeight) / 2, y1 = y0 + height;
+  const tile = (x, y, w, h, rest) => ({
+    rect: { x, y, width: w, height: h },
+    centre: [x + w / 2, y + (h - CAPTION) / 2],
+    gap: 0, turn: 1, glass: false, alone: true,
+    pxPerMm: best.px * camera.zoom,
+    ...rest,
+  });
+  const side = (x, y, h, yaw, caption) => tile(x, y, width, height, {
+    hemispheres: [h], turn: h ? -1 : 1, caption,
+    yaw: yaw + camera.yaw * (h ? -1 : 1), pitch: clampPitch(camera.pitch),
   });
   const tiles = [
-    tile(rect.x, rect.y, 0, -90, "Left, outside"),
-    tile(rightX, rect.y, 1, 90, "Right, outside"),
-    tile(rect.x, rect.y + hemisphereHeight, 0, 90, "Left, inside"),
-    tile(rightX, rect.y + hemisphereHeight, 1, -90, "Right, inside"),
+    side(x0, y0, 0, -90, "Left lateral"), side(x1, y0, 1, 90, "Right lateral"),
+    side(x0, y1, 0, 90, "Left medial"), side(x1, y1, 1, -90, "Right medial"),
   ];
-  if (hasDeep) {
-    const deep = wide
-      ? { x: rect.x + hemisphereWidth, y: rect.y, width: rect.width - 2 * hemisphereWidth, height: rect.height }
-      : { x: rect.x, y: rect.y + 2 * hemisphereHeight, width: rect.width, height: rect.height - 2 * hemisphereHeight };
-    const deepPx = Math.min(deep.width / 158, deep.height / 196, px * 1.25);
-    tiles.push({
-      rect: deep,
-      pxPerMm: deepPx * 0.97 * camera.zoom,
-      hemispheres: BOTH,
-      glass: true,
-      alone: false,
-      gap: 0,
-      yaw: camera.yaw,
-      pitch: clampPitch(90 + camera.pitch),
-      turn: 1,
-      caption: "Deep, from above",
-    });
-  }
+  if (!hasDeep) return tiles;
+  const [x, y, w, h] = between
+    ? [x0 + width, y0, middle, 2 * height]
+    : [rect.x, y1 + height, rect.width, deepHeight];
+  tiles.push(tile(x, y, w, h, {
+    hemispheres: BOTH, glass: true, alone: false, caption: "Deep, from above",
+    pxPerMm: best.deepPx * camera.zoom,
+    yaw: camera.yaw, pitch: clampPitch(90 + camera.pitch),
+  }));
   return tiles;
 }

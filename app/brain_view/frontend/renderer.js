@@ -1,10 +1,10 @@
 // WebGL 2: one context and one copy of the surface for all panels of a brain view.
 
-import { CORNER_BYTES, buildLabels, buildSpheres } from "./surface.js";
+import { CORNER_BYTES, LABEL_BYTES, buildLabels, buildSpheres } from "./surface.js";
 import { SPHERE_FRAGMENT, SPHERE_VERTEX, SURFACE_FRAGMENT, SURFACE_VERTEX } from "./shaders.js";
 import { viewMatrix } from "./camera.js";
 
-const NONE = 0xffff; // no parcel can have this number
+const NOTHING = 0xfffffffe; // neither a parcel nor the filler of the label buffer
 
 function program(gl, vertex, fragment) {
   const out = gl.createProgram();
@@ -58,7 +58,9 @@ export class Renderer {
     this.labelBuffer = gl.createBuffer();
     gl.bindBuffer(gl.ARRAY_BUFFER, this.labelBuffer);
     gl.enableVertexAttribArray(4);
-    gl.vertexAttribIPointer(4, 4, gl.UNSIGNED_SHORT, 8, 0);
+    gl.vertexAttribIPointer(4, 4, gl.UNSIGNED_SHORT, LABEL_BYTES, 0);
+    gl.enableVertexAttribArray(5);
+    gl.vertexAttribPointer(5, 4, gl.UNSIGNED_BYTE, true, LABEL_BYTES, 8);
     gl.bindVertexArray(null);
   }
 
@@ -80,10 +82,9 @@ export class Renderer {
       gl.vertexAttribDivisor(location, 1);
     }
     gl.bindVertexArray(null);
-    const rows = Math.ceil((this.nParcels + 1) / 256);
-    this.textures.forEach((texture) => gl.deleteTexture(texture));
+        this.textures.forEach((texture) => gl.deleteTexture(texture));
     this.textures = [];
-    this.textureRows = rows;
+    this.textureRows = Math.ceil((this.nParcels + 1) / 256);
   }
 
   /** Colours of one panel: RGBA bytes, 256 × rows texels, one per parcel plus the cut surface. */
@@ -155,7 +156,8 @@ export class Renderer {
 
   #drawTile(tile, rect, width, height, pixels, look, pass) {
     const { gl } = this;
-    const clip = look.zoom > 1.02 ? tile.rect : rect;
+    // A turned hemisphere may reach out of its tile; a zoomed one may not.
+    const clip = look.zoom > 1.02 ? tile.rect : { x: rect.x - 8, y: rect.y - 8, width: rect.width + 16, height: rect.height + 16 };
     gl.scissor(
       Math.round(clip.x * pixels),
       Math.round(height - (clip.y + clip.height) * pixels),
@@ -165,7 +167,7 @@ export class Renderer {
     gl.clear(gl.DEPTH_BUFFER_BIT);
     const view = viewMatrix(tile.yaw, tile.pitch);
     const perMm = (tile.pxPerMm * pixels * 2) / width, perMmY = (tile.pxPerMm * pixels * 2) / height;
-    const centreX = (tile.rect.x + tile.rect.width / 2) * pixels, centreY = (tile.rect.y + tile.rect.height / 2) * pixels;
+    const [centreX, centreY] = tile.centre.map((v) => v * pixels);
     const shared = {
       view,
       scale: [perMm, perMmY],
@@ -202,9 +204,8 @@ export class Renderer {
     gl.uniform1i(u.u_colours, 0);
     gl.uniform1f(u.u_pixels, shared.pixels);
     gl.uniform3fv(u.u_ink, look.ink);
-    gl.uniform3fv(u.u_paper, look.paper);
-    gl.uniform1ui(u.u_picked, look.picked ?? NONE);
-    gl.uniform1ui(u.u_hovered, look.hovered ?? NONE);
+    gl.uniform1ui(u.u_picked, look.picked ?? NOTHING);
+    gl.uniform1ui(u.u_hovered, look.hovered ?? NOTHING);
   }
 
   #drawSurface(tile, shared, look, pass) {
@@ -219,7 +220,7 @@ export class Renderer {
     gl.uniform1f(u.u_outline, look.outline);
     gl.bindVertexArray(this.surfaceArray);
     for (const h of tile.hemispheres) {
-      gl.uniform3fv(u.u_shift, tile.alone ? [0, 0, 0] : hemisphereShift(surface.header, h, morph, tile.gap));
+      gl.uniform3fv(u.u_shift, tile.alone ? [0, 0, 0] : hemisphereShift(surface.header, h, morph, tile));
       gl.drawArrays(gl.TRIANGLES, surface.hemispheres[h].first, surface.hemispheres[h].count);
     }
   }
@@ -232,7 +233,6 @@ export class Renderer {
     this.#common(u, shared, look, pass);
     gl.uniform3fv(u.u_shift, SCENE_CENTRE.map((v) => -v));
     gl.uniform1f(u.u_gap, tile.gap);
-    gl.uniform1f(u.u_grow, 1);
     gl.bindVertexArray(this.sphereArray);
     gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.nSpheres);
   }
@@ -243,10 +243,11 @@ export class Renderer {
 }
 
 /** Middle of the folded brain in MNI mm: what both-hemisphere views turn around. */
-const SCENE_CENTRE = [0, -18, 13];
+const SCENE_CENTRE = [0, -18, 10];
 
-function hemisphereShift(header, h, morph, gap) {
+/** Where the middle of a hemisphere lies in the scene: in place in the glass brain, else centred. */
+function hemisphereShift(header, h, morph, { gap, glass }) {
   const side = h === 0 ? -1 : 1, centre = header.centre[h];
   const x = Math.abs(centre[0]) * (1 - morph) + header.inflated_half_width[h] * morph + gap;
-  return [side * x, (centre[1] - SCENE_CENTRE[1]) * (1 - morph), (centre[2] - SCENE_CENTRE[2]) * (1 - morph)];
+  return glass ? [side * x, centre[1] - SCENE_CENTRE[1], centre[2] - SCENE_CENTRE[2]] : [side * x, 0, 0];
 }

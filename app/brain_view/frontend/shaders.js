@@ -10,28 +10,29 @@ layout(location = 0) in vec4 a_pial;       // xyz in steps, sulcal depth
 layout(location = 1) in vec4 a_inflated;
 layout(location = 2) in vec4 a_pialNormal;
 layout(location = 3) in vec4 a_inflatedNormal;
-layout(location = 4) in uvec4 a_labels;    // parcels of the three corners
+layout(location = 4) in uvec4 a_labels;    // parcels of this triangle
+layout(location = 5) in vec4 a_weights;    // how much this corner belongs to each
 uniform float u_morph, u_steps;
 uniform mat3 u_view;
 uniform vec3 u_shift;                      // mm, scene
 uniform vec2 u_scale, u_offset;            // mm to clip space
 flat out uvec3 v_labels;
-out vec3 v_weights, v_normal;
+centroid out vec3 v_weights;
+out vec3 v_normal;
 out float v_sulc;
 invariant gl_Position;
 void main() {
   vec3 p = u_view * (mix(a_pial.xyz, a_inflated.xyz, u_morph) / u_steps + u_shift);
   gl_Position = vec4(p.xy * u_scale + u_offset, -p.z / 400.0, 1.0);
   v_normal = u_view * mix(a_pialNormal.xyz, a_inflatedNormal.xyz, u_morph);
-  int corner = gl_VertexID % 3;
-  v_weights = vec3(corner == 0, corner == 1, corner == 2);
+  v_weights = a_weights.xyz;
   v_labels = a_labels.xyz;
   v_sulc = a_pial.w / 127.0;
 }`;
 
 const SHADING = `
 uniform sampler2D u_colours;               // one texel per parcel; alpha 0 marks "no data"
-uniform vec3 u_ink, u_paper;               // text and page colour
+uniform vec3 u_ink;                        // text colour of the theme
 uniform float u_pixels;                    // device pixels per CSS pixel
 uniform uint u_picked, u_hovered;
 uniform int u_pass;                        // 0 colour, 1 identity, 2 glass
@@ -45,6 +46,10 @@ vec3 colourOf(uint parcel) {
   float hatch = texel.a < 0.5 ? smoothstep(1.8, 1.0, abs(stripe / u_pixels - 2.0)) : 0.0;
   return mix(texel.rgb, u_ink, 0.16 * hatch);
 }
+/** Black or white, whichever stands out from the parcel that it marks. */
+vec3 markOn(vec3 base) {
+  return vec3(dot(base, vec3(0.299, 0.587, 0.114)) > 0.45 ? 0.04 : 1.0);
+}
 vec3 lit(vec3 base, vec3 n) {
   float key = dot(n, normalize(vec3(-0.25, 0.55, 0.80)));
   float shade = 0.56 + 0.30 * smoothstep(-0.35, 1.0, key) + 0.20 * smoothstep(0.0, 0.85, n.z);
@@ -55,34 +60,30 @@ vec3 lit(vec3 base, vec3 n) {
 
 export const SURFACE_FRAGMENT = `${COMMON}
 flat in uvec3 v_labels;
-in vec3 v_weights, v_normal;
+centroid in vec3 v_weights;
+in vec3 v_normal;
 in float v_sulc;
 uniform float u_sulcus, u_outline;
 out vec4 o_colour;
 ${SHADING}
 void main() {
-  // Corners of one parcel add up, so a border is the straight line on which two parcels weigh
-  // the same: smooth across triangles, crisp at any zoom.
+  // A border is the straight line on which two parcels weigh the same: it continues from
+  // triangle to triangle and is crisp at any zoom.
   uvec3 l = v_labels;
-  bool ab = l.x == l.y, ac = l.x == l.z, bc = l.y == l.z;
-  vec3 ma = vec3(1.0, ab, ac);
-  vec3 mb = ab ? vec3(0.0) : vec3(0.0, 1.0, bc);
-  vec3 mc = (ac || bc) ? vec3(0.0) : vec3(0.0, 0.0, 1.0);
-  float wa = dot(ma, v_weights), wb = dot(mb, v_weights), wc = dot(mc, v_weights);
-  uint first = l.x, second = l.y;
-  vec3 m1 = ma, m2 = mb;
-  float w1 = wa, w2 = wb;
-  if (wb > w1) { w1 = wb; w2 = wa; first = l.y; second = l.x; m1 = mb; m2 = ma; }
-  if (wc > w1) { w2 = w1; second = first; m2 = m1; w1 = wc; first = l.z; m1 = mc; }
-  else if (wc > w2) { w2 = wc; second = l.z; m2 = mc; }
+  vec3 w = v_weights;
+  bool swap = w.y > w.x;
+  uint first = swap ? l.y : l.x, second = swap ? l.x : l.y;
+  vec3 m1 = swap ? vec3(0.0, 1.0, 0.0) : vec3(1.0, 0.0, 0.0), m2 = vec3(1.0, 1.0, 0.0) - m1;
+  if (w.z > max(w.x, w.y)) { second = first; m2 = m1; first = l.z; m1 = vec3(0.0, 0.0, 1.0); }
+  else if (w.z > min(w.x, w.y)) { second = l.z; m2 = vec3(0.0, 0.0, 1.0); }
 
   if (u_pass == 1) { o_colour = identity(first); return; }
 
   vec3 n = normalize(v_normal);
-  bool inside = ab && ac;
+  bool inside = second == 0xffffu;
   vec3 dm = m1 - m2;
-  vec2 slope = vec2(dot(dm, dFdx(v_weights)), dot(dm, dFdy(v_weights)));
-  float distance = inside ? 1e6 : (w1 - w2) / max(length(slope), 1e-6) / u_pixels;  // CSS px to the border
+  vec2 slope = vec2(dot(dm, dFdx(w)), dot(dm, dFdy(w)));
+  float distance = inside ? 1e6 : dot(dm, w) / max(length(slope), 1e-6) / u_pixels;  // CSS px to the border
 
   if (u_pass == 2) {
     float rim = pow(1.0 - clamp(n.z, 0.0, 1.0), 2.5);
@@ -96,13 +97,12 @@ void main() {
   float depth = smoothstep(-0.25, 0.9, v_sulc);
   vec3 colour = lit(base, n) * (1.0 - u_sulcus * depth);
   // A darker seam of the same hue: parcels stay apart where their colours do not.
-  colour *= 1.0 - 0.30 * u_outline * (1.0 - smoothstep(0.3, 1.1, distance));
-  bool picked = first == u_picked || (!inside && second == u_picked);
-  bool hovered = first == u_hovered || (!inside && second == u_hovered);
-  float wide = picked ? 2.2 : 1.5;
+  colour *= 1.0 - 0.26 * u_outline * (1.0 - smoothstep(0.3, 1.1, distance));
+  bool picked = first == u_picked || second == u_picked, hovered = first == u_hovered || second == u_hovered;
   if (picked || hovered) {
-    colour = mix(colour, u_paper, 0.9 * (1.0 - smoothstep(wide + 0.7, wide + 1.7, distance)));
-    colour = mix(colour, u_ink, 1.0 - smoothstep(wide - 0.5, wide + 0.5, distance));
+    uint parcel = picked ? u_picked : u_hovered;
+    float wide = picked ? 2.4 : 1.4;
+    colour = mix(colour, markOn(colourOf(parcel)), 1.0 - smoothstep(wide - 0.5, wide + 0.5, distance));
   }
   o_colour = vec4(colour, 1.0);
 }`;
@@ -112,7 +112,7 @@ layout(location = 0) in vec4 a_place;      // MNI mm, radius
 layout(location = 1) in vec2 a_parcel;     // parcel, side
 uniform mat3 u_view;
 uniform vec3 u_shift;
-uniform float u_gap, u_grow;
+uniform float u_gap;
 uniform vec2 u_scale, u_offset;
 flat out uint v_parcel;
 flat out float v_radius;
@@ -120,7 +120,7 @@ out vec2 v_at;
 out float v_depth;
 void main() {
   vec2 at = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
-  float radius = a_place.w * u_grow;
+  float radius = a_place.w;
   vec3 p = u_view * (a_place.xyz + u_shift + vec3(a_parcel.y * u_gap, 0.0, 0.0));
   p.xy += at * radius * 1.08;
   gl_Position = vec4(p.xy * u_scale + u_offset, -p.z / 400.0, 1.0);
@@ -147,7 +147,7 @@ void main() {
   if (u_pass == 1) { o_colour = identity(v_parcel); return; }
   vec3 colour = lit(colourOf(v_parcel), n);
   colour *= 1.0 - 0.25 * smoothstep(0.86, 0.96, r);
-  if (v_parcel == u_picked) colour = mix(colour, u_ink, smoothstep(0.62, 0.68, r));
-  else if (v_parcel == u_hovered) colour = mix(colour, u_ink, smoothstep(0.74, 0.80, r));
+  if (v_parcel == u_picked) colour = mix(colour, markOn(colourOf(v_parcel)), smoothstep(0.62, 0.68, r));
+  else if (v_parcel == u_hovered) colour = mix(colour, markOn(colourOf(v_parcel)), smoothstep(0.74, 0.80, r));
   o_colour = vec4(colour, 1.0) * cover;
 }`;

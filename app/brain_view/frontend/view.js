@@ -165,9 +165,11 @@ export class BrainView {
   #startDrawing() {
     try {
       this.renderer = new Renderer(this.canvas);
+      const started = performance.now();
       this.surface ??= buildSurface(this.tables);
       this.renderer.setSurface(this.surface);
       this.renderer.setParcellation(this.parcellation);
+      this.stats.prepareMs = performance.now() - started;
     } catch (error) {
       this.renderer = null;
       this.failed = true;
@@ -246,9 +248,9 @@ export class BrainView {
     this.grid.style.setProperty("--bv-columns", columns);
     this.root.classList.toggle("bv-narrow", width < 640);
     const panelWidth = (width - (columns - 1) * 16) / columns;
-    const tallest = this.state.camera.view === "overview" && this.hasDeep ? 1.42 : 1;
+    const tallest = this.state.camera.view === "overview" && this.hasDeep ? 1.5 : 0.86;
     const full = document.fullscreenElement ? window.innerHeight - 220 : this.header.height;
-    const height = panelWidth >= 620 ? full : Math.min(full * 1.15, Math.max(260, panelWidth * tallest));
+    const height = panelWidth >= 620 ? full : Math.min(full * 1.2, Math.max(260, panelWidth * tallest));
     this.panels.forEach((panel) => { panel.stage.style.height = `${Math.round(height)}px`; });
     const box = this.grid.getBoundingClientRect();
     this.size = { width: Math.ceil(box.width), height: Math.ceil(box.height) };
@@ -282,7 +284,7 @@ export class BrainView {
       caption.textContent = turned ? short : tile.caption;
       const { rect } = panel;
       caption.style.left = `${tile.rect.x - rect.x + tile.rect.width / 2}px`;
-      caption.style.top = `${tile.rect.y - rect.y + tile.rect.height - 4}px`;
+      caption.style.top = `${tile.rect.y - rect.y + tile.rect.height}px`;
     });
     panel.captions.slice(panel.tiles.length).forEach((caption) => { caption.hidden = true; });
   }
@@ -403,7 +405,7 @@ export class BrainView {
     return {
       morph, outline: outlines ? 1 : 0, zoom: camera.zoom, pan: camera.pan, pixels: this.pixels,
       picked: this.picked, hovered: this.hovered,
-      ink: this.ink.map((v) => v / 255), paper: this.paper.map((v) => v / 255),
+      ink: this.ink.map((v) => v / 255),
     };
   }
 
