@@ -1,6 +1,14 @@
-"""The only place that keeps things between runs for all visitors: nothing here may depend on a visitor's scan."""
+"""The only place that keeps things for all visitors: nothing here may depend on a visitor's scan."""
 
 from __future__ import annotations
+
+import threading
+import time
+
+import streamlit as st
+
+#: Left to the first visitor's first picture before heavy imports compete with it, in s.
+HEAD_START_S = 2.0
 
 
 def licence_accepted() -> bool:
@@ -8,3 +16,18 @@ def licence_accepted() -> bool:
     from brainlm_core.weights import licence_accepted
 
     return licence_accepted()
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Load what the model's pages need once per server, in the background, after the first picture."""
+    if st.runtime.exists():
+        threading.Thread(target=_import_heavy_parts, daemon=True, name="warm-up").start()
+
+
+def _import_heavy_parts() -> None:
+    time.sleep(HEAD_START_S)
+    import sklearn.cluster
+    import sklearn.model_selection
+
+    import brainlm_core.engine  # noqa: F401  (torch, a second or two)

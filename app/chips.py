@@ -1,4 +1,4 @@
-"""The row of chips: which recording, whether simulated, which atlas, which model and licence, which device."""
+"""The row of chips: which recording, simulated or not, which atlas, model, licence and device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 
 import streamlit as st
 
-from app.models import MODELS, choose_model
+from app.models import choose_model
 from app.state import Visitor
 from brainlm_core.recording import Recording
 
@@ -14,7 +14,9 @@ from brainlm_core.recording import Recording
 def chip_row(who: Visitor, recording: Recording) -> None:
     """Draw the chips; the model's chip opens the model chooser."""
     with st.container(key="chips", horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(f'<div class="b-chips" aria-label="State">{"".join(_chips(recording))}</div>', width="content")
+        st.html(
+            f'<div class="b-chips" aria-label="State">{"".join(_chips(recording))}</div>', width="content"
+        )
         choose_model(who)
 
 
@@ -31,7 +33,13 @@ def _chips(recording: Recording) -> list[str]:
         )
     )
     if source.atlas_is_approximation:
-        chips.append(_chip("Atlas approximate", f"{source.atlas}. Parcels overlap the official ones only in part.", "warn"))
+        chips.append(
+            _chip(
+                "Atlas approximate",
+                f"{source.atlas}. Parcels overlap the official ones only in part.",
+                "warn",
+            )
+        )
     else:
         chips.append(_chip(recording.parcellation.name, source.atlas or recording.parcellation.name))
     return chips
@@ -43,6 +51,3 @@ def _chip(text: str, title: str, kind: str = "") -> str:
         f'<span class="b-chip {kind}" title="{html.escape(title, quote=True)}">{dot}'
         f"<span>{html.escape(text)}</span></span>"
     )
-
-
-__all__ = ["MODELS", "chip_row"]

@@ -132,14 +132,26 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
     asks = type(who.intake_error).__name__ if who.intake_error else ""
     with st.expander("Settings for your scan", expanded=asks in ("MissingTR", "MissingCoordinates")):
         tr_s = st.number_input(
-            "Repetition time (s)", min_value=0.05, max_value=20.0, value=None, step=0.01, format="%.3f",
-            placeholder="from the file", key=f"tr-{n}",
-        )  # fmt: skip
-        coordinates = st.file_uploader(
-            "Coordinates of the parcels (CSV: x, y, z in mm, MNI)", type=["csv", "tsv", "txt"], key=f"coordinates-{n}"
+            "Repetition time (s)",
+            min_value=0.05,
+            max_value=20.0,
+            value=None,
+            step=0.01,
+            format="%.3f",
+            placeholder="from the file",
+            key=f"tr-{n}",
         )
-        confounds = st.file_uploader("Confounds (fMRIPrep TSV)", type=["tsv", "csv", "txt"], key=f"confounds-{n}")
-        partner = st.file_uploader("Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}")
+        coordinates = st.file_uploader(
+            "Coordinates of the parcels (CSV: x, y, z in mm, MNI)",
+            type=["csv", "tsv", "txt"],
+            key=f"coordinates-{n}",
+        )
+        confounds = st.file_uploader(
+            "Confounds (fMRIPrep TSV)", type=["tsv", "csv", "txt"], key=f"confounds-{n}"
+        )
+        partner = st.file_uploader(
+            "Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}"
+        )
         cleaning = _cleaning(n)
         st.caption("Settings apply to the next scan you drop. Nothing is cleaned unless you ask for it.")
     uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates)
@@ -153,15 +165,31 @@ def _cleaning(n: int) -> dict[str, Any]:
     detrend = st.checkbox("Remove linear trends", key=f"clean-detrend-{n}")
     low, high = st.columns(2)
     high_pass = low.number_input(
-        "High-pass (Hz)", min_value=0.0, value=None, step=0.001, format="%.3f", placeholder="off", key=f"clean-hp-{n}"
+        "High-pass (Hz)",
+        min_value=0.0,
+        value=None,
+        step=0.001,
+        format="%.3f",
+        placeholder="off",
+        key=f"clean-hp-{n}",
     )
     low_pass = high.number_input(
-        "Low-pass (Hz)", min_value=0.0, value=None, step=0.01, format="%.3f", placeholder="off", key=f"clean-lp-{n}"
+        "Low-pass (Hz)",
+        min_value=0.0,
+        value=None,
+        step=0.01,
+        format="%.3f",
+        placeholder="off",
+        key=f"clean-lp-{n}",
     )
     censor = st.number_input(
-        "Censor volumes that moved more than (mm)", min_value=0.0, value=None, step=0.1, placeholder="off",
+        "Censor volumes that moved more than (mm)",
+        min_value=0.0,
+        value=None,
+        step=0.1,
+        placeholder="off",
         key=f"clean-fd-{n}",
-    )  # fmt: skip
+    )
     chosen = {
         "detrend": detrend,
         "strategy": () if strategy == "none" else (strategy,),

@@ -84,7 +84,9 @@ def cifti_map(values: NDArray[np.float32], parcellation: Parcellation, map_names
 
     labels = parcellation.vertex_labels
     left, right = labels[:N_VERTICES], labels[N_VERTICES:]
-    axis = BrainModelAxis.from_mask(left >= 0, "CORTEX_LEFT") + BrainModelAxis.from_mask(right >= 0, "CORTEX_RIGHT")
+    axis = BrainModelAxis.from_mask(left >= 0, "CORTEX_LEFT") + BrainModelAxis.from_mask(
+        right >= 0, "CORTEX_RIGHT"
+    )
     rows = np.concatenate([left[left >= 0], right[right >= 0]])
     data = np.asarray(values, dtype=np.float32)[:, rows]  # (n_maps, n_vertices)
     image = Cifti2Image(data, (ScalarAxis(list(map_names)), axis))
@@ -132,7 +134,7 @@ def safe_stem(name: str) -> str:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Number repeated names, so that no column of a table hides another."""
+    """Return names with repeated ones numbered, so that no column of a table hides another."""
     seen: dict[str, int] = {}
     out = []
     for name in names:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: Stated beside the drop zone.
 FORMATS = (
     "4D NIfTI in MNI space (.nii, .nii.gz) · CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
-    "tables with one column per parcel (.csv .tsv .txt .dat .1D .npy .npz .mat) · Parquet or Arrow · a saved recording (.npz)"
+    "tables with one column per parcel (.csv .tsv .txt .dat .1D .npy .npz .mat) · Parquet or Arrow · "
+    "a recording saved here (.npz)"
 )
 #: Folders below which a path on this machine may be read; `BRAINLM_ROOTS` replaces them.
 ROOTS_VARIABLE = "BRAINLM_ROOTS"
@@ -73,7 +74,9 @@ def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
             if uploads.partner is not None:
                 _write(uploads.partner, inside, plain_name(uploads.partner.name))
             confounds = _write(uploads.confounds, extra, "confounds.tsv") if uploads.confounds else None
-            coordinates = _write(uploads.coordinates, extra, "coordinates.csv") if uploads.coordinates else None
+            coordinates = (
+                _write(uploads.coordinates, extra, "coordinates.csv") if uploads.coordinates else None
+            )
             return _read(scan, options, report, confounds=confounds, coordinates=coordinates, name=name)
 
     return Job(f"Reading {name}", work)
@@ -106,7 +109,8 @@ def _fetch_public() -> tuple[Path, Path]:
         found = fetch_development_fmri(n_subjects=1, age_group="adult", verbose=0)
     except Exception as error:  # nilearn passes on whatever its HTTP library raises
         raise DownloadError(
-            "the public example cannot be downloaded now", "check the connection, or open a simulated recording"
+            "the public example cannot be downloaded now",
+            "check the connection, or open a simulated recording",
         ) from error
     return Path(found["func"][0]), Path(found["confounds"][0])
 
@@ -142,7 +146,9 @@ def allowed_path(text: str) -> Path:
 
 def started_locally() -> bool:
     """Whether server and browser are the same machine, so that its paths are this visitor's own."""
-    return st.get_option("server.address") in _LOOPBACK and (st.context.ip_address or "127.0.0.1") in _LOOPBACK
+    return (
+        st.get_option("server.address") in _LOOPBACK and (st.context.ip_address or "127.0.0.1") in _LOOPBACK
+    )
 
 
 def forget_upload(file: UploadedFile) -> None:

@@ -6,19 +6,34 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:  # Streamlit puts app/ there, not the folder that holds app, pages and brainlm_core
+if str(ROOT) not in sys.path:  # Streamlit puts app/ there, not the folder that holds app and pages
     sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
-from app import theme  # noqa: E402
+from app import cached, theme  # noqa: E402
 from app.navigation import PAGES  # noqa: E402
+from brainlm_core import __version__  # noqa: E402
 
-st.set_page_config(page_title="BrainLM Explorer", page_icon=str(ROOT / "app" / "static" / "icon.svg"), layout="wide")
-st.logo(str(ROOT / "app" / "static" / "logo.svg"), size="large")
-theme.inject_css()
+ABOUT = (
+    f"**BrainLM Explorer {__version__}** shows what a foundation model of brain activity makes of an fMRI "
+    "scan, beside what simple baselines make of it. For research, not for diagnosis."
+)
+
+st.set_page_config(
+    page_title="BrainLM Explorer",
+    page_icon=str(ROOT / "app" / "static" / "icon.svg"),
+    layout="wide",
+    menu_items={"About": ABOUT},
+)
+st.logo(str(ROOT / "app" / "static" / "icon.svg"), size="large")
+theme.inject_css(n_pages=len(PAGES))
 page = st.navigation(
-    [st.Page(entry.path, title=entry.title, url_path=entry.url, default=not i) for i, entry in enumerate(PAGES)],
+    [
+        st.Page(entry.path, title=entry.title, url_path=entry.url, default=not i)
+        for i, entry in enumerate(PAGES)
+    ],
     position="top",
 )
+cached.warm_up()
 page.run()

@@ -37,11 +37,15 @@ MODELS: tuple[ModelEntry, ...] = (
     ModelEntry("default", "Default model", "Small, bundled, ready at once."),
     ModelEntry("13m", "BrainLM 13M", "Published weights. One token is one parcel for 20 volumes.", True),
     ModelEntry("111m", "BrainLM 111M", "Published weights. One token mixes 16 parcels.", True),
-    ModelEntry("650m", "BrainLM 650M", "Published weights. One token mixes 14 parcels; slow without a GPU.", True),
-    ModelEntry("random:default", "Random weights", "The default architecture, never trained: a sanity check."),
+    ModelEntry(
+        "650m", "BrainLM 650M", "Published weights. One token mixes 14 parcels; slow without a GPU.", True
+    ),
+    ModelEntry(
+        "random:default", "Random weights", "The default architecture, never trained: a sanity check."
+    ),
 )
-#: Choice of a folder on this machine.
-LOCAL = "folder"
+#: Choice of a folder on this machine; no folder can have this name.
+LOCAL = "folder:"
 
 
 def title_of(name: str) -> str:
@@ -49,6 +53,10 @@ def title_of(name: str) -> str:
     for entry in MODELS:
         if entry.name == name:
             return entry.title
+    if name == LOCAL:
+        return "A folder on this machine"
+    if name.startswith("random:"):
+        return f"{title_of(name.removeprefix('random:'))}, random weights"
     return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -56,16 +64,23 @@ def choose_model(who: Visitor) -> None:
     """Draw the model chip as a popover with the chooser inside; a change runs the page again."""
     device = f" · {who.device}" if who.device else ""
     with st.popover(f"{title_of(who.model.name)}{device}", icon=":material/neurology:", key="model-chip"):
-        names = [entry.name for entry in MODELS] + ([LOCAL] if started_locally() else [])
-        current = who.model.name if who.model.name in names else LOCAL
+        entries = [*MODELS]
+        if all(entry.name != who.model.name for entry in MODELS):
+            entries.append(ModelEntry(who.model.name, title_of(who.model.name), "In use now."))
+        if started_locally():
+            entries.append(
+                ModelEntry(
+                    LOCAL, title_of(LOCAL), "With config.json and model.safetensors or pytorch_model.bin."
+                )
+            )
+        names = [entry.name for entry in entries]
         chosen = st.radio(
             "Model",
             names,
-            index=names.index(current) if current in names else 0,
-            format_func=lambda name: "A folder on this machine" if name == LOCAL else title_of(name),
-            captions=[entry.note for entry in MODELS]
-            + (["With config.json and model.safetensors or pytorch_model.bin."] if len(names) > len(MODELS) else []),
-            key="model-name",
+            index=names.index(who.model.name),
+            format_func=title_of,
+            captions=[entry.note for entry in entries],
+            key=f"model-name-{who.model.name}",
         )
         _details(who, chosen)
         if who.licence:
@@ -82,7 +97,7 @@ def _details(who: Visitor, chosen: str) -> None:
             except BrainLMError as error:
                 st.error(f"{error.what[:1].upper()}{error.what[1:]}. {error.fix[:1].upper()}{error.fix[1:]}.")
         return
-    published = next(entry.published for entry in MODELS if entry.name == chosen)
+    published = any(entry.published for entry in MODELS if entry.name == chosen)
     if published and not (who.model.licence_accepted or _accepted_on_this_machine()):
         st.caption(
             "These weights are under [CC BY-NC-ND 4.0](https://creativecommons.org/licenses/by-nc-nd/4.0/): "

@@ -1,4 +1,4 @@
-"""What the Networks page asks for, in the order in which it can be shown: attention, networks, baselines, twin."""
+"""What the Networks page asks for, as it comes: attention, networks, baselines, twin."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def attention_job(recording: Recording, model: ModelChoice, options: NetworksOpt
         from brainlm_core.analyses.networks import attention_of
         from brainlm_core.engine import get_engine
 
-        engine = get_engine(model.name, accept_licence=model.licence_accepted, progress=_within(report, 0.0, 0.5))
+        engine = get_engine(
+            model.name, accept_licence=model.licence_accepted, progress=_within(report, 0.0, 0.5)
+        )
         report(0.5, "Reading the model's attention")
         return attention_of(engine, recording, options, _within(report, 0.5, 1.0), report.cancelled)
 
@@ -119,7 +121,11 @@ def picture(who: Visitor, options: NetworksOptions) -> Picture:
         return Picture()
     parts = who.jobs[SCORES].parts if SCORES in who.jobs else {}
     return Picture(
-        view, chosen_map(view, options), chosen_cls(view, options), parts.get("clustering"), parts.get("scores", ())
+        view,
+        chosen_map(view, options),
+        chosen_cls(view, options),
+        parts.get("clustering"),
+        parts.get("scores", ()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from app.jobs import Job
 from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
 
+#: Model that new visitors start with; `brainlm app --model` sets it.
+MODEL_VARIABLE = "BRAINLM_MODEL"
 #: Results kept per visitor; the oldest goes first.
 MAX_RESULTS = 6
 
@@ -29,7 +32,7 @@ class ModelChoice:
         Whether this visitor has accepted the licence of published weights.
     """
 
-    name: str = "default"
+    name: str = field(default_factory=lambda: os.environ.get(MODEL_VARIABLE, "default"))
     licence_accepted: bool = False
 
 

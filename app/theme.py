@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -167,59 +169,31 @@ def plotly_layout(*, height: int, **changes: Any) -> dict[str, Any]:
         "showlegend": False,
     }
     for key, value in changes.items():
-        base[key] = {**base.get(key, axis if "axis" in key else {}), **value} if isinstance(value, dict) else value
+        base[key] = (
+            {**base.get(key, axis if "axis" in key else {}), **value} if isinstance(value, dict) else value
+        )
     return base
 
 
-def inject_css() -> None:
-    """Add the house style sheet; call once per run, first thing."""
+def inject_css(*, n_pages: int) -> None:
+    """Add the house style sheet; call once per run, first thing.
+
+    Parameters
+    ----------
+    n_pages : int
+        Pages in the top bar; where it leaves room, the chips move up into it.
+    """
     light, dark = LIGHT, DARK
     names = ("accent", "text", "muted", "line", "surface", "background", "warn", "bad", "good")
     variables = "".join(f"--b-{n}:light-dark({getattr(light, n)},{getattr(dark, n)});" for n in names)
-    st.html(f"<style>.stApp{{{variables}}}{_CSS}</style>")
+    room = 900 + 95 * n_pages  # px: name, pages, four chips
+    in_bar = f"@media(min-width:{room}px){{.stApp .st-key-chips{{{_IN_BAR}}}}}"
+    st.html(f"<style>.stApp{{{variables}}}{_style_sheet()}{in_bar}</style>")
 
 
-_CSS = """
-.stApp{font-variant-numeric:tabular-nums;font-feature-settings:"cv05","ss03"}
-[data-testid="stDecoration"],[data-testid="stStatusWidget"],footer{display:none}
-[data-testid="stHeader"]{border-bottom:1px solid var(--b-line);background:var(--b-background)}
-[data-testid="stMainBlockContainer"]{max-width:1760px;padding-left:clamp(12px,2vw,32px);
-  padding-right:clamp(12px,2vw,32px)}
-.b-chips{display:flex;flex-wrap:wrap;gap:8px;align-items:center;min-height:40px}
-.b-chip{display:inline-flex;align-items:center;gap:6px;padding:4px 10px;border:1px solid var(--b-line);
-  border-radius:999px;font-size:.875rem;line-height:1.25rem;color:var(--b-text);background:var(--b-surface);
-  max-width:28ch;white-space:nowrap}
-.b-chip span{overflow:hidden;text-overflow:ellipsis}
-.b-chip.warn{border-color:var(--b-warn);color:var(--b-warn)}
-.b-chip i{width:7px;height:7px;border-radius:50%;background:currentColor;flex:none}
-.b-one{font-size:1.25rem;line-height:1.75rem;font-weight:500;margin:0 0 8px;text-wrap:pretty}
-.b-note{font-size:.875rem;line-height:1.35rem;color:var(--b-muted);margin:0 0 4px;text-wrap:pretty}
-.b-note b{color:var(--b-text);font-weight:600}
-.b-bad{border-left:3px solid var(--b-bad);padding:8px 12px;background:var(--b-surface);border-radius:0 8px 8px 0}
-.b-bad b{display:block;color:var(--b-bad)}
-.b-verdict{display:inline-flex;gap:8px;align-items:baseline;font-weight:600}
-.b-verdict.good{color:var(--b-good)}.b-verdict.usable{color:var(--b-warn)}.b-verdict.poor{color:var(--b-bad)}
-.b-facts{display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;font-size:.875rem;line-height:1.35rem}
-.b-facts dt{color:var(--b-muted);margin:0}.b-facts dd{margin:0;overflow-wrap:anywhere}
-.b-legend{display:flex;flex-wrap:wrap;gap:4px 14px;font-size:.875rem;color:var(--b-text)}
-.b-legend span{display:inline-flex;align-items:center;gap:6px}
-.b-legend i{width:12px;height:12px;border-radius:3px;border:1px solid color-mix(in srgb,var(--b-text) 35%,transparent)}
-.b-strip{display:grid;grid-template-columns:minmax(9ch,max-content) 1fr 7ch;gap:0 12px;align-items:center;
-  font-size:.875rem;line-height:1.25rem}
-.b-strip .t{position:relative;height:28px;background:linear-gradient(var(--b-line),var(--b-line)) center/100% 1px no-repeat}
-.b-strip .r{position:absolute;top:0;bottom:0;border-left:1px dashed var(--b-muted)}
-.b-strip .i{position:absolute;top:12px;height:4px;border-radius:2px;opacity:.45;background:currentColor}
-.b-strip .d{position:absolute;top:8px;width:12px;height:12px;margin-left:-6px;background:currentColor;border:2px solid currentColor}
-.b-strip .d.circle{border-radius:50%}.b-strip .d.hollow{border-radius:50%;background:var(--b-background)}
-.b-strip .d.diamond{transform:rotate(45deg) scale(.85)}
-.b-strip .d.bar{width:6px;margin-left:-3px;border-radius:2px}
-.b-strip .v{text-align:right}
-.b-strip .n{overflow-wrap:anywhere}
-.b-strip .main{font-weight:600}
-.b-strip .axis{color:var(--b-muted);position:relative;height:20px}
-.b-strip .axis span{position:absolute;transform:translateX(-50%)}
-.b-strip .axis span:first-child{transform:none}.b-strip .axis span:last-child{transform:translateX(-100%)}
-.st-key-chips button{border-radius:999px;min-height:32px;padding:2px 12px}
-@media (max-width:640px){.b-one{font-size:1.125rem}.b-chip{max-width:42ch}}
-@media (prefers-reduced-motion:reduce){*{animation-duration:.01ms !important;transition-duration:.01ms !important}}
-"""
+_IN_BAR = "position:fixed;top:8px;right:64px;z-index:999995;width:auto;max-width:720px"
+
+
+@cache
+def _style_sheet() -> str:
+    return (Path(__file__).parent / "static" / "house.css").read_text(encoding="utf-8")

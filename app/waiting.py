@@ -33,7 +33,7 @@ def collect(slot: str) -> Job[Any] | None:
 
 @st.fragment(run_every=REFRESH_S)
 def progress(slot: str, n_parts: int = 0) -> None:
-    """Show the job in ``slot``; run the page again when it ends or has published more than ``n_parts`` parts."""
+    """Show the job in ``slot``; run the page again when it ends or publishes a part beyond ``n_parts``."""
     who = visitor()
     job = who.jobs.get(slot)
     if job is None or job.done or len(job.parts) > n_parts:
@@ -41,12 +41,12 @@ def progress(slot: str, n_parts: int = 0) -> None:
         return
     left = job.seconds_left
     ending = "" if left is None else f" · about {_duration(left)} left"
-    bar, button = st.columns([5, 1], vertical_alignment="bottom")
-    bar.progress(job.fraction, text=f"{job.stage}{ending}")
-    if button.button("Cancel", key=f"cancel-{slot}", width="stretch"):
-        job.cancel()
-        who.jobs.pop(slot, None)
-        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"progress-{slot}"):
+        st.progress(job.fraction, text=f"{job.stage}{ending}")
+        if st.button("Cancel", key=f"cancel-{slot}", type="tertiary"):
+            job.cancel()
+            who.jobs.pop(slot, None)
+            st.rerun()
 
 
 def _duration(seconds: float) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 import streamlit as st
 
+from app.brain_view import Category
 from brainlm_core.errors import BrainLMError
 
 VERDICT_WORDS = {"good": "Good", "usable": "Usable with care", "poor": "Not fit for analysis"}
@@ -45,7 +47,16 @@ def refusal(error: BrainLMError) -> None:
 
 def verdict(word: str) -> str:
     """Return a quality verdict as HTML: sign and word, so that colour is not needed."""
-    return f'<span class="b-verdict {word}"><span aria-hidden="true">{_VERDICT_SIGNS[word]}</span>{VERDICT_WORDS[word]}</span>'
+    sign = f'<span aria-hidden="true">{_VERDICT_SIGNS[word]}</span>'
+    return f'<span class="b-verdict {word}">{sign}{VERDICT_WORDS[word]}</span>'
+
+
+def legend(categories: Sequence[Category]) -> str:
+    """Return colours with their names as HTML."""
+    cells = "".join(
+        f'<span><i style="background:{c.colour}"></i>{html.escape(c.name)}</span>' for c in categories
+    )
+    return f'<div class="b-legend">{cells}</div>'
 
 
 def facts(rows: list[tuple[str, str]]) -> None:

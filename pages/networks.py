@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from app import exports
@@ -16,12 +12,20 @@ from app.charts.strip import baseline_strip
 from app.chips import chip_row
 from app.matrix_view import head_grid, matrix_view
 from app.models import title_of
-from app.networks_work import ATTENTION, SCORES, Picture, attention_job, picture, scores_job, scores_key, view_key
+from app.networks_work import (
+    ATTENTION,
+    SCORES,
+    Picture,
+    attention_job,
+    picture,
+    scores_job,
+    scores_key,
+    view_key,
+)
 from app.state import Visitor, visitor
-from app.theme import SEQUENTIAL, group_words
+from app.theme import SEQUENTIAL
 from app.waiting import collect, progress
-from app.words import how, note, refusal, sentence
-from brainlm_core.analyses.network_scores import METHODS
+from app.words import how, legend, note, refusal, sentence
 from brainlm_core.analyses.networks import NetworksOptions
 from brainlm_core.recording import Recording
 
@@ -45,7 +49,8 @@ def main() -> None:
     with right:
         summary(who, now)
         controls(who, recording, now)
-        strips(now)
+        if who.model_error is None:
+            strips(now)
     details(who.key)
 
 
@@ -105,19 +110,26 @@ def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> Non
 def brain(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw two linked brains: what the model shows, and what is known without it."""
     parcels = recording.parcellation
-    shown = st.segmented_control(
-        "On the brain", list(SHOWN), default="networks", required=True, format_func=SHOWN.__getitem__,
-        key="net-shown", label_visibility="collapsed",
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center", key="picture-bar"):
+        shown = st.segmented_control(
+            "On the brain",
+            list(SHOWN),
+            default="networks",
+            required=True,
+            format_func=SHOWN.__getitem__,
+            key="net-shown",
+            label_visibility="collapsed",
+        )
+        with st.container(key="net-work"):
+            if ATTENTION in who.jobs:
+                progress(ATTENTION)
+            elif SCORES in who.jobs:
+                progress(SCORES, len(who.jobs[SCORES].parts))
     if who.model_error is not None:
         refusal(who.model_error)
-    elif ATTENTION in who.jobs:
-        progress(ATTENTION)
-    elif SCORES in who.jobs:
-        progress(SCORES, len(who.jobs[SCORES].parts))
     panels = [charts.known_networks(parcels)]
     if shown == "networks" and now.clustering is not None:
-        panels.insert(0, charts.found_networks(now.clustering, title_of(who.model.name)))
+        panels.insert(0, charts.found_networks(now.clustering))
     elif shown == "row" and now.view is not None and now.attention is not None:
         parcel = who.picked if who.picked is not None else default_parcel(recording)
         panels = [
@@ -136,7 +148,7 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
 def not_shown(shown: str) -> str:
     """Return the one line on what the picture does not show."""
     return {
-        "networks": "Not shown: how sure the clustering is of a parcel; neighbouring clusters have soft borders.",
+        "networks": "Not shown: how sure the clustering is of a parcel; borders are softer than they look.",
         "row": "Not shown: cause. Attention says what the model reads, not what drives what.",
         "cls": "Not shown: importance. The summary token reads these parcels; other paths reach it too.",
     }[shown]
@@ -171,26 +183,41 @@ def controls(who: Visitor, recording: Recording, now: Picture) -> None:
     if "net-parcel" not in st.session_state:
         st.session_state["net-parcel"] = who.picked
     chosen = st.selectbox(
-        "Parcel", range(parcels.n_parcels), index=None, format_func=lambda i: label(parcels, i), key="net-parcel",
+        "Parcel",
+        range(parcels.n_parcels),
+        index=None,
+        format_func=lambda i: label(parcels, i),
+        key="net-parcel",
         placeholder="Click one on the brain, or type a name",
-    )  # fmt: skip
+    )
     if chosen != who.picked:
         pick(who, chosen)
     reduction = st.segmented_control(
-        "Attention map", list(REDUCTIONS), default="average", required=True, format_func=REDUCTIONS.__getitem__,
-        key="net-reduction", width="stretch",
-    )  # fmt: skip
+        "Attention map",
+        list(REDUCTIONS),
+        default="average",
+        required=True,
+        format_func=REDUCTIONS.__getitem__,
+        key="net-reduction",
+        width="stretch",
+    )
     if reduction == "layer/head" and now.view is not None:
         layers, heads = now.view.attention.n_layers, now.view.attention.n_heads
         one, two = st.columns(2)
-        one.selectbox("Layer", [None, *range(layers)], format_func=counted("All layers", "Layer"), key="net-layer")
+        one.selectbox(
+            "Layer", [None, *range(layers)], format_func=counted("All layers", "Layer"), key="net-layer"
+        )
         two.selectbox("Head", [None, *range(heads)], format_func=counted("All heads", "Head"), key="net-head")
     with st.expander("More settings"):
         st.slider("Networks to draw", 2, 20, 7, key="net-k")
         st.segmented_control(
-            "Windows", ["first", "all"], default="first", required=True, key="net-windows",
+            "Windows",
+            ["first", "all"],
+            default="first",
+            required=True,
+            key="net-windows",
             format_func={"first": "First 200 samples", "all": "Whole recording"}.__getitem__,
-        )  # fmt: skip
+        )
 
 
 def counted(all_words: str, one_word: str):  # type: ignore[no-untyped-def]
@@ -202,13 +229,16 @@ def strips(now: Picture) -> None:
     """Draw the baseline strips."""
     st.html(
         baseline_strip(
-            charts.strip_rows(now.scores, "knn"), title="Known network named by the five nearest parcels (share)",
-            limits=(0.2, 0.9), reference=charts.PUBLISHED,
-        )  # fmt: skip
+            charts.strip_rows(now.scores, "knn"),
+            title="Known network named by the five nearest parcels (share)",
+            limits=(0.2, 0.9),
+            reference=charts.PUBLISHED,
+        )
         + baseline_strip(
-            charts.strip_rows(now.scores, "ari"), title="Clusters against known networks (adjusted Rand index)",
+            charts.strip_rows(now.scores, "ari"),
+            title="Clusters against known networks (adjusted Rand index)",
             limits=(0.0, 0.6),
-        )  # fmt: skip
+        )
     )
 
 
@@ -222,8 +252,9 @@ def details(key: str) -> None:
     now = picture(who, chosen_options())
     tabs = st.tabs(
         ["Matrix", "Layers and heads", "Scores", "Networks", "How this is computed", "Export"],
-        key="net-tabs", on_change="rerun",
-    )  # fmt: skip
+        key="net-tabs",
+        on_change="rerun",
+    )
     drawn = (tab_matrix, tab_heads, tab_scores, tab_networks, tab_how, tab_export)
     for tab, draw in zip(tabs, drawn, strict=True):
         if tab.open:
@@ -240,10 +271,17 @@ def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
     order, bands = by_network(parcels)
     values = charts.relative(now.attention)
     row = matrix_view(
-        values, key="net-matrix", names=parcels.names, order=order, bands=bands, limits=charts.limits(values),
-        unit=charts.EVEN, colours=SEQUENTIAL, picked=who.picked,
+        values,
+        key="net-matrix",
+        names=parcels.names,
+        order=order,
+        bands=bands,
+        limits=charts.limits(values),
+        unit=charts.EVEN,
+        colours=SEQUENTIAL,
+        picked=who.picked,
         alt="Attention between all parcels, query by row and key by column, ordered by network.",
-    )  # fmt: skip
+    )
     if row is not None and row != who.picked:
         pick(who, row)
 
@@ -252,10 +290,12 @@ def tab_heads(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw every layer and head small; choosing one shows it everywhere."""
     options = chosen_options()
     picked = head_grid(
-        charts.thumbnail_scale(now.view), key="net-heads", colours=SEQUENTIAL,
+        charts.thumbnail_scale(now.view),
+        key="net-heads",
+        colours=SEQUENTIAL,
         picked=None if options.layer is None or options.head is None else (options.layer, options.head),
         alt="One small attention matrix per layer and head, ordered by network, each on its own scale.",
-    )  # fmt: skip
+    )
     note("Each thumbnail has its own colour scale, so that faint heads can be seen too.")
     if picked is not None:
         click(reduction="layer/head", layer=picked[0], head=picked[1])
@@ -263,76 +303,52 @@ def tab_heads(who: Visitor, recording: Recording, now: Picture) -> None:
 
 def tab_scores(_: Visitor, __: Recording, now: Picture) -> None:
     """Draw all scores as a table."""
-    rows = []
-    for method, title in METHODS.items():
-        row = now.score(method)
-        rows.append(
-            {
-                "Description of parcels": title,
-                "k-NN accuracy": spelled(row and row.knn),
-                "k-NN, homologues in one fold": spelled(row and row.knn_homologues),
-                "Adjusted Rand index": spelled(row and row.ari),
-            }
-        )
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Scores of every method with 95 % intervals.")
+    from app.charts.network_tables import scores_table
+
+    st.dataframe(scores_table(now.scores), hide_index=True, alt="Scores of every method with 95 % intervals.")
     note(
         "Value, and in brackets the 95 % interval over which parcels there are. "
         "Homologues in one fold: a parcel cannot copy its mirror image."
     )
 
 
-def spelled(score) -> str:  # type: ignore[no-untyped-def]
-    """Return a score with its interval, or why there is none."""
-    if score is None:
-        return "–"
-    if score.value is None:
-        return score.reason
-    interval = "" if score.ci95 is None else f" ({score.ci95[0]:.2f} to {score.ci95[1]:.2f})"
-    return f"{score.value:.3f}{interval}"
-
-
 def tab_networks(_: Visitor, recording: Recording, now: Picture) -> None:
     """Draw one row per network found."""
+    from app.charts.network_tables import clusters_table
+
     if now.clustering is None:
         note("The networks are being drawn.")
         return
-    found = now.clustering
-    categories = charts.cluster_categories(found)
-    st.html(
-        '<div class="b-legend">'
-        + "".join(f'<span><i style="background:{c.colour}"></i>{html.escape(c.name)}</span>' for c in categories)
-        + "</div>"
-    )
-    labels, groups = found.labels, np.array(recording.parcellation.group)
-    rows = []
-    for i, category in enumerate(categories):
-        members = groups[labels == i]
-        names, counts = np.unique(members, return_counts=True)
-        made_of = ", ".join(f"{group_words(str(names[j]))} {counts[j]}" for j in np.argsort(-counts)[:4])
-        rows.append({"Network": category.name, "Parcels": len(members), "Overlap (Dice)": found.dice[i], "Made of": made_of})
+    st.html(legend(charts.cluster_categories(now.clustering)))
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, column_config={"Overlap (Dice)": st.column_config.NumberColumn(format="%.2f")},
+        clusters_table(now.clustering, recording.parcellation),
+        hide_index=True,
+        column_config={"Overlap (Dice)": st.column_config.NumberColumn(format="%.2f")},
         alt="Networks found in the attention, the known network that each resembles, and their members.",
-    )  # fmt: skip
+    )
 
 
 def tab_how(who: Visitor, _: Recording, now: Picture) -> None:
     """Say how the pictures are computed."""
     how(
         [
-            f"One window of 200 samples passes the encoder of {title_of(who.model.name)} once, nothing hidden. Attention is summed "
-            "over the tokens of the key parcel and averaged over those of the query parcel.",
+            f"One window of 200 samples passes the encoder of {title_of(who.model.name)}, nothing hidden. "
+            "Attention is summed over the tokens of the key parcel, averaged over those of the query parcel.",
             "1 × even spread is what a parcel would get if attention were spread evenly over all parcels.",
-            "For scores: logarithm, symmetrised, row and column effects removed; the five nearest parcels (cosine) vote, "
-            "5 folds, 10 draws. The very same is done to connectivity, coordinates and the random-weights twin.",
-            "Networks: normalised-cut spectral clustering, matched one to one to the seven known networks by overlap (Hungarian method).",
-            "Intervals: which parcels there are (bootstrap or jackknife over homologue pairs), not other people.",
+            "For scores: logarithm, symmetrised, row and column effects removed; the five nearest parcels "
+            "(cosine) vote, 5 folds, 10 draws. Every baseline is scored in the same way.",
+            "Networks: normalised-cut spectral clustering, matched one to one to the seven known networks by "
+            "overlap (Hungarian method).",
+            "Intervals: which parcels there are (bootstrap or jackknife over homologues), not other people.",
         ],
         "model: Ortega Caro et al. 2024; networks: Yeo et al. 2011; rollout: Abnar & Zuidema 2020.",
         "what drives what. Attention says what the model reads; connectivity alone may say as much.",
     )
     if now.view is not None:
-        st.caption(f"Weights: {now.view.model.source}, {now.view.model.licence}. Precision {now.view.model.precision}.")
+        st.caption(
+            f"Weights: {now.view.model.source}, licence {now.view.model.licence}. "
+            f"Precision {now.view.model.precision}."
+        )
 
 
 def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
@@ -341,27 +357,51 @@ def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
     maps, names = charts.export_maps(now.cls, now.clustering, now.attention, who.picked, parcels)
     with st.container(horizontal=True):
         st.download_button(
-            "Attention (.csv)", lambda: exports.matrix_csv(now.attention, parcels.names), f"{stem}-attention.csv",
-            "text/csv", key="net-csv", help="Parcel by parcel, query by row.", on_click="ignore",
-        )  # fmt: skip
+            "Attention (.csv)",
+            lambda: exports.matrix_csv(now.attention, parcels.names),
+            f"{stem}-attention.csv",
+            "text/csv",
+            key="net-csv",
+            help="Parcel by parcel, query by row.",
+            on_click="ignore",
+        )
         st.download_button(
-            "Parcels (.csv)", lambda: charts.export_table(maps, names, parcels), f"{stem}-parcels.csv", "text/csv",
-            key="net-parcels", help="One row per parcel: network found, summary token, picked row.", on_click="ignore",
-        )  # fmt: skip
+            "Parcels (.csv)",
+            lambda: charts.export_table(maps, names, parcels),
+            f"{stem}-parcels.csv",
+            "text/csv",
+            key="net-parcels",
+            help="One row per parcel: network found, summary token, picked row.",
+            on_click="ignore",
+        )
         st.download_button(
-            "Brain map (CIFTI)", lambda: exports.cifti_map(maps, parcels, names), f"{stem}-networks.dscalar.nii",
-            key="net-cifti", help="fsaverage5, both hemispheres.", on_click="ignore",
-        )  # fmt: skip
+            "Brain map (CIFTI)",
+            lambda: exports.cifti_map(maps, parcels, names),
+            f"{stem}-networks.dscalar.nii",
+            key="net-cifti",
+            help="fsaverage5, both hemispheres.",
+            on_click="ignore",
+        )
         st.download_button(
-            "Brain maps (GIFTI)", lambda: exports.gifti_maps(maps, parcels, names), f"{stem}-networks.zip",
-            "application/zip", key="net-gifti", help="fsaverage5, one file per hemisphere.", on_click="ignore",
-        )  # fmt: skip
+            "Brain maps (GIFTI)",
+            lambda: exports.gifti_maps(maps, parcels, names),
+            f"{stem}-networks.zip",
+            "application/zip",
+            key="net-gifti",
+            help="fsaverage5, one file per hemisphere.",
+            on_click="ignore",
+        )
         result = who.results.get(scores_key(who, chosen_options()))
         if result is not None:
             st.download_button(
-                "Everything (.zip)", lambda: exports.saved(result), f"{stem}-networks-all.zip", "application/zip",
-                key="net-all", help="What `brainlm networks` writes: tables, matrices, maps, provenance.", on_click="ignore",
-            )  # fmt: skip
+                "Everything (.zip)",
+                lambda: exports.saved(result),
+                f"{stem}-networks-all.zip",
+                "application/zip",
+                key="net-all",
+                help="What `brainlm networks` writes: tables, matrices, maps, provenance.",
+                on_click="ignore",
+            )
     note("Pictures are saved with the buttons of the brain and of the matrix.")
 
 

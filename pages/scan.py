@@ -9,12 +9,11 @@ import streamlit as st
 
 from app import exports
 from app.brain_view import BrainPanel, brain_view
-from app.charts.order import groups_present, label
+from app.charts.order import label
 from app.charts.signals import LIMIT_SD, frames
 from app.chips import chip_row
 from app.drop_zone import drop_zone, finish_intake
 from app.state import Visitor, visitor
-from app.theme import NETWORK_COLOURS, group_words
 from app.waiting import progress
 from app.words import duration, facts, how, note, refusal, sentence, verdict
 from brainlm_core.recording import Recording
@@ -41,12 +40,13 @@ def main() -> None:
 
 def waiting(who: Visitor) -> None:
     """Draw progress or refusal above the picture that stays."""
-    if "intake" in who.jobs:
-        st.html("<style>.st-key-picture{opacity:.45}</style>")
-        progress("intake")
-    elif who.intake_error is not None:
-        refusal(who.intake_error)
-        note("The picture below is still the recording you had before.")
+    with st.container(key="scan-work"):
+        if "intake" in who.jobs:
+            st.html("<style>.st-key-picture{opacity:.45}</style>")
+            progress("intake")
+        elif who.intake_error is not None:
+            refusal(who.intake_error)
+            note("The picture below is still the recording you had before.")
 
 
 def brain(who: Visitor, recording: Recording) -> None:
@@ -60,9 +60,14 @@ def brain(who: Visitor, recording: Recording) -> None:
     shown = "signal"
     if len(known) > 1:
         shown = st.segmented_control(
-            "On the brain", known, default="signal", required=True, format_func=VIEWS.__getitem__,
-            key="scan-view", label_visibility="collapsed",
-        )  # fmt: skip
+            "On the brain",
+            known,
+            default="signal",
+            required=True,
+            format_func=VIEWS.__getitem__,
+            key="scan-view",
+            label_visibility="collapsed",
+        )
     with st.container(key="picture"):
         event = brain_view(
             [panel(recording, shown)],
@@ -75,13 +80,8 @@ def brain(who: Visitor, recording: Recording) -> None:
         )
     if event.changed:
         who.picked = event.picked
-    legend = "".join(
-        f'<span><i style="background:{NETWORK_COLOURS[g]}"></i>{html.escape(group_words(g))}</span>'
-        for g in groups_present(recording.parcellation)
-    )
     if who.picked is not None:
         note(f"Picked: {label(recording.parcellation, who.picked)}. Its trace is below.")
-    _ = legend
 
 
 def panel(recording: Recording, shown: str) -> BrainPanel:
@@ -89,19 +89,30 @@ def panel(recording: Recording, shown: str) -> BrainPanel:
     simulated = " (simulated)" if recording.provenance.simulated else ""
     if shown == "signal" or recording.quality is None:
         return BrainPanel(
-            f"Signal over time{simulated}", frames(recording), "SD from the parcel's mean", "diverging",
+            f"Signal over time{simulated}",
+            frames(recording),
+            "SD from the parcel's mean",
+            "diverging",
             (-LIMIT_SD, LIMIT_SD),
-            alt=f"Brain surface coloured by the signal of {recording.n_parcels} parcels over {duration(recording.duration_s)}.",
-        )  # fmt: skip
+            alt=f"Brain surface coloured by the signal of {recording.n_parcels} parcels over "
+            f"{duration(recording.duration_s)}.",
+        )
     if shown == "tsnr":
         return BrainPanel(
-            f"Temporal signal-to-noise ratio{simulated}", recording.quality.tsnr, "mean / SD", "sequential",
+            f"Temporal signal-to-noise ratio{simulated}",
+            recording.quality.tsnr,
+            "mean / SD",
+            "sequential",
             alt="Brain surface coloured by the temporal signal-to-noise ratio of each parcel.",
-        )  # fmt: skip
+        )
     return BrainPanel(
-        f"Share of each parcel inside the scan{simulated}", 100 * recording.quality.coverage, "%", "sequential", (0, 100),
+        f"Share of each parcel inside the scan{simulated}",
+        100 * recording.quality.coverage,
+        "%",
+        "sequential",
+        (0, 100),
         alt="Brain surface coloured by the share of each parcel that lies inside the scan.",
-    )  # fmt: skip
+    )
 
 
 def summary(recording: Recording) -> None:
@@ -129,8 +140,9 @@ def details(key: str) -> None:
         return
     tabs = st.tabs(
         ["Carpet", "Traces", "Parcels", "Quality and origin", "How this is computed", "Export"],
-        key="scan-tabs", on_change="rerun",
-    )  # fmt: skip
+        key="scan-tabs",
+        on_change="rerun",
+    )
     drawn = (tab_carpet, tab_traces, tab_parcels, tab_origin, tab_how, tab_export)
     for tab, draw in zip(tabs, drawn, strict=True):
         if tab.open:
@@ -144,9 +156,11 @@ def tab_carpet(who: Visitor, recording: Recording) -> None:
 
     figure, block = carpet(recording, [] if who.picked is None else [who.picked])
     st.plotly_chart(
-        figure, key="scan-carpet", config={"displayModeBar": False},
+        figure,
+        key="scan-carpet",
+        config={"displayModeBar": False},
         alt="Carpet plot: parcels ordered by network against time, with DVARS above.",
-    )  # fmt: skip
+    )
     averaged = f" Columns are averages of {block} volumes." if block > 1 else ""
     note(f"Each row is one parcel, ordered by network; colour is its signal in SD from its mean.{averaged}")
 
@@ -157,14 +171,20 @@ def tab_traces(who: Visitor, recording: Recording) -> None:
 
     parcels = range(recording.n_parcels)
     more = st.multiselect(
-        "Parcels", parcels, format_func=lambda i: label(recording.parcellation, i), max_selections=8,
-        key=f"scan-traces-{who.key}", placeholder="Type a name, or click a parcel on the brain",
-    )  # fmt: skip
+        "Parcels",
+        parcels,
+        format_func=lambda i: label(recording.parcellation, i),
+        max_selections=8,
+        key=f"scan-traces-{who.key}",
+        placeholder="Type a name, or click a parcel on the brain",
+    )
     chosen = list(dict.fromkeys([*([] if who.picked is None else [who.picked]), *more])) or [0]
     st.plotly_chart(
-        traces(recording, chosen), key="scan-trace-chart", config={"displayModeBar": False},
+        traces(recording, chosen),
+        key="scan-trace-chart",
+        config={"displayModeBar": False},
         alt=f"Signals of {', '.join(label(recording.parcellation, i) for i in chosen)} over time.",
-    )  # fmt: skip
+    )
 
 
 def tab_parcels(who: Visitor, recording: Recording) -> None:
@@ -176,7 +196,12 @@ def tab_parcels(who: Visitor, recording: Recording) -> None:
     table = exports.parcel_table(recording.parcellation, columns)
     table = table.drop(columns=[c for c in table.columns if table[c].isna().all()])
     event = st.dataframe(
-        table, hide_index=True, key=f"scan-table-{who.key}", on_select="rerun", selection_mode="single-row", height=420,
+        table,
+        hide_index=True,
+        key=f"scan-table-{who.key}",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=420,
         column_config={
             "sd": st.column_config.NumberColumn("SD (source units)", format="%.3g"),
             "tsnr": st.column_config.NumberColumn("tSNR", format="%.1f"),
@@ -184,7 +209,7 @@ def tab_parcels(who: Visitor, recording: Recording) -> None:
             **{f"{a}_mm": st.column_config.NumberColumn(f"{a} (mm)", format="%.0f") for a in "xyz"},
         },
         alt="One row per parcel: name, network, place and quality figures.",
-    )  # fmt: skip
+    )
     rows = event["selection"]["rows"]
     if rows and int(rows[0]) != who.picked:
         who.picked = int(rows[0])
@@ -241,16 +266,18 @@ def tab_how(_: Visitor, __: Recording) -> None:
     """Say how the pictures are computed."""
     how(
         [
-            "The scan is read once, volume by volume; the atlas is resampled to the scan's grid, never the scan to the atlas.",
+            "The scan is read once, volume by volume; the atlas is resampled to the scan's grid, never the "
+            "scan to the atlas.",
             "Voxels (or vertices) are averaged per parcel: 424 parcels, 360 of them cortical.",
-            "For the picture each parcel is centred on its mean and divided by its standard deviation over the run.",
-            "DVARS is the root mean square over parcels of the change from volume to volume; a spike lies beyond "
-            "Tukey's outer fence.",
-            "Nothing is filtered, detrended or regressed out unless you ask for it; each step is listed under Quality and origin.",
+            "For the picture each parcel is centred on its mean and divided by its standard deviation.",
+            "DVARS is the root mean square over parcels of the change from volume to volume; a spike lies "
+            "beyond Tukey's outer fence.",
+            "Nothing is filtered, detrended or regressed out unless you ask; every step is listed under "
+            "Quality and origin.",
         ],
         "parcels: Akiki & Abdallah 2019; DVARS and framewise displacement: Power et al. 2012.",
-        "anything finer than a parcel, and absolute levels: colours are relative to each parcel's own mean, so two parcels "
-        "of one colour need not have the same signal.",
+        "anything finer than a parcel, and absolute levels: colours are relative to a parcel's own mean, so "
+        "two parcels of one colour need not have the same signal.",
     )
 
 
@@ -259,17 +286,30 @@ def tab_export(_: Visitor, recording: Recording) -> None:
     stem = exports.safe_stem(recording.provenance.source_name)
     with st.container(horizontal=True):
         st.download_button(
-            "Recording (.npz)", lambda: exports.recording_npz(recording), f"{stem}.npz", key="scan-npz",
-            help="Signals, parcels, provenance and quality; opens here again and in `brainlm`.", on_click="ignore",
-        )  # fmt: skip
+            "Recording (.npz)",
+            lambda: exports.recording_npz(recording),
+            f"{stem}.npz",
+            key="scan-npz",
+            help="Signals, parcels, provenance and quality; opens here again and in `brainlm`.",
+            on_click="ignore",
+        )
         st.download_button(
-            "Signals (.csv)", lambda: exports.recording_csv(recording), f"{stem}.csv", "text/csv", key="scan-csv",
-            help="One row per volume, one column per parcel.", on_click="ignore",
-        )  # fmt: skip
+            "Signals (.csv)",
+            lambda: exports.recording_csv(recording),
+            f"{stem}.csv",
+            "text/csv",
+            key="scan-csv",
+            help="One row per volume, one column per parcel.",
+            on_click="ignore",
+        )
         st.download_button(
-            "Origin (.json)", lambda: exports.provenance_json(recording), f"{stem}-origin.json", "application/json",
-            key="scan-json", on_click="ignore",
-        )  # fmt: skip
+            "Origin (.json)",
+            lambda: exports.provenance_json(recording),
+            f"{stem}-origin.json",
+            "application/json",
+            key="scan-json",
+            on_click="ignore",
+        )
     note("The picture itself is saved with the camera button of the brain.")
 
 

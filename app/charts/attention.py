@@ -1,4 +1,4 @@
-"""Attention as pictures: units a reader can hold, matrix limits, brain panels, the sentence that says who wins."""
+"""Attention as pictures: units, limits, brain panels, and the sentence that says who wins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,18 @@ EVEN = "× even spread"
 #: Published 5-fold accuracy of a k-NN on attention of the 111M model (Ortega Caro et al. 2024).
 PUBLISHED = Reference(0.588, "published figure for attention")
 #: Colours of clusters that match no known network.
-_SPARE = ("#8C6D31", "#17A2B8", "#B5CF6B", "#7B4173", "#3182BD", "#E7969C", "#637939", "#FD8D3C", "#756BB1", "#9C9EDE")
+_SPARE = (
+    "#8C6D31",
+    "#17A2B8",
+    "#B5CF6B",
+    "#7B4173",
+    "#3182BD",
+    "#E7969C",
+    "#637939",
+    "#FD8D3C",
+    "#756BB1",
+    "#9C9EDE",
+)
 
 
 def relative(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -51,16 +62,16 @@ def known_networks(parcellation: Parcellation) -> BrainPanel:
     )
 
 
-def found_networks(clustering: Clustering, model: str) -> BrainPanel:
+def found_networks(clustering: Clustering) -> BrainPanel:
     """Return the panel of the networks found in the attention, in the colours of those they match."""
     values = clustering.labels.astype(np.float32)
     values[values < 0] = np.nan
     return BrainPanel(
-        f"Networks in the attention of {model}",
+        "Networks in the model's attention",
         values,
         scale="categories",
         categories=cluster_categories(clustering),
-        alt=f"Brain surface coloured by {len(clustering.names)} networks clustered from the model's attention.",
+        alt=f"Brain surface coloured by {len(clustering.names)} networks found in the model's attention.",
     )
 
 
@@ -68,7 +79,10 @@ def cluster_categories(clustering: Clustering) -> list[Category]:
     """Return name and colour of each cluster; matched ones look like the network they match."""
     spare = iter(_SPARE * 4)
     return [
-        Category(f"Like {group_words(name)}" if matched else name, NETWORK_COLOURS[name] if matched else next(spare))
+        Category(
+            f"Like {group_words(name)}" if matched else name,
+            NETWORK_COLOURS[name] if matched else next(spare),
+        )
         for name, matched in zip(clustering.names, clustering.matched, strict=True)
     ]
 
@@ -131,7 +145,9 @@ def strip_rows(scores: Sequence[MethodScores], measure: str) -> list[Row]:
     rows = []
     for method in shown:
         score = getattr(by_method[method], measure) if method in by_method else None
-        rows.append(Row(method, None if score is None else score.value, None if score is None else score.ci95))
+        rows.append(
+            Row(method, None if score is None else score.value, None if score is None else score.ci95)
+        )
     return rows
 
 
@@ -148,7 +164,8 @@ def who_wins(scores: Sequence[MethodScores]) -> str:
         "parcel coordinates alone": by_method.get("coordinates"),
     }
     name, best = max(
-        ((n, s) for n, s in rivals.items() if s is not None and s.value is not None), key=lambda item: item[1].value
+        ((n, s) for n, s in rivals.items() if s is not None and s.value is not None),
+        key=lambda item: item[1].value,
     )
     verdict = _against(own, best)
     text = (

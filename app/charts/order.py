@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,7 @@ def by_network(parcellation: Parcellation) -> tuple[NDArray[np.intp], tuple[Band
     starts = [0, *(np.flatnonzero(sorted_groups[1:] != sorted_groups[:-1]) + 1), len(order)]
     bands = tuple(
         Band(GROUP_SHORT.get(g, g), NETWORK_COLOURS.get(g, NETWORK_COLOURS["unknown"]), int(a), int(b))
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
+        for a, b in pairwise(starts)
         for g in [str(sorted_groups[a])]
     )
     return order, bands

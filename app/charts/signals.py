@@ -60,50 +60,99 @@ def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure,
     times = (np.arange(values.shape[1]) * block + (block - 1) / 2) * recording.tr_s
     quality = recording.quality
     figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[0.2, 0.8],
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.03,
+        row_heights=[0.2, 0.8],
         specs=[[{"secondary_y": True}], [{}]],
-    )  # fmt: skip
+    )
     if quality is not None:
         seconds = np.arange(recording.n_timepoints) * recording.tr_s
         figure.add_scatter(
-            x=seconds, y=quality.dvars, mode="lines", name="DVARS", row=1, col=1,
-            line={"color": colours.accent, "width": 1.2}, hovertemplate="%{x:.1f} s: %{y:.2f} SD<extra>DVARS</extra>",
-        )  # fmt: skip
+            x=seconds,
+            y=quality.dvars,
+            mode="lines",
+            name="DVARS",
+            row=1,
+            col=1,
+            line={"color": colours.accent, "width": 1.2},
+            hovertemplate="%{x:.1f} s: %{y:.2f} SD<extra>DVARS</extra>",
+        )
         spikes = np.flatnonzero(quality.spikes)
         figure.add_scatter(
-            x=seconds[spikes], y=quality.dvars[spikes], mode="markers", name="Spike", row=1, col=1,
+            x=seconds[spikes],
+            y=quality.dvars[spikes],
+            mode="markers",
+            name="Spike",
+            row=1,
+            col=1,
             marker={"color": colours.bad, "symbol": "triangle-down", "size": 8},
             hovertemplate="%{x:.1f} s: %{y:.2f} SD<extra>Spike</extra>",
-        )  # fmt: skip
+        )
         if quality.fd_mm is not None:
             figure.add_scatter(
-                x=seconds, y=quality.fd_mm, mode="lines", name="Displacement", row=1, col=1, secondary_y=True,
+                x=seconds,
+                y=quality.fd_mm,
+                mode="lines",
+                name="Displacement",
+                row=1,
+                col=1,
+                secondary_y=True,
                 line={"color": colours.muted, "width": 1, "dash": "dot"},
                 hovertemplate="%{x:.1f} s: %{y:.2f} mm<extra>Displacement</extra>",
-            )  # fmt: skip
+            )
     figure.add_heatmap(
-        z=values.astype(np.float32), x=times.astype(np.float32), zmin=-LIMIT_SD, zmax=LIMIT_SD, zsmooth=False,
-        colorscale=list(DIVERGING), row=2, col=1,
-        text=None, customdata=None,
+        z=values.astype(np.float32),
+        x=times.astype(np.float32),
+        zmin=-LIMIT_SD,
+        zmax=LIMIT_SD,
+        zsmooth=False,
+        colorscale=list(DIVERGING),
+        row=2,
+        col=1,
+        text=None,
+        customdata=None,
         hovertemplate="%{x:.1f} s: %{z:.2f} SD<extra></extra>",
         colorbar={
-            "title": {"text": "SD", "side": "top"}, "thickness": 10, "outlinewidth": 0, "len": 0.78, "y": 0, "yanchor": "bottom",
-            "tickvals": [-2, -1, 0, 1, 2], "ticktext": ["−2", "−1", "0", "+1", "+2"],
+            "title": {"text": "SD", "side": "top"},
+            "thickness": 10,
+            "outlinewidth": 0,
+            "len": 0.78,
+            "y": 0,
+            "yanchor": "bottom",
+            "tickvals": [-2, -1, 0, 1, 2],
+            "ticktext": ["−2", "−1", "0", "+1", "+2"],
         },
-    )  # fmt: skip
+    )
     for band in bands:
         figure.add_shape(
-            type="rect", xref="x2 domain", yref="y3", x0=-0.012, x1=-0.003, y0=band.start - 0.5, y1=band.stop - 0.5,
-            fillcolor=band.colour, line={"width": 0},
-        )  # fmt: skip
+            type="rect",
+            xref="x2 domain",
+            yref="y3",
+            x0=-0.012,
+            x1=-0.003,
+            y0=band.start - 0.5,
+            y1=band.stop - 0.5,
+            fillcolor=band.colour,
+            line={"width": 0},
+        )
         if band.start:
-            figure.add_hline(y=band.start - 0.5, line={"color": colours.background, "width": 1.5}, row=2, col=1)
+            figure.add_hline(
+                y=band.start - 0.5, line={"color": colours.background, "width": 1.5}, row=2, col=1
+            )
     position = np.argsort(order)
     for parcel in picked:
         figure.add_annotation(
-            x=1.0, xref="x2 domain", y=float(position[parcel]), yref="y3", text="◂", showarrow=False, xanchor="left",
+            x=1.0,
+            xref="x2 domain",
+            y=float(position[parcel]),
+            yref="y3",
+            text="◂",
+            showarrow=False,
+            xanchor="left",
             font={"color": colours.accent, "size": 16},
-        )  # fmt: skip
+        )
     ticks = [(b.start + b.stop - 1) / 2 for b in bands if b.stop - b.start > 0.02 * len(order)]
     words = [b.name for b in bands if b.stop - b.start > 0.02 * len(order)]
     base = plotly_layout(height=520)
@@ -115,7 +164,13 @@ def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure,
     figure.update_yaxes(title_text="DVARS (SD)", nticks=3, row=1, col=1)
     figure.update_yaxes(title_text="FD (mm)", nticks=3, showgrid=False, row=1, col=1, secondary_y=True)
     figure.update_yaxes(
-        autorange="reversed", tickvals=ticks, ticktext=words, showgrid=False, ticklabelstandoff=12, row=2, col=1
+        autorange="reversed",
+        tickvals=ticks,
+        ticktext=words,
+        showgrid=False,
+        ticklabelstandoff=12,
+        row=2,
+        col=1,
     )
     return figure, block
 
@@ -138,21 +193,34 @@ def traces(recording: Recording, parcels: Sequence[int]) -> go.Figure:
     for row, parcel in enumerate(parcels):
         words = label(recording.parcellation, parcel)
         figure.add_scatter(
-            x=seconds, y=values[parcel] - gap * row, customdata=values[parcel], mode="lines", name=words,
+            x=seconds,
+            y=values[parcel] - gap * row,
+            customdata=values[parcel],
+            mode="lines",
+            name=words,
             line={"width": 1.4, "color": colours.accent if row == 0 else colours.text},
             hovertemplate="%{x:.1f} s: %{customdata:.2f} SD<extra>" + words + "</extra>",
-        )  # fmt: skip
+        )
         figure.add_annotation(
-            x=0, xref="paper", y=-gap * row + 2.4, text=words, showarrow=False, xanchor="left", yanchor="middle",
+            x=0,
+            xref="paper",
+            y=-gap * row + 2.4,
+            text=words,
+            showarrow=False,
+            xanchor="left",
+            yanchor="middle",
             font={"size": 13, "color": colours.accent if row == 0 else colours.muted},
-        )  # fmt: skip
+        )
         figure.add_hline(y=-gap * row, line={"color": colours.line, "width": 1})
     figure.update_layout(**plotly_layout(height=90 + 84 * len(parcels), hovermode="closest"))
     figure.update_xaxes(title_text="Time (s)", showgrid=False)
     figure.update_yaxes(
         tickvals=[v for row in range(len(parcels)) for v in (-gap * row - 2, -gap * row + 2)],
-        ticktext=["−2", "+2"] * len(parcels), title_text="SD from the parcel's mean", showgrid=False, zeroline=False,
-    )  # fmt: skip
+        ticktext=["−2", "+2"] * len(parcels),
+        title_text="SD from the parcel's mean",
+        showgrid=False,
+        zeroline=False,
+    )
     return figure
 
 

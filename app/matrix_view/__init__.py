@@ -17,6 +17,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from app.brain_view.transport import pack
+
 _HERE = Path(__file__).parent
 
 
@@ -46,7 +48,7 @@ def _component(name: str) -> Any:
         f"brainlm_{name}",
         html=(_HERE / f"{name}.html").read_text("utf-8"),
         css=(_HERE / "style.css").read_text("utf-8"),
-        js=(_HERE / f"{name}.js").read_text("utf-8"),
+        js=(_HERE / "common.js").read_text("utf-8") + (_HERE / f"{name}.js").read_text("utf-8"),
     )
 
 
@@ -99,19 +101,21 @@ def matrix_view(
     quantised = np.round((shown - low) / span * 65535).astype("<u2")  # half the bytes, error < 0.001 %
     result = _component("matrix")(
         key=key,
-        data={
-            "values": quantised.tobytes(),
-            "n": int(shown.shape[0]),
-            "low": low,
-            "span": span,
-            "limits": [float(v) for v in limits],
-            "unit": unit,
-            "colours": list(colours),
-            "names": [names[i] for i in order],
-            "bands": [vars(band) for band in bands],
-            "picked": -1 if picked is None else int(np.flatnonzero(order == picked)[0]),
-            "alt": alt,
-        },
+        data=pack(
+            {
+                "n": int(shown.shape[0]),
+                "low": low,
+                "span": span,
+                "limits": [float(v) for v in limits],
+                "unit": unit,
+                "colours": list(colours),
+                "names": [names[i] for i in order],
+                "bands": [vars(band) for band in bands],
+                "picked": -1 if picked is None else int(np.flatnonzero(order == picked)[0]),
+                "alt": alt,
+            },
+            {"values": quantised},
+        ),
         on_picked_change=_nothing,
     )
     position = result.get("picked")
@@ -149,15 +153,17 @@ def head_grid(
     layers, heads, size = thumbnails.shape[:3]
     result = _component("grid")(
         key=key,
-        data={
-            "values": np.round(np.clip(thumbnails, 0, 1) * 255).astype(np.uint8).tobytes(),
-            "layers": layers,
-            "heads": heads,
-            "size": size,
-            "colours": list(colours),
-            "picked": -1 if picked is None else picked[0] * heads + picked[1],
-            "alt": alt,
-        },
+        data=pack(
+            {
+                "layers": layers,
+                "heads": heads,
+                "size": size,
+                "colours": list(colours),
+                "picked": -1 if picked is None else picked[0] * heads + picked[1],
+                "alt": alt,
+            },
+            {"values": np.round(np.clip(thumbnails, 0, 1) * 255).astype(np.uint8)},
+        ),
         on_picked_change=_nothing,
     )
     position = result.get("picked")

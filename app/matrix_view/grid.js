@@ -1,14 +1,6 @@
 // Thumbnails, one per layer (row) and head (column); click or arrow keys and Enter choose one.
 const LEFT = 64, TOP = 22, GAP = 4;
 
-const ramp = (stops) => {
-  const rgb = stops.map((c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)));
-  return (v) => {
-    const p = (v / 255) * (rgb.length - 1), j = Math.min(rgb.length - 2, Math.floor(p)), f = p - j;
-    return [0, 1, 2].map((k) => rgb[j][k] + f * (rgb[j + 1][k] - rgb[j][k]));
-  };
-};
-
 function paint(s) {
   const { canvas, data } = s, width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
   if (!width) return;
@@ -48,7 +40,8 @@ function at(s, e) {
 }
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { parentElement, setTriggerValue } = component;
+  const data = unpack(component.data);
   const canvas = parentElement.querySelector("canvas");
   let s = canvas.gridState;
   if (!s) {
@@ -66,22 +59,22 @@ export default function (component) {
       }
       if (e.key === "Enter") { s.send(now); e.preventDefault(); }
     });
+    parentElement.querySelector("button").addEventListener("click", () => savePng(canvas, "attention-heads.png"));
     s.observer = new ResizeObserver(() => paint(s));
     s.observer.observe(canvas);
   }
   s.send = (i) => setTriggerValue("picked", i);
   s.data = data;
   s.at = -1;
-  const raw = data.values instanceof Uint8Array ? data.values : new Uint8Array(data.values);
-  const colour = ramp(data.colours), m = data.size;
+  const raw = data.values, lut = colourTable(data.colours), m = data.size;
   s.images = [];
   for (let i = 0; i < data.layers * data.heads; i++) {
     const c = document.createElement("canvas");
     c.width = c.height = m;
     const g = c.getContext("2d"), px = g.createImageData(m, m);
     for (let j = 0; j < m * m; j++) {
-      const [r, gr, b] = colour(raw[i * m * m + j]);
-      px.data.set([r, gr, b, 255], 4 * j);
+      const c = 3 * raw[i * m * m + j];
+      px.data.set([lut[c], lut[c + 1], lut[c + 2], 255], 4 * j);
     }
     g.putImageData(px, 0, 0);
     s.images.push(c);

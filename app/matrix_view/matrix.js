@@ -1,16 +1,6 @@
 // A square matrix on a canvas: network bands left and on top, a colour bar on the right, hover, click, arrow keys.
 const BAND = 10, LABEL = 96, BAR = 64;
 
-const ramp = (stops) => {
-  const rgb = stops.map((c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)));
-  const out = new Uint8ClampedArray(256 * 3);
-  for (let i = 0; i < 256; i++) {
-    const p = (i / 255) * (rgb.length - 1), j = Math.min(rgb.length - 2, Math.floor(p)), f = p - j;
-    for (let k = 0; k < 3; k++) out[3 * i + k] = rgb[j][k] + f * (rgb[j + 1][k] - rgb[j][k]);
-  }
-  return out;
-};
-
 const digits = (v) => (Math.abs(v) >= 100 ? v.toFixed(0) : Math.abs(v) >= 10 ? v.toFixed(1) : v.toFixed(2));
 
 function paint(s) {
@@ -97,7 +87,8 @@ function cellAt(s, e) {
 }
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { parentElement, setTriggerValue } = component;
+  const data = unpack(component.data);
   const canvas = parentElement.querySelector("canvas");
   let s = canvas.matrixState;
   if (!s) {
@@ -114,6 +105,7 @@ export default function (component) {
       if (step) { s.row = Math.max(0, Math.min(s.data.n - 1, now + step)); s.hover = null; paint(s); tell(s); e.preventDefault(); }
       if (e.key === "Enter" && now >= 0) { s.send(now); e.preventDefault(); }
     });
+    parentElement.querySelector("button").addEventListener("click", () => savePng(canvas, "attention-matrix.png"));
     s.observer = new ResizeObserver(() => paint(s));
     s.observer.observe(canvas);
     s.theme = new MutationObserver(() => paint(s));
@@ -122,9 +114,8 @@ export default function (component) {
   s.send = (row) => setTriggerValue("picked", row);
   s.data = data;
   s.row = -1;
-  const bytes = data.values instanceof Uint8Array ? data.values : new Uint8Array(data.values);
-  s.raw = new Uint16Array(bytes.slice().buffer);
-  s.lut = ramp(data.colours);
+  s.raw = data.values;
+  s.lut = colourTable(data.colours);
   s.image = document.createElement("canvas");
   s.image.width = s.image.height = data.n;
   const g = s.image.getContext("2d"), px = g.createImageData(data.n, data.n);

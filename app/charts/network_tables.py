@@ -1,0 +1,64 @@
+"""Tables of the Networks page: scores of every method, and what each network is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from app.charts.attention import cluster_categories
+from app.theme import group_words
+from brainlm_core.analyses.network_scores import METHODS, Clustering, MethodScores, Score
+from brainlm_core.atlas import Parcellation
+
+
+def scores_table(scores: Sequence[MethodScores]) -> pd.DataFrame:
+    """Return one row per method, also for those that are not scored yet.
+
+    Parameters
+    ----------
+    scores : sequence of MethodScores
+        As far as they are known.
+    """
+    by_method = {row.method: row for row in scores}
+    rows = []
+    for method, title in METHODS.items():
+        row = by_method.get(method)
+        rows.append(
+            {
+                "Description of parcels": title,
+                "k-NN accuracy": _spelled(row and row.knn),
+                "k-NN, homologues in one fold": _spelled(row and row.knn_homologues),
+                "Adjusted Rand index": _spelled(row and row.ari),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def clusters_table(clustering: Clustering, parcellation: Parcellation) -> pd.DataFrame:
+    """Return one row per network found: its size, its overlap with the known one, its members."""
+    groups = np.array(parcellation.group)
+    rows = []
+    for i, category in enumerate(cluster_categories(clustering)):
+        members = groups[clustering.labels == i]
+        names, counts = np.unique(members, return_counts=True)
+        made_of = ", ".join(f"{group_words(str(names[j]))} {counts[j]}" for j in np.argsort(-counts)[:4])
+        rows.append(
+            {
+                "Network": category.name,
+                "Parcels": len(members),
+                "Overlap (Dice)": float(clustering.dice[i]),
+                "Made of": made_of,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _spelled(score: Score | None) -> str:
+    if score is None:
+        return "–"
+    if score.value is None:
+        return score.reason
+    interval = "" if score.ci95 is None else f" ({score.ci95[0]:.2f} to {score.ci95[1]:.2f})"
+    return f"{score.value:.3f}{interval}"
