@@ -63,7 +63,7 @@ class NativeOutput:
 
 
 @lru_cache(maxsize=16)
-def _position_table(length: int, width: int) -> Tensor:
+def position_table(length: int, width: int) -> Tensor:
     """Interleaved sin/cos table (length, width), float32 arithmetic as published."""
     step = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
     angle = torch.arange(length)[:, None] * step
@@ -167,7 +167,7 @@ class _Embeddings(nn.Module):
         width = self.cls_token.shape[-1]
         x = self.signal_embedding_projection(patches)  # (B, P, n, D)
         x = x + self.xyz_embedding_projection(xyz)[:, :, None]
-        x = x + _position_table(n, width).to(x.device)
+        x = x + position_table(n, width).to(x.device)
         return F.dropout(x, 0.1, self.training).reshape(b, p * n, width)  # 0.1 is fixed as published
 
 
@@ -238,7 +238,7 @@ class _Decoder(nn.Module):
         x = torch.gather(x, 1, ids_restore[:, :, None].expand(-1, -1, width))
         x = x.view(b, p, s // p, width)  # (B, P, n, D)
         x = x + self.decoder_xyz_projection(xyz)[:, :, None]
-        x = x + _position_table(s // p, width).to(x.device)
+        x = x + position_table(s // p, width).to(x.device)
         x = F.dropout(x, 0.1, self.training)
         x = torch.cat([y[:, :1].to(x.dtype), x.view(b, s, width)], dim=1)  # (B, 1 + S, D)
         for layer in self.decoder_layers:
