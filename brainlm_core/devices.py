@@ -6,11 +6,9 @@ from pathlib import Path
 
 import torch
 
+from brainlm_core.device_names import DEVICES, PRECISIONS
 from brainlm_core.errors import ConfigError, EngineError
 from brainlm_core.model.base import MaskedModel, default_device
-
-DEVICES = ("auto", "cuda", "mps", "cpu")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def choose_device(device: str) -> torch.device:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainlm_core import weights
-from brainlm_core.devices import DEVICES, PRECISIONS, choose_device, choose_precision
+from brainlm_core.device_names import DEVICES, PRECISIONS
+from brainlm_core.devices import choose_device, choose_precision
 from brainlm_core.engine_results import Attention, Embedded, Predicted
 from brainlm_core.errors import EngineError
 from brainlm_core.model.base import InputSpec, MaskedModel

@@ -48,9 +48,9 @@ def fetch(folder: str, progress: Progress | None = None) -> Path:
     DownloadError
         If the hub cannot be reached or does not hold the pinned revision.
     """
-    cached = _cached(folder)
-    if cached is not None:
-        return cached
+    here = cached(folder)
+    if here is not None:
+        return here
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -100,7 +100,7 @@ def _cache() -> Path:
     return cache_dir() / "hub"
 
 
-def _cached(folder: str) -> Path | None:
+def cached(folder: str) -> Path | None:
     """Return a complete earlier download of the pinned revision."""
     snapshots = _cache() / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
     for root in sorted(snapshots.glob(f"{revision()}*")):

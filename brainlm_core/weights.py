@@ -140,7 +140,7 @@ def load(
     folder = _folder(name)
     model = load_folder(folder)
     if name == "default":
-        return LoadedModel(model, name, _bundled_licence(folder), "bundled with BrainLM Explorer")
+        return LoadedModel(model, name, bundled_licence(), "bundled with BrainLM Explorer")
     return LoadedModel(model, name, "as stated by its author", f"local folder {folder.name}")
 
 
@@ -183,8 +183,9 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _bundled_licence(folder: Path) -> str:
-    path = folder / "LICENCE.txt"
+def bundled_licence() -> str:
+    """Return the licence of the bundled weights, first line of their ``LICENCE.txt``."""
+    path = default_folder() / "LICENCE.txt"
     return (
         path.read_text(encoding="utf-8").splitlines()[0].strip() if path.is_file() else "see its model card"
     )

@@ -1,0 +1,46 @@
+"""Arguments that every command with a model shares."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from brainlm_core.device_names import DEVICES, PRECISIONS
+
+if TYPE_CHECKING:
+    from brainlm_core.engine import Engine
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, ``--device``, ``--precision`` and ``--accept-licence``."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default="default",
+        metavar="NAME|FOLDER",
+        help="default, 13m, 111m, 650m, a folder with config.json and weights, or random:NAME",
+    )
+    group.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
+    group.add_argument("--precision", default="auto", choices=PRECISIONS, help="bits to compute with")
+    group.add_argument(
+        "--accept-licence",
+        action="store_true",
+        help="accept the CC BY-NC-ND 4.0 licence of the published weights for good",
+    )
+
+
+def load_engine(args: argparse.Namespace) -> Engine:
+    """Load the engine that the arguments ask for; progress of downloads goes to stderr."""
+    from brainlm_core.engine import Engine
+
+    def say(share: float, sentence: str) -> None:
+        print(f"\r{sentence} ({share:.0%})", end="\n" if share >= 1 else "", file=sys.stderr)  # noqa: T201
+
+    return Engine.load(
+        args.model,
+        device=args.device,
+        precision=args.precision,
+        accept_licence=args.accept_licence,
+        progress=say if sys.stderr.isatty() else None,
+    )
