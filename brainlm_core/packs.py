@@ -1,0 +1,240 @@
+"""Cohorts as they lie on disk: one ``.npz`` pack of many recordings, or a folder of scans.
+
+A pack holds one array per parcellation, all recordings one after the other along time, and
+``offsets`` (n + 1 numbers) that say where each begins.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainlm_core.atlas import Parcellation, a424, a424_cortex, from_coordinates
+from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.recording import Provenance, Recording
+
+#: Files of a folder that are taken for scans.
+SCAN_SUFFIXES = (".npz", ".nii", ".nii.gz", ".csv", ".tsv", ".dat", ".1D", ".npy", ".mat", ".gii")
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Recordings of many people, read one at a time.
+
+    Parameters
+    ----------
+    name : str
+        File or folder name, without directories.
+    ids : tuple of str
+        One per recording.
+    subjects : tuple of str
+        Who was scanned; recordings of one person share it.
+    phenotypes : pandas.DataFrame or None
+        One row per recording, in order.
+    parcellation : Parcellation or None
+        Of a pack; None for a folder, whose scans bring their own.
+    signals : ndarray (total time, n_parcels) or None
+        All recordings of a pack.
+    offsets : ndarray (n + 1,), int
+        Where each recording begins.
+    tr_s : ndarray (n,), float64
+        Repetition times in s.
+    files : tuple of Path
+        Scans of a folder.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    subjects: tuple[str, ...]
+    phenotypes: pd.DataFrame | None
+    parcellation: Parcellation | None
+    signals: NDArray[Any] | None
+    offsets: NDArray[np.int64]
+    tr_s: NDArray[np.float64]
+    files: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def recording(self, index: int) -> Recording:
+        """Return one recording; ScanError when it cannot be used."""
+        if self.files:
+            from brainlm_core.scans import read_scan
+
+            tr = float(self.tr_s[index])
+            return read_scan(self.files[index], tr_s=tr if np.isfinite(tr) else None)
+        assert self.signals is not None and self.parcellation is not None
+        values = np.asarray(self.signals[self.offsets[index] : self.offsets[index + 1]], dtype=np.float32).T
+        if not np.isfinite(values).all():
+            raise ScanError(
+                f"recording {self.ids[index]} of {self.name} holds NaN or infinite values",
+                "clean it or take it out of the pack",
+            )
+        return Recording(
+            values,
+            float(self.tr_s[index]),
+            self.parcellation,
+            Provenance(f"{self.name}: {self.ids[index]}", atlas=self.parcellation.name),
+        )
+
+    def take(self, rows: Sequence[int]) -> Iterator[tuple[int, Recording]]:
+        """Yield (row, recording) for some rows, in order."""
+        for row in rows:
+            yield int(row), self.recording(int(row))
+
+
+def open_cohort(
+    path: str | Path,
+    *,
+    signals: str | Sequence[str] = "signals",
+    coordinates: str | Path | Sequence[str | Path] | None = None,
+    tr_s: float | None = None,
+    phenotypes: str | Path | None = None,
+) -> Cohort:
+    """Open a cohort.
+
+    Parameters
+    ----------
+    path : str or Path
+        A pack or a folder of scans.
+    signals : str or sequence of str
+        Array(s) of the pack; several are put side by side.
+    coordinates : path or sequence of paths, optional
+        CSV with x, y, z in mm per column of ``signals``; without it 424 columns are A424 and 360 its cortex.
+    tr_s : float, optional
+        Repetition time of all recordings in s.
+    phenotypes : path, optional
+        CSV with one row per recording of a pack (column ``tr_s`` where ``tr_s`` is not given; ``subject_id``).
+
+    Returns
+    -------
+    Cohort
+
+    Raises
+    ------
+    ConfigError
+        If something is missing or does not fit together.
+    """
+    path = Path(path)
+    table = None if phenotypes is None else _table(Path(phenotypes))
+    if path.is_dir():
+        return _folder(path, table, tr_s)
+    if not path.is_file():
+        raise ConfigError(f"there is no cohort {path.name}", "give a .npz pack or a folder of scans")
+    keys = [signals] if isinstance(signals, str) else list(signals)
+    try:
+        with np.load(path, allow_pickle=False) as store:
+            missing = [k for k in (*keys, "offsets") if k not in store.files]
+            if missing:
+                raise ConfigError(
+                    f"{path.name} has no array {missing[0]!r}",
+                    f"choose --signals among {', '.join(f for f in store.files if store[f].ndim == 2)}",
+                )
+            values = [store[k] for k in keys]
+            offsets = np.asarray(store["offsets"], dtype=np.int64)
+            own_tr = float(store["tr_s"]) if "tr_s" in store.files else None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path.name} is not a readable pack", "give a .npz without pickles") from error
+    if any(v.ndim != 2 or len(v) != len(values[0]) for v in values):
+        raise ConfigError(f"the arrays of {path.name} differ in length", "give arrays (time, parcels)")
+    data = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets[-1] != len(data) or (np.diff(offsets) <= 0).any():
+        raise ConfigError(f"the offsets of {path.name} do not fit its signals", "rebuild the pack")
+    n = len(offsets) - 1
+    if table is not None and len(table) != n:
+        raise ConfigError(
+            f"{path.name} holds {n} recordings and the phenotypes {len(table)} rows", "give one row each"
+        )
+    ids = _column(table, ("scan_id", "subject_id"), [f"{i + 1}" for i in range(n)])
+    return Cohort(
+        path.name,
+        ids,
+        _column(table, ("subject_id", "scan_id"), list(ids)),
+        table,
+        _parcellation(data.shape[1], coordinates),
+        data,
+        offsets,
+        _repetition_times(n, tr_s, table, own_tr, path.name),
+    )
+
+
+def _folder(path: Path, table: pd.DataFrame | None, tr_s: float | None) -> Cohort:
+    files = sorted(p for p in path.iterdir() if p.is_file() and p.name.endswith(SCAN_SUFFIXES))
+    if not files:
+        raise ConfigError(f"the folder {path.name} holds no scan", "give a folder with one file per scan")
+    ids = tuple(p.name.split(".")[0] for p in files)
+    if table is not None:
+        key = next((c for c in ("scan_id", "subject_id") if c in table), None)
+        if key is None:
+            raise ConfigError("the phenotypes have no column scan_id or subject_id", "add one")
+        known = table.set_index(table[key].astype(str))
+        if known.index.has_duplicates or not set(ids) <= set(known.index):
+            raise ConfigError("the phenotypes do not name each scan of the folder once", "match file names")
+        table = known.loc[list(ids)].reset_index(drop=True)
+    tr = np.full(len(ids), np.nan if tr_s is None else tr_s)
+    subjects = _column(table, ("subject_id",), list(ids))
+    return Cohort(path.name, ids, subjects, table, None, None, np.zeros(0, np.int64), tr, tuple(files))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise ConfigError(f"there is no phenotypes file {path.name}", "check the path")
+    try:
+        return pd.read_csv(path, dtype={"subject_id": str, "scan_id": str})
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not a readable CSV", "save it as comma-separated text") from error
+
+
+def _column(table: pd.DataFrame | None, names: Sequence[str], default: list[str]) -> tuple[str, ...]:
+    for name in names:
+        if table is not None and name in table:
+            return tuple(table[name].astype(str))
+    return tuple(default)
+
+
+def _parcellation(n_columns: int, coordinates: str | Path | Sequence[str | Path] | None) -> Parcellation:
+    if coordinates is None:
+        known = {424: a424, 360: a424_cortex}
+        if n_columns not in known:
+            raise ConfigError(
+                f"nothing says where the {n_columns} columns lie",
+                "give --coordinates with x, y, z in mm per column",
+            )
+        return known[n_columns]()
+    from brainlm_core.scans.parcel_tables import read_coordinates
+
+    paths = [coordinates] if isinstance(coordinates, str | Path) else list(coordinates)
+    tables = [read_coordinates(p) for p in paths]
+    xyz = np.concatenate([t.xyz for t in tables])
+    if len(xyz) != n_columns:
+        raise ConfigError(
+            f"{len(xyz)} coordinates do not fit {n_columns} columns", "give one row per column, in order"
+        )
+    names = tuple(name for t in tables for name in t.names)
+    return from_coordinates(Path(paths[0]).stem, names, xyz)
+
+
+def _repetition_times(
+    n: int, tr_s: float | None, table: pd.DataFrame | None, own: float | None, name: str
+) -> NDArray[np.float64]:
+    if tr_s is not None:
+        times = np.full(n, float(tr_s))
+    elif table is not None and "tr_s" in table:
+        times = pd.to_numeric(table["tr_s"], errors="coerce").to_numpy(np.float64)
+    elif own is not None:
+        times = np.full(n, own)
+    else:
+        raise ConfigError(f"nothing says the repetition time of {name}", "give --tr in seconds")
+    bad = int((~(np.isfinite(times) & (times > 0))).sum())
+    if bad:
+        raise ConfigError(
+            f"{bad} of {n} recordings of {name} have no repetition time", "fill in tr_s or give --tr"
+        )
+    return times

@@ -1,0 +1,1 @@
+"""Pretraining: configuration, data, masks, the closed-form prior, and the training loop."""
