@@ -1,0 +1,172 @@
+"""What a forecast is: the dataclasses that pages, commands and reports draw from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.analyses.forecast_intervals import Coverage
+from brainlm_core.analyses.forecast_metrics import METHODS, Backtest, Race, race_to_dict
+from brainlm_core.analyses.forecast_plan import ForecastOptions
+from brainlm_core.analyses.forecast_verdict import Verdict
+from brainlm_core.analyses.forecast_windows import Grid
+from brainlm_core.recording import Provenance
+
+if TYPE_CHECKING:
+    from brainlm_core.atlas import Parcellation
+    from brainlm_core.engine import EngineInfo
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """The forecast from one start point.
+
+    Parameters
+    ----------
+    start : int
+        First volume that is not seen, counted from 0.
+    tr_s : float
+        Sampling interval in s.
+    seen : ndarray (C, P), float32
+        The context, in the recording's units.
+    truth : ndarray (H, P), float32
+        What came; NaN beyond the recording's end.
+    forecasts : mapping of str to ndarray (H, P), float32
+        By method (see ``METHODS``), in the recording's units.
+    lower, upper : ndarray (H, P), float32
+        Nominal 90 % predictive interval of the model; NaN where too little came before.
+    member_sd : ndarray (H, P), float32
+        Spread of the ensemble's members; 0 for a single one.
+    centre, spread : ndarray (P,), float32
+        Mean and standard deviation over the seen part.
+    usable : ndarray (P,), bool
+        False for parcels that do not vary in the seen part.
+    """
+
+    start: int
+    tr_s: float
+    seen: FloatArray
+    truth: FloatArray
+    forecasts: dict[str, FloatArray]
+    lower: FloatArray
+    upper: FloatArray
+    member_sd: FloatArray
+    centre: FloatArray
+    spread: FloatArray
+    usable: BoolArray
+
+    @property
+    def n_steps(self) -> int:
+        """Horizon H in volumes."""
+        return int(self.truth.shape[0])
+
+    @property
+    def n_known(self) -> int:
+        """Steps whose truth was measured."""
+        return int(np.isfinite(self.truth).all(axis=1).sum())
+
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """Return the time of each step from the start of the recording, (H,) in s."""
+        return np.asarray((self.start + np.arange(self.n_steps)) * self.tr_s)
+
+    @property
+    def seen_times_s(self) -> NDArray[np.float64]:
+        """Return the time of each seen volume from the start of the recording, (C,) in s."""
+        return np.asarray((self.start - len(self.seen) + np.arange(len(self.seen))) * self.tr_s)
+
+    def in_sd(self, values: FloatArray) -> FloatArray:
+        """Return values (..., P) in SD from the seen mean; NaN for unusable parcels."""
+        spread = np.where(self.usable, self.spread, np.nan)
+        return np.asarray((values - self.centre) / spread, dtype=np.float32)
+
+    def as_backtest(self) -> Backtest:
+        """Return the same as a back-test of one start point, for scores."""
+        return Backtest(
+            np.array([self.start]),
+            self.tr_s,
+            self.truth[None],
+            {name: values[None] for name, values in self.forecasts.items()},
+            self.centre[None],
+            self.spread[None],
+            self.usable,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastResult:
+    """A forecast, the back-test that says how far to trust it, and both in one sentence.
+
+    Parameters
+    ----------
+    forecast : Forecast
+    backtest : Backtest or None
+        None when no start point has a known truth.
+    race : Race or None
+    coverage : Coverage
+        Of the nominal 90 % interval over the back-test.
+    verdict : Verdict
+        Who wins, and until when.
+    options : ForecastOptions
+    grid : Grid
+    parcellation : Parcellation
+    model : EngineInfo
+    notices : tuple of str
+        What a reader must know.
+    provenance : Provenance
+    """
+
+    forecast: Forecast
+    backtest: Backtest | None
+    race: Race | None
+    coverage: Coverage
+    verdict: Verdict
+    options: ForecastOptions
+    grid: Grid
+    parcellation: Parcellation
+    model: EngineInfo
+    notices: tuple[str, ...]
+    provenance: Provenance = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures: R² and squared error by method over steps, coverage, the sentence."""
+        scores: dict[str, Any] = {} if self.race is None else race_to_dict(self.race)
+        for measure in ("r2", "mse"):
+            scores.setdefault(measure, dict.fromkeys(METHODS))
+        return {
+            **scores,
+            "coverage_90": self.coverage.share,
+            "coverage_90_per_step": list(self.coverage.per_step),
+            "coverage_90_n_starts": self.coverage.n_starts,
+            "sentence": self.verdict.sentence,
+            "winner_per_step": list(self.verdict.winners),
+            "skill_until_s": self.verdict.skill_until_s,
+            "model_ahead_until_s": self.verdict.ahead_until_s,
+            "error_unit": "standard deviations of each parcel over the seen part",
+            "start_volume": self.forecast.start,
+            "start_s": self.forecast.start * self.forecast.tr_s,
+            "n_steps": self.forecast.n_steps,
+            "n_steps_with_truth": self.forecast.n_known,
+            "context_volumes": self.grid.context,
+            "tr_s": self.forecast.tr_s,
+            "model_tr_s": self.grid.model_tr_s,
+            "n_parcels": len(self.forecast.usable),
+            "n_parcels_scored": int(self.forecast.usable.sum()),
+            "model": self.model.to_dict(),
+            "options": self.options.to_dict(),
+            "notices": list(self.notices),
+            "provenance": self.provenance.to_dict(),
+        }
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write tables, arrays and figures; return the files (see ``forecast_files``)."""
+        from brainlm_core.analyses.forecast_files import save_result
+
+        return save_result(self, Path(folder))
