@@ -16,6 +16,7 @@ from brainlm_core.errors import ScanError
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import MAX_VALUES, check_zip
+from brainlm_core.scans.source import how_to_choose
 
 #: Names that say "this is the signal" when a file holds several arrays.
 _SIGNAL_NAMES = ("signals", "signal", "data", "timeseries", "time_series", "ts", "bold", "roi", "rois")
@@ -57,8 +58,17 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], available: int, 
         raise ScanError(f"{name} is cut short", "copy or save it again")
 
 
-def read_npz(path: Path, name: str) -> Grid:
+def read_npz(path: Path, name: str, row: int | None = None) -> Grid:
     """Read a ``.npz`` with one matrix, a matrix called like a signal, or a pack with ``offsets``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        Display name.
+    row : int, optional
+        Which run of a pack, from 0.
 
     Raises
     ------
@@ -78,7 +88,7 @@ def read_npz(path: Path, name: str) -> Grid:
         raise ScanError(f"{name} is a damaged .npz file", "save it again") from error
     except (OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
         raise ScanError(f"{name} is a damaged .npz file", "save it again") from error
-    return _choose(arrays, name)
+    return _choose(arrays, name, row)
 
 
 def read_mat(path: Path, name: str) -> Grid:
@@ -123,7 +133,7 @@ def _check_variables(listed: list[tuple[str, tuple[int, ...], str]], name: str) 
             )
 
 
-def _choose(arrays: Mapping[str, NDArray[Any]], name: str) -> Grid:
+def _choose(arrays: Mapping[str, NDArray[Any]], name: str, row: int | None = None) -> Grid:
     """Pick the signal among the arrays of a file, and the repetition time if one is there."""
     tr_s = next(
         (
@@ -140,12 +150,6 @@ def _choose(arrays: Mapping[str, NDArray[Any]], name: str) -> Grid:
     }
     if not matrices:
         raise ScanError(f"{name} holds no matrix of numbers", "save one array of volumes × parcels")
-    offsets = arrays.get("offsets")
-    if offsets is not None and offsets.ndim == 1 and len(offsets) > 2:
-        raise ScanError(
-            f"{name} is a pack of {len(offsets) - 1} runs",
-            "analyse it as a cohort, or save one run per file",
-        )
     named = [k for k in matrices if k.lower() in _SIGNAL_NAMES]
     chosen = named[0] if named else next(iter(matrices))
     if not named and len(matrices) > 1:
@@ -155,8 +159,22 @@ def _choose(arrays: Mapping[str, NDArray[Any]], name: str) -> Grid:
         )
     others = len(matrices) > 1
     note = (f"Of the arrays in the file, {chosen!r} was read.",) if others else ()
-    values = _matrix(matrices[chosen], name)
+    values = _run_of(_matrix(matrices[chosen], name), arrays.get("offsets"), row, name)
     return Grid(values, tr_s=tr_s, steps=(Step("choose array", {"name": chosen}),), notices=note)
+
+
+def _run_of(
+    values: NDArray[np.float64], offsets: NDArray[Any] | None, row: int | None, name: str
+) -> NDArray[np.float64]:
+    """Cut one run out of a pack, whose ``offsets`` say where each begins."""
+    if offsets is None or offsets.ndim != 1 or len(offsets) < 2 or offsets[-1] != len(values):
+        return values
+    n_runs = len(offsets) - 1
+    if row is None and n_runs > 1:
+        raise ScanError(f"{name} is a pack of {n_runs} runs", how_to_choose(name, n_runs))
+    if row is not None and not 0 <= row < n_runs:
+        raise ScanError(f"{name} has no run {row}", f"choose 0 to {n_runs - 1}")
+    return values[int(offsets[row or 0]) : int(offsets[(row or 0) + 1])]
 
 
 def _matrix(values: NDArray[Any], name: str) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from brainlm_core.errors import ScanError
 from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.cleaning import CleaningOptions, clean
 from brainlm_core.scans.confounds import ConfoundTable, read_confounds
+from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.limits import check_length
 from brainlm_core.scans.quality import assess, judge
 from brainlm_core.scans.readers import find_reader
@@ -113,7 +114,8 @@ def _fmriprep_image(request: ReadRequest, result: ParcelSignals | Recording) -> 
     """Return the image for nilearn's own confound search: only when the confounds were found beside it."""
     if isinstance(result, Recording) or request.confounds is not None or request.source.uploaded:
         return None
-    return result.image
+    image = (result.read_from or request.source).path
+    return image if companions(image).confounds is not None else None
 
 
 def _with_options(
@@ -139,12 +141,14 @@ def _with_options(
 def _to_recording(
     result: ParcelSignals, request: ReadRequest, tr_s: float | None
 ) -> tuple[Recording, ConfoundTable | None]:
-    source = request.source
+    source = result.read_from or request.source
     check_length(result.signals.shape[1], source.name)
-    beside = None if source.uploaded or source.path.is_dir() else source.path
+    beside = None if source.uploaded else source.path
     seconds, notices, origin = resolve(tr_s, result.tr_s, beside, source.name)
+    if origin != "user":
+        notices = (*result.tr_notices, *notices)
     signals, gaps = fill_missing(result.signals, source.name)
-    path = request.confounds or result.confounds
+    path = request.confounds or (None if source.uploaded else companions(source.path).confounds)
     table = None if path is None else read_confounds(path, signals.shape[1])
     quality = judge(
         signals,

@@ -131,7 +131,8 @@ def to_parcels(grid: Grid, request: ReadRequest) -> ParcelSignals:
         tr_s=None if tr is None else tr.tr_s,
         atlas=match.title,
         steps=tuple(steps),
-        notices=(*notices, *(() if tr is None else tr.notices)),
+        notices=tuple(notices),
+        tr_notices=() if tr is None else tr.notices,
     )
 
 

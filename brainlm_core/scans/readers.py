@@ -12,6 +12,7 @@ from pathlib import Path
 
 from brainlm_core.errors import ScanError
 from brainlm_core.scans.grid import Grid
+from brainlm_core.scans.nifti_header import is_cifti, is_nifti
 from brainlm_core.scans.parcel_tables import to_parcels
 from brainlm_core.scans.source import Probe
 from brainlm_core.scans.types import ReadRequest, ReadResult
@@ -65,6 +66,38 @@ def _mat(path: Path, name: str) -> Grid:
     return read_mat(path, name)
 
 
+def _nifti(request: ReadRequest) -> ReadResult:
+    from brainlm_core.scans.volumes import read_nifti
+
+    return read_nifti(request)
+
+
+def _cifti(request: ReadRequest) -> ReadResult:
+    from brainlm_core.scans.cifti import read_cifti
+
+    return read_cifti(request)
+
+
+def _gifti(request: ReadRequest) -> ReadResult:
+    from brainlm_core.scans.gifti import read_gifti
+
+    return read_gifti(request)
+
+
+def _folder(request: ReadRequest) -> ReadResult:
+    from brainlm_core.scans.fmriprep import read_folder
+
+    return read_folder(request)
+
+
+def _arrow(request: ReadRequest) -> ReadResult:
+    from brainlm_core.scans.arrow_rows import read_arrow
+
+    source = request.source
+    request.progress(0.1, "reading the table")
+    return to_parcels(read_arrow(source.path, source.name, source.row), request)
+
+
 def _zip(request: ReadRequest) -> ReadResult:
     """Read a ``.npz``: a saved recording when it says so, else a table."""
     from brainlm_core.scans.array_tables import read_npz
@@ -74,7 +107,7 @@ def _zip(request: ReadRequest) -> ReadResult:
     members = check_zip(request.source.path, request.source.name)
     if {"meta.npy", "signals.npy", "parcellation_name.npy"} <= set(members):
         return read_saved(request)
-    return _read_table(read_npz, request)
+    return _read_table(partial(read_npz, row=request.source.row), request)
 
 
 def _hdf5(request: ReadRequest) -> ReadResult:
@@ -98,8 +131,19 @@ def _starts(*magic: bytes) -> Callable[[Probe], bool]:
 
 #: Tried in order; the first that recognises the content reads the file.
 READERS: tuple[Reader, ...] = (
+    Reader("fmriprep", "folder of fMRIPrep derivatives", (), lambda probe: probe.is_dir, _folder),
+    Reader("cifti", "CIFTI time series", (".dtseries.nii", ".ptseries.nii"), is_cifti, _cifti),
+    Reader("nifti", "4D NIfTI image", (".nii", ".nii.gz"), is_nifti, _nifti),
+    Reader("gifti", "GIFTI surface series", (".func.gii",), lambda probe: b"<GIFTI" in probe.inner, _gifti),
     Reader("npz", "NumPy archive or saved recording", (".npz",), _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip),
     Reader("npy", "NumPy array", (".npy",), _starts(b"\x93NUMPY"), partial(_read_table, _npy)),
+    Reader(
+        "arrow",
+        "Parquet or Arrow rows",
+        (".parquet", ".arrow", ".feather"),
+        _starts(b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"),
+        _arrow,
+    ),
     Reader("mat", "MATLAB file (version 5)", (".mat",), _starts(b"MATLAB 5.0"), partial(_read_table, _mat)),
     Reader("hdf5", "HDF5 (refused in words)", (), _starts(b"\x89HDF", b"MATLAB 7.3"), _hdf5),
     Reader("office", "Office document (refused)", (), _starts(b"\xd0\xcf\x11\xe0"), _old_office),

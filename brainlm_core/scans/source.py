@@ -34,11 +34,14 @@ class ScanSource:
         The names that the user knows them by, without directories; same length as ``paths``.
     uploaded : bool
         True when the files stand alone: no partner or sidecar is looked for beside them.
+    row : int or None
+        Which recording of a file with several, from 0; written ``FILE#0`` on the command line.
     """
 
     paths: tuple[Path, ...]
     names: tuple[str, ...]
     uploaded: bool = False
+    row: int | None = None
 
     @property
     def path(self) -> Path:
@@ -72,6 +75,9 @@ def make_source(
     if isinstance(path, ScanSource):
         source = path
     else:
+        row = None
+        if isinstance(path, str | os.PathLike):
+            path, row = _split_row(path)
         paths = (Path(path),) if isinstance(path, str | os.PathLike) else tuple(Path(p) for p in path)
         if name is None:
             names = tuple(p.name or str(p) for p in paths)
@@ -81,10 +87,23 @@ def make_source(
             raise ScanError(
                 f"{len(paths)} files came with {len(names)} names", "give one display name per file"
             )
-        source = ScanSource(paths, tuple(_bare(n) for n in names), uploaded=name is not None)
+        source = ScanSource(paths, tuple(_bare(n) for n in names), uploaded=name is not None, row=row)
     for file, shown in zip(source.paths, source.names, strict=True):
         _check(file, shown)
     return source
+
+
+def _split_row(path: str | os.PathLike[str]) -> tuple[str | os.PathLike[str], int | None]:
+    """Split ``FILE#3`` into file and number, unless a file has that very name."""
+    base, mark, number = os.fspath(path).rpartition("#")
+    if mark and number.isdigit() and not Path(path).exists() and Path(base).is_file():
+        return base, int(number)
+    return path, None
+
+
+def how_to_choose(name: str, n_rows: int) -> str:
+    """Return how to choose one of several recordings in a file."""
+    return f"choose one by its number, {name}#0 to {name}#{n_rows - 1}"
 
 
 def _bare(name: str) -> str:

@@ -65,6 +65,8 @@ class ParcelSignals:
         True when the built-in approximation of A424 stood in.
     steps : tuple of Step
         What was done, in order.
+    tr_notices : tuple of str
+        What the user should know about ``tr_s``, unless another repetition time is given.
     notices : tuple of str
         Sentences the user should read.
     coverage : ndarray (n_parcels,), float32, or None
@@ -77,10 +79,8 @@ class ParcelSignals:
         What speaks against the scan already at this point (space, coverage), for the verdict.
     sha256 : str or None
         Digest, when the reader computed it on the way.
-    confounds : Path or None
-        Confounds table that the reader found beside the scan.
-    image : Path or None
-        The fMRIPrep image that was read, when its name follows fMRIPrep's layout.
+    read_from : ScanSource or None
+        The files that were read, when they are not just those that were named.
     """
 
     signals: NDArray[np.floating]
@@ -90,13 +90,13 @@ class ParcelSignals:
     atlas_is_approximation: bool = False
     steps: tuple[Step, ...] = ()
     notices: tuple[str, ...] = ()
+    tr_notices: tuple[str, ...] = ()
     coverage: NDArray[np.float32] | None = None
     n_voxels: NDArray[np.int64] | None = None
     template_overlap: float | None = None
     reasons: tuple[str, ...] = ()
     sha256: str | None = None
-    confounds: Path | None = None
-    image: Path | None = None
+    read_from: ScanSource | None = None
 
 
 #: A saved recording comes back whole; everything else as signals.

@@ -1,0 +1,134 @@
+"""Run folders of fMRIPrep derivatives: which image, which mask, which confounds, which TR."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Recording, Step
+from brainlm_core.scans.source import ScanSource
+from brainlm_core.scans.types import ParcelSignals, ReadRequest
+
+#: A folder with more entries than this is not a run folder.
+_MAX_ENTRIES = 20_000
+_ENTITY = re.compile(r"_(space|res|den|desc|hemi)-[A-Za-z0-9]+")
+_BOLD = re.compile(r"_bold(\.nii|\.nii\.gz|\.dtseries\.nii|\.func\.gii)$")
+#: What is read when one run comes in several spaces, best first.
+_PREFERENCE = (
+    re.compile(r"space-MNI152NLin6Asym.*_bold\.nii(\.gz)?$"),
+    re.compile(r"space-MNI152NLin2009cAsym.*_bold\.nii(\.gz)?$"),
+    re.compile(r"space-MNI.*_bold\.nii(\.gz)?$"),
+    re.compile(r"(space-fsLR_den-91k|den-91k).*_bold\.dtseries\.nii$"),
+    re.compile(r"space-(fsaverage5|fsLR).*_bold\.func\.gii$"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run and what lies beside it.
+
+    Parameters
+    ----------
+    bold : Path
+        The image to read.
+    mask : Path or None
+        Brain mask of the same space.
+    confounds : Path or None
+        Confounds table of the run.
+    """
+
+    bold: Path
+    mask: Path | None
+    confounds: Path | None
+
+
+def companions(bold: Path) -> Run:
+    """Find the mask and the confounds table that fMRIPrep wrote beside an image."""
+    stem = _BOLD.sub("", bold.name)
+    run = _ENTITY.sub("", stem)
+    mask = bold.with_name(re.sub(r"_desc-[A-Za-z0-9]+$", "", stem) + "_desc-brain_mask.nii.gz")
+    confounds = next(
+        (
+            path
+            for ending in (
+                "desc-confounds_timeseries.tsv",
+                "desc-confounds_regressors.tsv",
+                "bold_confounds.tsv",
+            )
+            if (path := bold.with_name(f"{run}_{ending}")).is_file()
+        ),
+        None,
+    )
+    return Run(bold, mask if mask.is_file() else None, confounds)
+
+
+def find_run(folder: Path, name: str) -> Run:
+    """Find the one run of a folder.
+
+    Raises
+    ------
+    ScanError
+        If there is none in a template space, or several and none chosen.
+    """
+    images = sorted(p for p in _walk(folder, name) if _BOLD.search(p.name))
+    usable: dict[str, list[tuple[int, Path]]] = {}
+    for path in images:
+        rank = next((i for i, pattern in enumerate(_PREFERENCE) if pattern.search(path.name)), None)
+        if rank is not None:
+            run = _ENTITY.sub("", _BOLD.sub("", path.name))
+            usable.setdefault(run, []).append((rank, path))
+    if not images:
+        raise ScanError(
+            f"the folder {name} holds no fMRIPrep BOLD run (…_desc-preproc_bold.nii.gz)",
+            "give the folder of one run, or a scan file",
+        )
+    if not usable:
+        raise ScanError(
+            f"the {len(images)} BOLD images in {name} are in native space",
+            "run fMRIPrep with --output-spaces MNI152NLin2009cAsym or MNI152NLin6Asym",
+        )
+    if len(usable) > 1:
+        best = [min(paths)[1].name for paths in usable.values()]
+        more = f" and {len(best) - 6} more" if len(best) > 6 else ""
+        raise ScanError(
+            f"the folder {name} holds {len(best)} runs: {', '.join(best[:6])}{more}",
+            "name one of these files",
+        )
+    return companions(min(next(iter(usable.values())))[1])
+
+
+def _walk(folder: Path, name: str) -> Iterator[Path]:
+    try:
+        for count, path in enumerate(folder.rglob("*")):
+            if count > _MAX_ENTRIES:
+                raise ScanError(
+                    f"the folder {name} holds more than {_MAX_ENTRIES} files", "name one run's file"
+                )
+            if not path.name.startswith("."):
+                yield path
+    except PermissionError as error:
+        raise ScanError(f"the folder {name} may not be read", "change its permissions") from error
+
+
+def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
+    """Read the one run of a folder.
+
+    Raises
+    ------
+    ScanError
+        As :func:`find_run` and the reader of the image.
+    """
+    from brainlm_core.scans.readers import find_reader
+    from brainlm_core.scans.source import make_source, probe
+
+    run = find_run(request.source.path, request.source.name)
+    source: ScanSource = make_source(run.bold)
+    inner = replace(request, source=source)
+    result = find_reader(probe(source), source.name).read(inner)
+    if isinstance(result, Recording):
+        return result
+    step = Step("choose run", {"bold": run.bold.name, "mask": run.mask.name if run.mask else None})
+    return replace(result, steps=(step, *result.steps), read_from=result.read_from or source)

@@ -1,0 +1,272 @@
+"""One pass over a 4D file: parcel sums volume by volume, never more than one volume in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.errors import ScanError
+from brainlm_core.scans.nifti_header import NiftiHeader, gunzip_damage
+
+#: Volumes that the mean image for the space check is made of.
+N_MEAN_VOLUMES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledVoxels:
+    """Voxels of a scan by parcel.
+
+    Parameters
+    ----------
+    index : ndarray (n,), intp
+        Flat Fortran-order voxel indices, sorted by parcel, then by position.
+    starts : ndarray (m,), intp
+        First entry of each parcel that has voxels.
+    parcels : ndarray (m,), intp
+        Those parcels, 0-based.
+    n_parcels : int
+        All parcels, with or without voxels.
+    """
+
+    index: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    parcels: NDArray[np.intp]
+    n_parcels: int
+
+
+@dataclass(frozen=True, eq=False)
+class StreamResult:
+    """What one pass yields.
+
+    Parameters
+    ----------
+    means : ndarray (n_parcels, n_timepoints), float64
+        Mean over the voxels of a parcel that vary and are finite; NaN rows without any.
+    n_valid : ndarray (n_parcels,), int64
+        Voxels of each parcel that vary.
+    mean_image : ndarray (x, y, z), float32
+        Mean of a few evenly spaced volumes; NaN counts as 0.
+    sha256 : str
+        Digest of the file as stored.
+    """
+
+    means: NDArray[np.float64]
+    n_valid: NDArray[np.int64]
+    mean_image: NDArray[np.float32]
+    sha256: str
+
+
+class _HashedFile:
+    """A binary file whose bytes are hashed as they pass, on the thread that asks for it.
+
+    The decompressing thread only collects blocks; :meth:`digest_pending` hashes them on the
+    averaging thread, so that the two share the work.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._pending: deque[bytes] = deque()
+        self._digest = hashlib.sha256()
+
+    def __enter__(self) -> _HashedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        self._pending.append(block)
+        return block
+
+    def readinto(self, buffer: Any) -> int:
+        count = cast(int, self._file.readinto(buffer))
+        self._pending.append(bytes(memoryview(buffer)[:count]))
+        return count
+
+    def digest_pending(self) -> None:
+        while self._pending:
+            self._digest.update(self._pending.popleft())
+
+    def finish(self) -> str:
+        while self.read(1 << 20):
+            self.digest_pending()
+        self.digest_pending()
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def _open(raw: _HashedFile, gzipped: bool) -> Iterator[IO[bytes]]:
+    if not gzipped:
+        yield cast(IO[bytes], raw)
+        return
+    from zlib_ng import gzip_ng_threaded
+
+    stream = gzip_ng_threaded.open(raw, "rb", block_size=1 << 20)
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+def _fill(stream: IO[bytes], buffer: memoryview) -> None:
+    filled = 0
+    while filled < len(buffer):
+        count = stream.readinto(buffer[filled:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError
+        filled += count
+
+
+def stream_means(
+    path: Path,
+    header: NiftiHeader,
+    voxels: LabelledVoxels,
+    *,
+    name: str,
+    gzipped: bool,
+    tick: Callable[[float], None] = lambda _fraction: None,
+) -> StreamResult:
+    """Average the voxels of every parcel in every volume, in one pass.
+
+    Steps for each volume, in order: read it into one buffer; gather the labelled voxels in
+    parcel order; add them up per parcel in float64 (``numpy.add.reduceat``); note which voxels
+    vary. At the end voxels that never vary (outside the field of view) are taken out of the
+    sums, and slope and intercept of the header are applied to the means.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    header : NiftiHeader
+        Checked header of the file.
+    voxels : LabelledVoxels
+        Which voxels belong to which parcel.
+    name : str
+        Display name for errors.
+    gzipped : bool
+        Whether the file is compressed.
+    tick : callable
+        Told the fraction done.
+
+    Returns
+    -------
+    StreamResult
+
+    Raises
+    ------
+    ScanError
+        If the file ends early or is damaged.
+    """
+    n_timepoints = header.shape[3]
+    buffer = bytearray(header.volume_bytes)
+    view = memoryview(buffer)
+    volume = np.frombuffer(buffer, dtype=header.dtype)
+    sums = _Sums(voxels, n_timepoints, header.dtype)
+    wanted = set(np.unique(np.linspace(0, n_timepoints - 1, N_MEAN_VOLUMES).astype(int)).tolist())
+    mean = np.zeros(volume.shape, np.float32)
+    with _HashedFile(path) as raw:
+        try:
+            with _open(raw, gzipped) as stream:
+                _fill(stream, memoryview(bytearray(header.offset)))
+                for t in range(n_timepoints):
+                    _fill(stream, view)
+                    sums.add(t, volume)
+                    raw.digest_pending()
+                    if t in wanted:
+                        mean += np.nan_to_num(volume.astype(np.float32), posinf=0, neginf=0) / len(wanted)
+                    if t % 16 == 0:
+                        tick(t / n_timepoints)
+                if gzipped:
+                    stream.read(1)  # reaches the checksum of the last block
+        except Exception as error:
+            if not gunzip_damage(error):
+                raise
+            raise ScanError(f"{name} is cut short or damaged", "copy or download the file again") from error
+        digest = raw.finish()
+    means, n_valid = sums.finish()
+    return StreamResult(
+        means=means * header.slope + header.inter,
+        n_valid=n_valid,
+        mean_image=(mean * header.slope + header.inter).reshape(header.shape[:3], order="F"),
+        sha256=digest,
+    )
+
+
+class _Sums:
+    """Running sums per parcel, and which voxels vary."""
+
+    def __init__(self, voxels: LabelledVoxels, n_timepoints: int, dtype: np.dtype) -> None:
+        self.voxels = voxels
+        self.native = dtype.newbyteorder("=")
+        self.sums = np.zeros((n_timepoints, len(voxels.starts)))
+        self.sizes = np.diff(np.append(voxels.starts, len(voxels.index))).astype(np.float64)
+        self.counts: NDArray[np.float64] | None = None  # (time, parcels), once a NaN was seen
+        n = len(voxels.index)
+        self.now = np.empty(n, self.native)
+        self.first = np.empty(n, self.native)
+        self.varied = np.zeros(n, np.bool_)
+        self.changed = np.empty(n, np.bool_)
+        self.missing: NDArray[np.bool_] | None = None  # voxels that were NaN at any time
+
+    def add(self, t: int, volume: NDArray[Any]) -> None:
+        if len(self.voxels.index) == 0:
+            return
+        if volume.dtype.isnative:
+            np.take(volume, self.voxels.index, out=self.now, mode="clip")
+        else:
+            self.now[:] = volume[self.voxels.index]
+        if t == 0:
+            self.first[:] = self.now
+        total = np.add.reduceat(self.now, self.voxels.starts, dtype=np.float64)
+        if self.native.kind == "f" and (self.missing is not None or not np.isfinite(total).all()):
+            self._add_with_gaps(t)
+            return
+        self.sums[t] = total
+        np.not_equal(self.now, self.first, out=self.changed)
+        np.logical_or(self.varied, self.changed, out=self.varied)
+
+    def _add_with_gaps(self, t: int) -> None:
+        finite = np.isfinite(self.now)
+        if self.missing is None or self.counts is None:
+            self.missing = np.zeros(len(finite), np.bool_)
+            self.counts = np.broadcast_to(self.sizes, self.sums.shape).copy()
+        self.missing |= ~finite
+        fresh = finite & ~np.isfinite(self.first)
+        self.first[fresh] = self.now[fresh]
+        self.varied |= finite & (self.now != self.first)
+        filled = np.where(finite, self.now, 0)
+        self.sums[t] = np.add.reduceat(filled, self.voxels.starts, dtype=np.float64)
+        self.counts[t] = np.add.reduceat(finite, self.voxels.starts, dtype=np.float64)
+
+    def finish(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return means (n_parcels, time) and the number of varying voxels (n_parcels,)."""
+        voxels = self.voxels
+        means = np.full((voxels.n_parcels, len(self.sums)), np.nan)
+        n_valid = np.zeros(voxels.n_parcels, np.int64)
+        if len(voxels.index) == 0:
+            return means, n_valid
+        constant = ~self.varied
+        if self.missing is not None:
+            constant &= ~self.missing
+        values = np.where(constant, self.first, 0)
+        gone = np.add.reduceat(values, voxels.starts, dtype=np.float64)
+        n_gone = np.add.reduceat(constant, voxels.starts, dtype=np.float64)
+        counts = (self.sizes if self.counts is None else self.counts) - n_gone
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = (self.sums - gone) / np.where(counts > 0, counts, np.nan)
+        n_valid[voxels.parcels] = np.add.reduceat(self.varied, voxels.starts, dtype=np.int64)
+        means[voxels.parcels] = found.T
+        means[n_valid == 0] = np.nan
+        return means, n_valid

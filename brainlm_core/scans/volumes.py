@@ -1,0 +1,162 @@
+"""4D NIfTI volumes to parcel signals."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Step
+from brainlm_core.scans.fmriprep import companions
+from brainlm_core.scans.nifti_header import NiftiHeader, read_header
+from brainlm_core.scans.source import probe
+from brainlm_core.scans.space import AtlasOnGrid, SpaceCheck, atlas_on_grid, check_space
+from brainlm_core.scans.types import ParcelSignals, ReadRequest
+from brainlm_core.scans.volume_stream import StreamResult, stream_means
+from brainlm_core.volume_atlas import VolumeAtlas, load_volume_atlas
+
+_SPACE = re.compile(r"space-([A-Za-z0-9]+)")
+
+
+def read_nifti(request: ReadRequest) -> ParcelSignals:
+    """Average a 4D series per parcel.
+
+    Steps, in order: judge the header; load the atlas of the scan's template; bring the atlas
+    onto the scan's grid; one pass over the data; check that the mean image is a brain in MNI
+    space.
+
+    Raises
+    ------
+    ScanError
+        If the file cannot be used.
+    AtlasError
+        If the atlas that was asked for cannot be.
+    """
+    source = request.source
+    name = source.name
+    header = read_header(source.path, probe(source), name)
+    request.progress(0.02, "loading the atlas")
+    space = template_of(name, header)
+    atlas = load_volume_atlas(request.atlas, space)
+    grid = atlas_on_grid(atlas, header.shape[:3], header.affine)
+    if len(grid.voxels.index) == 0:
+        raise ScanError(
+            f"{name} does not touch a single parcel of {atlas.title}", "give an image registered to MNI space"
+        )
+    request.progress(0.1, "averaging the parcels")
+    result = stream_means(
+        source.path,
+        header,
+        grid.voxels,
+        name=name,
+        gzipped=probe(source).is_gzip,
+        tick=lambda fraction: request.progress(0.1 + 0.75 * fraction, "averaging the parcels"),
+    )
+    request.progress(0.86, "checking the space")
+    _refuse_empty(result, name)
+    mask = None if source.uploaded else _mask(source.path, header)
+    brain = result.mean_image if mask is None else mask
+    check, reasons = check_space(brain, mask is None and _demeaned(result), header, name)
+    return _signals(request, header, atlas, grid, result, check, reasons, space)
+
+
+def _mask(path: Path, header: NiftiHeader) -> NDArray[np.float32] | None:
+    """Return the brain mask that fMRIPrep wrote beside the image, when it fits."""
+    import nibabel as nib
+
+    found = companions(path).mask
+    if found is None:
+        return None
+    try:
+        image = nib.Nifti1Image.from_filename(found)
+        if image.shape != header.shape[:3] or not np.allclose(image.affine, header.affine, atol=1e-3):
+            return None
+        return np.asarray(image.dataobj, dtype=np.float32)
+    except (nib.filebasedimages.ImageFileError, OSError, ValueError, EOFError):
+        return None
+
+
+def template_of(name: str, header: NiftiHeader) -> str:
+    """Tell which MNI template the scan lies in: by its name, else by fMRIPrep's own 2009c grid."""
+    named = _SPACE.search(name)
+    if named and "2009c" in named[1]:
+        return "MNI152NLin2009cAsym"
+    if named:
+        return "MNI152NLin6Asym"
+    origin = np.abs(header.affine[:3, 3])
+    is_2009c = header.shape[:3] in ((97, 115, 97), (193, 229, 193)) and np.allclose(
+        origin, [96.5, 132.5, 78.5], atol=0.6
+    )
+    return "MNI152NLin2009cAsym" if is_2009c else "MNI152NLin6Asym"
+
+
+def _refuse_empty(result: StreamResult, name: str) -> None:
+    if result.n_valid.any():
+        return
+    if not np.any(result.mean_image):
+        raise ScanError(f"{name} holds only zeros or no finite values", "export or download the file again")
+    raise ScanError(
+        f"no voxel of any parcel changes over time in {name}", "give the BOLD series, not a copied volume"
+    )
+
+
+def _demeaned(result: StreamResult) -> bool:
+    """Tell whether the temporal mean was removed: then the mean image shows no brain."""
+    spread = np.nanstd(result.means[result.n_valid > 0], axis=1)
+    level = np.abs(np.nanmean(result.means[result.n_valid > 0], axis=1))
+    return bool(np.median(level) < np.median(spread))
+
+
+def _signals(
+    request: ReadRequest,
+    header: NiftiHeader,
+    atlas: VolumeAtlas,
+    grid: AtlasOnGrid,
+    result: StreamResult,
+    check: SpaceCheck,
+    reasons: tuple[str, ...],
+    space: str,
+) -> ParcelSignals:
+    coverage = grid.inside * result.n_valid / np.maximum(grid.n_expected, 1)
+    demeaned = _demeaned(result)
+    notices = [*atlas.notices]
+    if grid.n_borrowed:
+        notices.append(
+            f"{grid.n_borrowed} parcels are smaller than the scan's voxels; each took the voxel it lies in."
+        )
+    if header.space_code <= 1 and not _SPACE.search(request.source.name):
+        notices.append(
+            "The header does not say that the scan is in MNI space; its brain lies where MNI's does."
+        )
+    if demeaned:
+        notices.append(
+            "The mean was removed from the data, so the space could not be checked against the template."
+        )
+    step = Step(
+        "average parcels",
+        {
+            "atlas": atlas.title,
+            "template": space,
+            "resampled": "atlas to scan, nearest neighbour",
+            "grid": list(header.shape[:3]),
+            "statistic": "mean over voxels that are finite and vary",
+        },
+    )
+    return ParcelSignals(
+        signals=result.means,
+        parcellation=atlas.parcellation,
+        tr_s=header.tr.tr_s,
+        atlas=atlas.title,
+        atlas_is_approximation=atlas.is_approximation,
+        steps=(step,),
+        notices=tuple(notices),
+        tr_notices=header.tr.notices,
+        coverage=coverage.astype(np.float32),
+        n_voxels=result.n_valid,
+        template_overlap=None if demeaned else round(check.dice, 3),
+        reasons=reasons,
+        sha256=result.sha256,
+    )

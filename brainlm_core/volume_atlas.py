@@ -1,0 +1,271 @@
+"""Label volumes: where in MNI space each parcel lies.
+
+The official A424 volumes are not redistributed with this program. They are taken from a local
+file, from the cache, or from the repositories of their authors (a short download, digest
+pinned); without a network the built-in approximation of
+:mod:`brainlm_core.atlas_approximation` stands in, and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.atlas import KNOWN_PARCELLATIONS, Parcellation, a424, from_coordinates
+from brainlm_core.errors import AtlasError, DownloadError
+from brainlm_core.paths import cache_dir
+
+#: Nobody waits longer than this for an atlas of 90 kB, in s.
+DOWNLOAD_PATIENCE_S = 5.0
+_MAX_ATLAS_VOXELS = 60_000_000
+_RAW = "https://raw.githubusercontent.com"
+
+
+@dataclass(frozen=True)
+class RemoteAtlas:
+    """An official file: where it is and what its bytes must be.
+
+    Parameters
+    ----------
+    file_name : str
+        Name in the cache.
+    url : str
+        Fixed to a commit.
+    sha256 : str
+        Digest; anything else is refused.
+    title : str
+        For the provenance.
+    """
+
+    file_name: str
+    url: str
+    sha256: str
+    title: str
+
+
+#: The official A424 files by the space they lie in.
+OFFICIAL = {
+    "MNI152NLin6Asym": RemoteAtlas(
+        "A424+2mm.nii.gz",
+        f"{_RAW}/vandijklab/BrainLM/f65e5acdfeb4ab06bad4f10663250eedfcbe20be/toolkit/atlases/A424%2B2mm.nii.gz",
+        "8478d7516a2bbf295989835d5033d03e4283143a2955c90428f634951702501b",
+        "A424 (official volume, MNI152NLin6Asym)",
+    ),
+    "MNI152NLin2009cAsym": RemoteAtlas(
+        "tpl-MNI152NLin2009cAsym_atlas-AA424Parcels2mm_res-02_desc-2mm_dseg.nii.gz",
+        f"{_RAW}/emergelab/hierarchical-brain-atlas/3b04ffa21d4e3ef871d7276ccc04fe51bb8f6d2a/bids-1.11.0/"
+        "tpl-MNI152NLin2009cAsym/anat/"
+        "tpl-MNI152NLin2009cAsym_atlas-AA424Parcels2mm_res-02_desc-2mm_dseg.nii.gz",
+        "32e7a8c95ea292dd7aabb6f7bde8b95bb40582b65dd311d4da7e75d6704e5f8d",
+        "A424 (official volume, MNI152NLin2009cAsym)",
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeAtlas:
+    """A label volume.
+
+    Parameters
+    ----------
+    labels : ndarray (x, y, z), int16
+        0 outside, else parcel index + 1.
+    affine : ndarray (4, 4), float64
+        Voxel indices to mm in MNI space.
+    parcellation : Parcellation
+        Describes the parcels.
+    title : str
+        For the provenance.
+    is_approximation : bool
+        True for the built-in approximation of A424.
+    notices : tuple of str
+        What the user should read.
+    """
+
+    labels: NDArray[np.int16]
+    affine: NDArray[np.float64]
+    parcellation: Parcellation
+    title: str
+    is_approximation: bool = False
+    notices: tuple[str, ...] = ()
+
+    @property
+    def n_voxels(self) -> NDArray[np.int64]:
+        """Voxels of each parcel in the atlas' own grid, (n_parcels,)."""
+        return np.bincount(self.labels.ravel(), minlength=self.parcellation.n_parcels + 1)[1:]
+
+
+def load_volume_atlas(name: str | None = None, space: str = "MNI152NLin6Asym") -> VolumeAtlas:
+    """Return the label volume to average with.
+
+    Parameters
+    ----------
+    name : str, optional
+        ``"a424"`` (default: official, else the approximation), ``"a424-approximation"``, or the
+        path of a label volume in MNI space.
+    space : {"MNI152NLin6Asym", "MNI152NLin2009cAsym"}
+        Template that the scan was registered to; unknown names count as the first.
+
+    Raises
+    ------
+    AtlasError
+        If the name is unknown or the file does not hold labels.
+    """
+    if name is not None and name.lower() not in ("a424", "a424-approximation"):
+        return _from_file(name)
+    if name is None or name.lower() == "a424":
+        remote = OFFICIAL.get(space, OFFICIAL["MNI152NLin6Asym"])
+        path = official_file(remote)
+        if path is not None:
+            return _official(path, remote.title)
+    from brainlm_core.atlas_approximation import approximate_a424
+
+    labels, affine = approximate_a424()
+    notice = (
+        "The official A424 volume could not be had, so the built-in approximation was used; for exact "
+        f"parcels put {OFFICIAL['MNI152NLin6Asym'].file_name} into the folder “atlas” of the cache, "
+        "or name it by --atlas."
+    )
+    return VolumeAtlas(labels, affine, a424(), "A424 (built-in approximation)", True, (notice,))
+
+
+def official_file(remote: RemoteAtlas, *, patience_s: float = DOWNLOAD_PATIENCE_S) -> Path | None:
+    """Return the official file from the cache or by download, or None when it cannot be had now."""
+    path = cache_dir() / "atlas" / remote.file_name
+    try:
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == remote.sha256:
+            return path
+    except OSError:
+        return None
+    if os.environ.get("BRAINLM_OFFLINE") or os.environ.get("HF_HUB_OFFLINE"):
+        return None
+    return _download_within(remote, path.parent, patience_s)
+
+
+_failed: set[str] = set()
+
+
+def _download_within(remote: RemoteAtlas, folder: Path, patience_s: float) -> Path | None:
+    """Try once per process, in a thread: name look-ups and connections ignore time limits."""
+    if remote.url in _failed:
+        return None
+    _failed.add(remote.url)
+    found: list[Path] = []
+
+    def work() -> None:
+        try:
+            found.append(fetch(remote, folder))
+        except DownloadError:
+            return
+
+    worker = threading.Thread(target=work, name="atlas download", daemon=True)
+    worker.start()
+    worker.join(patience_s)
+    if found:
+        _failed.discard(remote.url)
+        return found[0]
+    return None
+
+
+def fetch(remote: RemoteAtlas, folder: Path) -> Path:
+    """Download an official file and check its digest.
+
+    Raises
+    ------
+    DownloadError
+        If it cannot be had or has other bytes than it must have.
+    """
+    import logging
+
+    import pooch
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    try:
+        got = pooch.retrieve(
+            remote.url,
+            known_hash=f"sha256:{remote.sha256}",
+            fname=remote.file_name,
+            path=folder,
+            downloader=pooch.HTTPDownloader(timeout=(2, 5)),
+        )
+    except Exception as error:  # pooch passes on whatever requests, urllib3 or the disk raise
+        raise DownloadError(
+            f"{remote.file_name} cannot be downloaded now", "try again online, or name a local copy"
+        ) from error
+    return Path(got)
+
+
+@cache
+def _official(path: Path, title: str) -> VolumeAtlas:
+    labels, affine = _read_labels(path)
+    return VolumeAtlas(labels.astype(np.int16), affine, a424(), title)
+
+
+def _from_file(name: str) -> VolumeAtlas:
+    """Read a label volume that the user names."""
+    path = Path(name)
+    if not path.is_file():
+        named = ", ".join(("a424", "a424-approximation"))
+        if name.strip().lower() in KNOWN_PARCELLATIONS:
+            raise AtlasError(
+                f"only the positions of {name} are bundled, not its volume",
+                "give its label volume in MNI space (--atlas FILE.nii.gz)",
+            )
+        raise AtlasError(f"there is no atlas {path.name}", f"name {named}, or a label volume in MNI space")
+    labels, affine = _read_labels(path)
+    values = np.unique(labels)
+    values = values[values > 0]
+    if len(values) == 0 or len(values) > 2000:
+        raise AtlasError(
+            f"{path.name} holds {len(values)} labels", "give a label volume with 2 to 2,000 parcels"
+        )
+    if values[-1] == 424 and len(values) >= 420:
+        return VolumeAtlas(labels.astype(np.int16), affine, a424(), f"A424 ({path.name})")
+    compact = np.searchsorted(values, labels) + 1
+    compact[labels <= 0] = 0
+    return VolumeAtlas(
+        compact.astype(np.int16), affine, _describe(compact, affine, values, path.name), path.name
+    )
+
+
+def _describe(
+    labels: NDArray[np.integer], affine: NDArray[np.float64], values: NDArray[np.integer], name: str
+) -> Parcellation:
+    """Describe an unknown atlas by its centres of mass, or by the known table of that name."""
+    stem = name.split(".")[0].lower()
+    for known in KNOWN_PARCELLATIONS.values():
+        if known.key in stem and known.n_parcels == len(values):
+            return known.load()
+    where = np.argwhere(labels > 0)
+    rows = labels[tuple(where.T)] - 1
+    sums = np.stack([np.bincount(rows, weights=where[:, i], minlength=len(values)) for i in range(3)], axis=1)
+    centres = sums / np.bincount(rows, minlength=len(values))[:, None]
+    xyz = centres @ affine[:3, :3].T + affine[:3, 3]
+    return from_coordinates(name, tuple(str(v) for v in values), xyz.astype(np.float32))
+
+
+def _read_labels(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    import nibabel as nib
+
+    fix = "give a 3D label volume in MNI space (.nii or .nii.gz)"
+    try:
+        image = nib.load(path)
+        if not isinstance(image, nib.spatialimages.SpatialImage) or isinstance(image, nib.Cifti2Image):
+            raise AtlasError(f"{path.name} is no label volume", fix)
+        shape = tuple(n for n in image.shape if n != 1)
+        if len(shape) != 3 or int(np.prod(shape, dtype=object)) > _MAX_ATLAS_VOXELS:
+            raise AtlasError(f"{path.name} has the shape {image.shape}, not that of a label volume", fix)
+        values = np.asarray(image.dataobj).reshape(shape)
+    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, ValueError,
+            EOFError) as error:  # fmt: skip
+        raise AtlasError(f"the atlas {path.name} cannot be read", fix) from error
+    if not np.isfinite(values).all() or not np.array_equal(values, np.rint(values)) or values.max() > 32767:
+        raise AtlasError(f"{path.name} holds other values than whole labels", fix)
+    return values.astype(np.int32), np.asarray(image.affine, dtype=np.float64)
