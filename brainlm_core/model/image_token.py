@@ -215,7 +215,7 @@ class ImageTokenModel(MaskedModel):
         mode = self.config.train_mode if train_mode is None else train_mode
         ratio = self.config.mask_ratio if mask_ratio is None else mask_ratio
         b, _, height, width = pixel_values.shape
-        image = self._pad(pixel_values.float())
+        image = self.pad(pixel_values.float())
         s, columns = self.config.grid**2, range(0)
         if mode == "auto_encode":
             noise = torch.rand(b, s, device=image.device) if noise is None else noise
@@ -228,11 +228,11 @@ class ImageTokenModel(MaskedModel):
             image[..., columns.start : columns.stop] = 0
         states: list[Tensor] | None = [] if output_hidden_states else None
         latent = self.vit(image, visible, reader, states)
-        logits = self._crop(self._picture(self.decoder(latent, visible.ids_restore)), height, width)
+        logits = self.crop(self.picture(self.decoder(latent, visible.ids_restore)), height, width)
         logits = logits.float().mean(dim=1)
         mask = self._pixels(visible.mask)  # (B, R, R)
         mask[..., columns.start : columns.stop] = 1
-        mask = self._crop(mask, height, width)
+        mask = self.crop(mask, height, width)
         target = pixel_values.float().mean(dim=1)
         if self.config.norm_pix_loss:
             target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6) ** 0.5
@@ -261,9 +261,9 @@ class ImageTokenModel(MaskedModel):
         height, width = signal.shape[1:]
         for rows, visible in visible_from_hidden(tokens):
             patches = self.decoder(self.vit(image[rows], visible), visible.ids_restore)
-            picture = self._crop(self._picture(patches), height, width).float().mean(dim=1)  # (b, P, T)
+            picture = self.crop(self.picture(patches), height, width).float().mean(dim=1)  # (b, P, T)
             predicted = predicted.index_copy(0, rows, picture[:, back] * IMAGE_SCALE)
-        truly = self._crop(self._pixels(tokens), height, width)[:, back]
+        truly = self.crop(self._pixels(tokens), height, width)[:, back]
         return Reconstruction(predicted, truly)
 
     def encode(self, signal: Tensor, xyz: Tensor, hidden: Tensor | None = None) -> Encoding:
@@ -307,7 +307,7 @@ class ImageTokenModel(MaskedModel):
                 maps[row], cls[row] = read[i], read_cls[i]
         return AttentionMaps(torch.stack(maps), torch.stack(cls), self._parcel_rows(order))
 
-    def _pad(self, image: Tensor) -> Tensor:
+    def pad(self, image: Tensor) -> Tensor:
         """(B, C, rows, columns) → (B, C, R, R); odd sizes cannot be centred."""
         height, width = image.shape[-2:]
         down, across = self.config.image_size - height, self.config.image_size - width
@@ -319,11 +319,12 @@ class ImageTokenModel(MaskedModel):
             )
         return F.pad(image, (across // 2, across // 2, down // 2, down // 2), value=PADDING)
 
-    def _crop(self, image: Tensor, height: int, width: int) -> Tensor:
+    def crop(self, image: Tensor, height: int, width: int) -> Tensor:
+        """Cut the padding: (…, R, R) → (…, rows, columns)."""
         top, left = (self.config.image_size - height) // 2, (self.config.image_size - width) // 2
         return image[..., top : top + height, left : left + width]
 
-    def _picture(self, patches: Tensor) -> Tensor:
+    def picture(self, patches: Tensor) -> Tensor:
         """(B, S, p·p·C) → (B, C, R, R)."""
         g, p = self.config.grid, self.config.patch_size
         x = patches.view(len(patches), g, g, p, p, -1)  # (B, row, column, py, px, C)
@@ -365,7 +366,7 @@ class ImageTokenModel(MaskedModel):
                 "use a model that takes any parcels, such as default or 13m",
             )
         plane = signal.float()[:, order] / IMAGE_SCALE
-        return self._pad(plane[:, None].expand(-1, self.config.num_channels, -1, -1))
+        return self.pad(plane[:, None].expand(-1, self.config.num_channels, -1, -1))
 
     def _hidden_tokens(self, hidden: Tensor | None, order: Tensor, signal: Tensor | None = None) -> Tensor:
         """Token mask (B, S): True when any of the token's pixels with data is hidden."""
