@@ -27,7 +27,5 @@ def warm_up() -> None:
 
 def _import_heavy_parts() -> None:
     time.sleep(HEAD_START_S)
-    import sklearn.cluster
-    import sklearn.model_selection
 
     import brainlm_core.engine  # noqa: F401  (torch, a second or two)

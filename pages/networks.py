@@ -56,8 +56,12 @@ def main() -> None:
 
 def apply_clicks() -> None:
     """Move clicks in pictures into the widgets that they stand for; must run before those are drawn."""
-    for widget, value in st.session_state.pop("net-clicks", {}).items():
-        st.session_state[widget] = value
+    state = st.session_state
+    for widget, value in {"net-shown": "networks", "net-reduction": "average"}.items():
+        state.setdefault(widget, value)  # instead of `default=`, which must not meet a value set from outside
+    state.setdefault("net-parcel", visitor().picked)
+    for widget, value in state.pop("net-clicks", {}).items():
+        state[widget] = value
 
 
 def click(**widgets: object) -> None:
@@ -114,7 +118,6 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
         shown = st.segmented_control(
             "On the brain",
             list(SHOWN),
-            default="networks",
             required=True,
             format_func=SHOWN.__getitem__,
             key="net-shown",
@@ -142,6 +145,9 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
         event = brain_view(panels, parcels, key="net-brain", picked=who.picked, height=430)
     if event.changed:
         pick(who, event.picked)
+    if shown == "row" and now.attention is not None:
+        parcel = who.picked if who.picked is not None else default_parcel(recording)
+        note(charts.strongest_groups(now.attention[parcel], parcels, parcel))
     note("Click a parcel to see where it attends. " + not_shown(shown))
 
 
@@ -175,13 +181,16 @@ def summary(who: Visitor, now: Picture) -> None:
     if now.view is not None:
         for text in now.view.notices:
             note(text)
+    if now.scores and who.recording is not None and who.recording.provenance.simulated:
+        note(
+            "This recording was drawn from group statistics, which favours methods that know the group: "
+            "judge the model on a measured scan."
+        )
 
 
 def controls(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw the few controls of the picture."""
     parcels = recording.parcellation
-    if "net-parcel" not in st.session_state:
-        st.session_state["net-parcel"] = who.picked
     chosen = st.selectbox(
         "Parcel",
         range(parcels.n_parcels),
@@ -195,7 +204,6 @@ def controls(who: Visitor, recording: Recording, now: Picture) -> None:
     reduction = st.segmented_control(
         "Attention map",
         list(REDUCTIONS),
-        default="average",
         required=True,
         format_func=REDUCTIONS.__getitem__,
         key="net-reduction",

@@ -151,6 +151,14 @@ def strip_rows(scores: Sequence[MethodScores], measure: str) -> list[Row]:
     return rows
 
 
+_RIVALS = {
+    "functional_connectivity": "functional connectivity of the same window",
+    "functional_connectivity_centred": "functional connectivity of the same window",
+    "coordinates": "parcel coordinates alone",
+    "connectivity_coordinates": "connectivity and coordinates together",
+}
+
+
 def who_wins(scores: Sequence[MethodScores]) -> str:
     """Say in one sentence how the model compares; nothing is claimed that the intervals do not carry."""
     by_method = {row.method: row.knn for row in scores}
@@ -159,12 +167,12 @@ def who_wins(scores: Sequence[MethodScores]) -> str:
         return "Reading which networks the model's attention draws."
     if own.value is None:
         return f"No score can be given: {own.reason}."
-    rivals = {
-        "functional connectivity of the same window": by_method.get("functional_connectivity"),
-        "parcel coordinates alone": by_method.get("coordinates"),
-    }
     name, best = max(
-        ((n, s) for n, s in rivals.items() if s is not None and s.value is not None),
+        (
+            (words, by_method[m])
+            for m, words in _RIVALS.items()
+            if m in by_method and by_method[m].value is not None
+        ),
         key=lambda item: item[1].value,
     )
     verdict = _against(own, best)
@@ -193,6 +201,21 @@ def _against(own, other) -> str:  # type: ignore[no-untyped-def]
 
 def _inside(value: float, score) -> bool:  # type: ignore[no-untyped-def]
     return score.ci95 is not None and score.ci95[0] <= value <= score.ci95[1]
+
+
+def strongest_groups(row: NDArray[np.float32], parcellation: Parcellation, parcel: int) -> str:
+    """Say which groups of parcels a parcel attends to most, itself left out."""
+    values = relative(row)
+    values[parcel] = np.nan
+    groups = np.array(parcellation.group)
+    means = {
+        g: float(np.nanmean(values[groups == g]))
+        for g in groups_present(parcellation)
+        if (groups == g).sum() > 1
+    }
+    top = sorted(means, key=means.__getitem__, reverse=True)[:3]
+    named = ", ".join(f"{group_words(g)} {means[g]:.1f}" for g in top)
+    return f"{label(parcellation, parcel)} attends most to {named} (mean {EVEN}, itself left out)."
 
 
 def thumbnail_scale(view: AttentionView) -> NDArray[np.float32]:
