@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 #: Software WebGL 2 without a GPU, without a sandbox (containers rarely allow one).
 FLAGS = (
@@ -58,7 +60,7 @@ def chromium_path() -> str | None:
 
 
 @contextlib.contextmanager
-def open_browser(*, webgl: bool = True) -> Iterator[Any]:
+def open_browser() -> Iterator[Any]:
     """Start a headless Chromium and yield Playwright's Browser.
 
     Raises
@@ -71,12 +73,12 @@ def open_browser(*, webgl: bool = True) -> Iterator[Any]:
     except ImportError as error:
         raise NoBrowser("the package playwright is not installed (pip install playwright)") from error
     with sync_playwright() as playwright:
-        flags = FLAGS if webgl else ("--no-sandbox", "--disable-gpu", "--disable-3d-apis")
         try:
-            browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(flags))
+            browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
         except Error as error:
             raise NoBrowser(
-                "no Chromium was found: set BROWSER_PATH, install chromium, or run `playwright install chromium`"
+                "no Chromium was found: set BROWSER_PATH, install chromium, "
+                "or run `playwright install chromium`"
             ) from error
         try:
             yield browser
@@ -147,9 +149,72 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], port: int, log: Path, w
     while time.monotonic() < deadline:
         if server.poll() is not None:
             break
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
+        address = f"http://127.0.0.1:{port}/_stcore/health"
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2) as answer:
+            if answer.status == 200:
+                return
         time.sleep(0.2)
     raise RuntimeError(f"the Streamlit server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Give Playwright's Browser with software WebGL; skips, saying why, where there is none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            browser = stack.enter_context(open_browser())
+        except NoBrowser as missing:
+            pytest.skip(str(missing))
+        yield browser
+
+
+#: JavaScript function that gives the first brain view of a page.
+FIND_BRAIN = """() => [...document.querySelectorAll("[data-testid=stBidiComponentIsolated]")]
+    .map((host) => host.shadowRoot?.querySelector(".bv")?.brainView).find(Boolean)"""
+
+
+def brain(page: Any, expression: str, *, wait_s: float = 30) -> Any:
+    """Evaluate JavaScript with ``view`` bound to the page's brain view, once that has drawn.
+
+    Parameters
+    ----------
+    page : playwright Page
+        Any page with a brain view.
+    expression : str
+        JavaScript expression; its JSON-serialisable value is returned. Promises are awaited.
+    wait_s : float
+        Longest wait for the first picture, in s.
+    """
+    page.wait_for_function(f"() => ({FIND_BRAIN})()?.root.dataset.drawn", timeout=wait_s * 1000)
+    return page.evaluate(f"async () => {{ const view = ({FIND_BRAIN})(); return {expression}; }}")
+
+
+def brain_pixels(page: Any) -> dict[str, float]:
+    """Say what the canvas of the page's brain view shows.
+
+    Returns
+    -------
+    dict
+        ``covered``: share of pixels that are not background, 0–1. ``colours``: number of
+        distinct colours (to 16 levels a channel). ``checksum``: changes with any pixel.
+    """
+    return brain(
+        page,
+        """(() => {
+            view.drawNow();  // the drawing buffer is only readable in the task that drew it
+            const copy = document.createElement("canvas");
+            copy.width = view.canvas.width; copy.height = view.canvas.height;
+            const context = copy.getContext("2d");
+            context.drawImage(view.canvas, 0, 0);
+            const { data } = context.getImageData(0, 0, copy.width, copy.height);
+            const colours = new Set();
+            let covered = 0, checksum = 0;
+            for (let i = 0; i < data.length; i += 4) {
+                checksum = (checksum * 31 + data[i] + 3 * data[i + 1] + 7 * data[i + 2]) % 2147483647;
+                if (data[i + 3] < 200) continue;
+                covered += 1;
+                colours.add(((data[i] >> 4) << 8) | ((data[i + 1] >> 4) << 4) | (data[i + 2] >> 4));
+            }
+            return { covered: covered / (data.length / 4), colours: colours.size, checksum };
+        })()""",
+    )
