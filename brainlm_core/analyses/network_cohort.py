@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.network_reference import group_connectivity
 from brainlm_core.analyses.network_scores import (
     METHODS,
     Array,
@@ -237,7 +238,13 @@ class _Sums:
         return (
             attention_row(own, self.group, setting),
             attention_row(other, self.group, setting, method="random_twin"),
-            *baseline_rows(connectivity, self.parcellation.xyz, setting, group=self.n > 1),
+            *baseline_rows(
+                connectivity,
+                self.parcellation.xyz,
+                setting,
+                group=self.n > 1,
+                reference=group_connectivity(self.parcellation),
+            ),
         )
 
 

@@ -64,6 +64,7 @@ METHODS: dict[str, str] = {
     "functional_connectivity_centred": "Functional connectivity, treated as attention is",
     "coordinates": "Parcel coordinates",
     "connectivity_coordinates": "Functional connectivity and coordinates",
+    "group_connectivity": "Average connectivity of the training recordings",
 }
 
 
@@ -171,7 +172,12 @@ def attention_row(
 
 
 def baseline_rows(
-    connectivity: Array, xyz: ArrayLike, setting: ScoreSetting, *, group: bool = False
+    connectivity: Array,
+    xyz: ArrayLike,
+    setting: ScoreSetting,
+    *,
+    group: bool = False,
+    reference: Array | None = None,
 ) -> tuple[MethodScores, ...]:
     """Score what needs no model: connectivity (two forms), coordinates, both together.
 
@@ -187,6 +193,9 @@ def baseline_rows(
     setting : ScoreSetting
     group : bool
         ``connectivity`` is an average over recordings: column-centre it.
+    reference : ndarray (n_parcels, n_parcels), optional
+        Average connectivity of the recordings that the default weights were fitted on
+        (``network_reference``), scored column-centred; without it that row has no value.
     """
     square = setting.on_usable(connectivity)
     place = np.asarray(xyz, dtype=np.float64)[setting.usable]
@@ -200,7 +209,16 @@ def baseline_rows(
         score_features("functional_connectivity_centred", centred, setting),
         score_features("coordinates", where, setting, clusters=_labels(where, setting)),
         score_features("connectivity_coordinates", both, setting),
+        _reference_row(reference, setting),
     )
+
+
+def _reference_row(reference: Array | None, setting: ScoreSetting) -> MethodScores:
+    if reference is None:
+        none = Score(None, reason="no average connectivity is bundled for these parcels")
+        return MethodScores("group_connectivity", none, none, none)
+    features = setting.spread(group_connectivity_features(setting.on_usable(reference)))
+    return score_features("group_connectivity", features, setting, clusters=_labels(features, setting))
 
 
 def score_table(rows: tuple[MethodScores, ...]) -> dict[str, Any]:

@@ -167,8 +167,11 @@ def attention_scores(
 
 
 def baseline_scores(view: AttentionView, options: NetworksOptions) -> tuple[MethodScores, ...]:
-    """Score connectivity of the same window(s), coordinates, and both together."""
-    return baseline_rows(view.connectivity, view.parcellation.xyz, view.setting(options))
+    """Score connectivity of the same window(s), coordinates, both, and the average of many people."""
+    from brainlm_core.analyses.network_reference import group_connectivity
+
+    reference = group_connectivity(view.parcellation)
+    return baseline_rows(view.connectivity, view.parcellation.xyz, view.setting(options), reference=reference)
 
 
 def twin_map(
