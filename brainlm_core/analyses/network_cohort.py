@@ -107,8 +107,8 @@ class CohortNetworkScores:
             "windows": "first window of each recording"
             if self.options.windows == "first"
             else str(self.options.windows),
-            "intervals": "mean: bootstrap over subjects; group average: bootstrap (ARI: jackknife) "
-            "over pairs of homologous parcels",
+            "intervals": "mean and attention_minus: bootstrap over subjects, for these very parcels; "
+            "group average: bootstrap (ARI: jackknife) over pairs of homologous parcels",
         }
 
     def save(self, folder: str | Path) -> Path:
