@@ -30,6 +30,37 @@ export const isMoved = (camera) =>
 
 const clampPitch = (pitch) => Math.max(-90, Math.min(90, pitch));
 
+/** Whether a turn leads from one view to another without parts appearing on the way. */
+export function canFly(from, to) {
+  const [a, b] = [PRESETS[from], PRESETS[to]];
+  return Boolean(a && b) && a.hemispheres.join() === b.hemispheres.join();
+}
+
+/** Turns `camera` (new) from where `before` stood, in under half a second; returns how to stop. */
+export function fly(before, camera, onStep) {
+  const from = PRESETS[before.view], to = PRESETS[camera.view];
+  const yaw = from.yaw + before.yaw, pitch = from.pitch + before.pitch;
+  const arc = ((((to.yaw - yaw) % 360) + 540) % 360) - 180; // the short way round
+  const began = performance.now();
+  let handle = 0;
+  const step = (now) => {
+    const t = Math.min(1, Math.max(0, (now - began) / 420)), ease = t * t * (3 - 2 * t);
+    const mix = (a, b) => a + (b - a) * ease;
+    camera.preset = t < 1
+      ? { ...to, yaw: yaw + arc * ease, pitch: mix(pitch, to.pitch), box: to.box.map((v, i) => mix(from.box[i], v)) }
+      : undefined;
+    camera.zoom = mix(before.zoom, 1);
+    camera.pan = before.pan.map((v) => mix(v, 0));
+    onStep();
+    if (t < 1) handle = requestAnimationFrame(step);
+  };
+  step(began);
+  return () => {
+    cancelAnimationFrame(handle);
+    camera.preset = undefined;
+  };
+}
+
 const CAPTION = 20; // px under each tile
 const HEMISPHERE = [192, 134]; // mm that a side view needs
 const DEEP = [150, 188]; // and the glass brain from above

@@ -1,5 +1,7 @@
 // Mouse, pen, touch and keys on one panel: turn, zoom, move, point at, pick.
 
+import { towards } from "./places.js";
+
 const CLICK_PX = 5; // a press that moves less is a click
 
 export class Pointer {
@@ -16,6 +18,7 @@ export class Pointer {
       if (!this.pointers.has(event.pointerId)) view.hover(null);
     });
     stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    stage.addEventListener("blur", () => view.hover(null));
     stage.addEventListener("keydown", (event) => this.#key(event));
     stage.addEventListener("contextmenu", (event) => { if (this.panned) event.preventDefault(); });
   }
@@ -110,15 +113,16 @@ export class Pointer {
   #key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const { view } = this, { clock } = view;
-    const turn = { ArrowLeft: [-20, 0], ArrowRight: [20, 0], ArrowUp: [0, -20], ArrowDown: [0, 20] }[event.key];
+    const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const timed = clock.nFrames > 1;
-    if (turn && event.shiftKey) view.turnBy(...turn, this.panel.tiles[0]);
+    if (arrow && event.shiftKey) view.turnBy(arrow[0] * 20, arrow[1] * 20, this.panel.tiles[0]);
     else if (timed && event.key === "ArrowLeft") clock.step(-1);
     else if (timed && event.key === "ArrowRight") clock.step(1);
     else if (timed && event.key === " ") clock.toggle();
     else if (timed && event.key === "Home") { clock.pause(); clock.seek(0); }
     else if (timed && event.key === "End") { clock.pause(); clock.seek(clock.nFrames - 1); }
-    else if (turn && !timed) view.turnBy(...turn, this.panel.tiles[0]);
+    else if (arrow && !timed) this.#walk(arrow);
+    else if (event.key === "Enter" && view.hovered !== null) view.pick(view.hovered);
     else if (event.key === "+" || event.key === "=") view.zoomBy(1.25);
     else if (event.key === "-") view.zoomBy(0.8);
     else if (event.key === "0") view.lookFrom(view.state.camera.view);
@@ -126,5 +130,16 @@ export class Pointer {
     else return;
     event.preventDefault();
     event.stopPropagation(); // Streamlit has shortcuts of its own
+  }
+
+  /** Moves from parcel to parcel and reads each out. */
+  #walk(direction) {
+    const { view } = this;
+    const found = towards(this.at?.parcel === view.hovered ? this.at : null, direction, view.ids(), this.panel.tiles, view.nParcels);
+    if (!found) return;
+    this.at = found;
+    const box = view.grid.getBoundingClientRect();
+    view.hover(found.parcel, { x: box.x + found.x, y: box.y + found.y });
+    view.live.textContent = view.describe(found.parcel);
   }
 }

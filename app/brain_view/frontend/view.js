@@ -1,6 +1,6 @@
 // One brain view: panels, camera and clock on one canvas. Draws only when something changed.
 
-import { PRESETS, isMoved, layoutTiles, newCamera } from "./camera.js";
+import { canFly, fly, isMoved, layoutTiles, newCamera } from "./camera.js";
 import { Clock } from "./clock.js";
 import { ColourScale, buildLegend, css, element, parseColour } from "./colour.js";
 import { Toolbar } from "./controls.js";
@@ -9,6 +9,7 @@ import { Pointer } from "./pointer.js";
 import { Renderer } from "./renderer.js";
 import { buildSurface } from "./surface.js";
 import { Timeline } from "./timeline.js";
+import { Tooltip } from "./tooltip.js";
 import { fetchConstant, sameBytes, unpack } from "./transport.js";
 
 // What a visitor did with a view outlives reruns, remounts and page changes within this tab.
@@ -48,11 +49,10 @@ export class BrainView {
     this.canvas.setAttribute("aria-hidden", "true");
     this.message = element("div", "bv-message", "Loading the brain surface");
     this.message.setAttribute("role", "status");
-    this.tooltip = element("div", "bv-tooltip");
-    this.tooltip.hidden = true;
     this.live = element("div", "bv-live");
     this.live.setAttribute("aria-live", "polite");
-    this.root.append(this.toolbar.root, this.grid, this.timeline.root, this.tooltip, this.live);
+    this.root.append(this.toolbar.root, this.grid, this.timeline.root, this.live);
+    this.tooltip = new Tooltip(this.root);
     this.parent.append(this.root);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
@@ -293,32 +293,12 @@ export class BrainView {
 
   /** Goes to a view, in a short turn where both views show the whole brain. */
   lookFrom(name) {
-    cancelAnimationFrame(this.turning);
-    const before = this.state.camera, camera = newCamera(name);
-    const height = before.view === "overview" !== (name === "overview");
-    const from = PRESETS[before.view], to = PRESETS[name];
-    this.state.camera = camera;
-    if (height) this.#resized();
-    if (!from || !to || reducedMotion() || from.hemispheres.join() !== to.hemispheres.join()) {
-      this.#looksDifferent();
-      return;
-    }
-    const start = { yaw: from.yaw + before.yaw, pitch: from.pitch + before.pitch, zoom: before.zoom, pan: before.pan };
-    const arc = ((to.yaw - start.yaw + 540) % 360) - 180;
-    const began = performance.now();
-    const turn = (now) => {
-      const t = Math.min(1, Math.max(0, (now - began) / 420)), ease = t * t * (3 - 2 * t);
-      const mix = (a, b) => a + (b - a) * ease;
-      camera.preset = t < 1 ? {
-        ...to, yaw: start.yaw + arc * ease, pitch: mix(start.pitch, to.pitch),
-        box: [mix(from.box[0], to.box[0]), mix(from.box[1], to.box[1])],
-      } : undefined;
-      camera.zoom = mix(start.zoom, 1);
-      camera.pan = [mix(start.pan[0], 0), mix(start.pan[1], 0)];
-      this.#looksDifferent();
-      if (t < 1) this.turning = requestAnimationFrame(turn);
-    };
-    turn(began);
+    this.stopFlight?.();
+    const before = this.state.camera;
+    this.state.camera = newCamera(name);
+    if ((before.view === "overview") !== (name === "overview")) this.#resized(); // the heights differ
+    if (reducedMotion() || !canFly(before.view, name)) this.#looksDifferent();
+    else this.stopFlight = fly(before, this.state.camera, () => this.#looksDifferent());
   }
 
   turnBy(dx, dy, tile) {
@@ -342,14 +322,19 @@ export class BrainView {
 
   // --- parcels ---------------------------------------------------------------------------
 
+  /** Parcel numbers per CSS px, drawn again only after the camera or the surface changed. */
+  ids() {
+    this.idBuffer ??= this.renderer.readIds(this.panels, this.look(), this.size.width, this.size.height);
+    return this.idBuffer;
+  }
+
   /** Parcel at a point of the grid in CSS px, or null. */
   parcelAt(x, y) {
     if (!this.renderer) return null;
-    const { width, height } = this.size;
-    this.idBuffer ??= this.renderer.readIds(this.panels, this.look(), width, height);
+    const { width, height } = this.size, { data } = this.ids();
     const column = Math.floor(x), row = height - 1 - Math.floor(y);
     if (column < 0 || row < 0 || column >= width || row >= height) return null;
-    const { data } = this.idBuffer, at = (row * width + column) * 4;
+    const at = (row * width + column) * 4;
     const id = data[at] + 256 * data[at + 1] - 1;
     return id < 0 || id >= this.nParcels ? null : id;
   }
@@ -381,21 +366,15 @@ export class BrainView {
   #showHovered() {
     const shown = this.hovered ?? this.picked;
     this.panels.forEach((panel) => panel.legend.mark?.(shown === null ? null : this.frameValues(panel)[shown]));
-    this.tooltip.hidden = this.hovered === null || !this.hoverPoint;
-    if (this.tooltip.hidden) return;
+    if (this.hovered === null || !this.hoverPoint) {
+      this.tooltip.hide();
+      return;
+    }
     const { names, groups } = this.parcellation.header;
-    const rows = this.panels.map((panel) => {
-      const row = element("div", "bv-value", panel.scale.words(this.frameValues(panel)[this.hovered]));
-      if (this.panels.length > 1) row.prepend(element("span", "bv-which", `${panel.title} `));
-      return row;
-    });
-    this.tooltip.replaceChildren(element("strong", "", names[this.hovered]), element("div", "bv-group", groups[this.hovered]), ...rows);
-    const box = this.root.getBoundingClientRect();
-    const { offsetWidth, offsetHeight } = this.tooltip;
-    const x = Math.min(Math.max(4, this.hoverPoint.x - box.x + 14), box.width - offsetWidth - 4);
-    let y = this.hoverPoint.y - box.y + 18;
-    if (y + offsetHeight > box.height) y = this.hoverPoint.y - box.y - offsetHeight - 12;
-    this.tooltip.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
+    const values = this.panels.map((panel) => ({
+      title: panel.title, words: panel.scale.words(this.frameValues(panel)[this.hovered]),
+    }));
+    this.tooltip.show(names[this.hovered], groups[this.hovered], values, this.hoverPoint);
   }
 
   // --- drawing ---------------------------------------------------------------------------
@@ -433,7 +412,7 @@ export class BrainView {
     this.clock.pause();
     this.state && (this.state.playing = false);
     cancelAnimationFrame(this.pending);
-    cancelAnimationFrame(this.turning);
+    this.stopFlight?.();
     this.observer.disconnect();
     this.renderer?.destroy();
     this.renderer = null;
