@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy_format
 
 from brainlm_core.errors import ScanError
 
@@ -15,6 +21,8 @@ MAX_VALUES = 1 << 28
 MAX_TIMEPOINTS = 110_000
 #: Fewest volumes of which anything can be said.
 MIN_TIMEPOINTS = 20
+#: Most arrays in one ``.npz``.
+MAX_MEMBERS = 1000
 #: Deflate cannot shrink anything more than this.
 DEFLATE_LIMIT = 1032
 #: A scan compresses three- to thirtyfold; more than this on a large file is a bomb.
@@ -43,11 +51,19 @@ def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            arrays = [m for m in members if m.filename.endswith(".npy")]
+            if len(arrays) == len(members) <= MAX_MEMBERS:
+                for member in arrays:
+                    _check_member(archive, member, name)
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError) as error:
         raise ScanError(
             f"{name} is a damaged ZIP archive", "save it again with numpy.savez_compressed"
         ) from error
+    except RuntimeError as error:  # encrypted
+        raise ScanError(f"{name} is protected by a password", "save it without one") from error
     names = [m.filename for m in members]
+    if len(names) > MAX_MEMBERS:
+        raise ScanError(f"{name} is an archive of {len(names)} files", "give one recording")
     if any(not n.endswith(".npy") for n in names) or not names:
         kind = "a Word document" if "word/document.xml" in names else "a ZIP archive"
         kind = "an Excel workbook" if "xl/workbook.xml" in names else kind
@@ -57,6 +73,27 @@ def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list
     if total > max_bytes:
         raise ScanError(f"{name} unpacks to {total / 1e9:.1f} GB", "give an archive with one recording only")
     return names
+
+
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
+    """Refuse an array that claims more values than its member holds, or holds objects."""
+    with archive.open(member) as stream:
+        shape, dtype = read_npy_header(stream)
+    if dtype.hasobject:
+        raise ScanError(
+            f"{name} holds Python objects, which could run code and are never opened",
+            "save plain arrays of numbers",
+        )
+    if math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ScanError(f"{name} is a damaged .npz file", "save it again")
+
+
+def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and dtype that an ``.npy`` stream claims, without reading the data."""
+    version = npy_format.read_magic(stream)
+    reader = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    shape, _, dtype = reader(stream)
+    return shape, dtype
 
 
 def check_expansion(unpacked: int, packed: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def read_coordinates(path: str | Path) -> CoordinateTable:
         if path.stat().st_size > 50_000_000:
             raise AtlasError(f"{path.name} is too large for a coordinates table", fix)
         frame = pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig", comment="#")
-    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise AtlasError(f"the coordinates file {path.name} cannot be read", fix) from error
     columns = {str(c).strip().lower(): c for c in frame.columns}
     try:

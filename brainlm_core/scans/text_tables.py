@@ -20,7 +20,6 @@ from brainlm_core.scans.limits import check_text_size
 _MISSING = ("n/a", "na", "nan", "null", "none", "", "inf", "+inf", "-inf", "infinity", "-infinity")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eEdD][+-]?\d+)?$")
 _TIME_NAMES = ("time", "t", "time_s", "seconds", "sec", "onset")
-_INDEX_NAMES = ("index", "volume", "vol", "frame", "tr", "scan", "timepoint", "unnamed: 0", "#", "")
 _FIX = "give one row per volume and one column per parcel, numbers only"
 
 
@@ -222,7 +221,7 @@ def set_index_aside(grid: Grid) -> Grid:
     label = grid.column_names[0].strip().lower() if grid.column_names else ""
     whole = step == 1.0 and first in (0.0, 1.0)
     named = label in _TIME_NAMES or label.startswith("time")
-    is_time = named or (not whole and label not in _INDEX_NAMES)
+    is_time = named or not whole
     what = "time" if is_time else "index"
     return replace(
         grid,
