@@ -5,7 +5,6 @@ from __future__ import annotations
 from app.brain_view.component import VIEWS, brain_view, picked_parcel
 from app.brain_view.fallback import fallback_figure
 from app.brain_view.panels import BrainEvent, BrainPanel, Category
-from app.brain_view.still import still_image
 
 __all__ = [
     "VIEWS",
@@ -15,5 +14,4 @@ __all__ = [
     "brain_view",
     "fallback_figure",
     "picked_parcel",
-    "still_image",
 ]

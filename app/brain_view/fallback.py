@@ -1,4 +1,4 @@
-"""The same picture without WebGL: a flat Plotly figure of the overview."""
+"""The same picture without WebGL: a flat Plotly figure of both hemispheres and the deep parcels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.brain_view.colour import lookup_table
 from app.brain_view.panels import BrainPanel
-from app.brain_view.still import pixel_map, still_image
+from app.theme import DARK, LIGHT
 from brainlm_core.atlas import Parcellation
+from brainlm_core.colour_maps import NO_DATA, lookup_table, map_values, rgb
+from brainlm_core.raster import BrainRaster, brain_raster
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter
+
+_WIDTH = 640  # px of the picture
 
 
 def fallback_figure(
@@ -23,7 +26,8 @@ def fallback_figure(
 ) -> Figure:
     """Return a panel as a flat figure with names and values on hover and a colour bar.
 
-    Plotly's own 3-D charts need WebGL too, so this is a picture with a hover map.
+    Plotly's own 3-D charts need WebGL too, so this is a picture with points to hover over. With
+    ``st.plotly_chart(…, on_select="rerun")`` the ``customdata`` of a selected point is its parcel.
 
     Parameters
     ----------
@@ -39,15 +43,18 @@ def fallback_figure(
     import plotly.graph_objects as go
 
     values = panel.values[frame if panel.n_frames > 1 else 0]
-    picture = still_image(panel, parcellation, frame, theme=theme)
+    raster = brain_raster(parcellation, _WIDTH)
+    background = rgb((LIGHT if theme == "light" else DARK).background)
+    picture = raster.frame(_colours(panel, values, theme), background, theme)
     figure = go.Figure(go.Image(source=_png(picture), hoverinfo="skip"))
-    figure.add_trace(_hover_points(panel, parcellation, values, picture.shape[:2]))
+    figure.add_trace(_hover_points(panel, parcellation, values, raster))
     axes = {"visible": False, "fixedrange": True}
     figure.update_layout(
         title={"text": panel.title, "font": {"size": 16}},
         xaxis=axes,
         yaxis={**axes, "scaleanchor": "x"},
         margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        height=raster.size[1] + 40,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         showlegend=panel.scale == "categories",
@@ -61,16 +68,18 @@ def fallback_figure(
         table = lookup_table(panel.scale)
         stops = [[k / 16, "rgb({},{},{})".format(*table[round(k / 16 * 255)])] for k in range(17)]
         bar = {"title": {"text": panel.unit}, "thickness": 12, "len": 0.7}
-        mark = {
-            "color": [low],
-            "cmin": low,
-            "cmax": high,
-            "colorscale": stops,
-            "showscale": True,
-            "colorbar": bar,
-        }
+        mark = {"color": [low], "cmin": low, "cmax": high, "colorscale": stops, "colorbar": bar}
+        mark["showscale"] = True
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=mark, hoverinfo="skip")
     return figure
+
+
+def _colours(panel: BrainPanel, values: NDArray[np.float32], theme: str) -> NDArray[np.uint8]:
+    """Return sRGB (n_parcels, 3); NaN is the grey of "no data"."""
+    if panel.scale != "categories":
+        return map_values(values, panel.scale, panel.limits or (0.0, 1.0), theme)
+    table = np.array([*(rgb(c.colour) for c in panel.categories), rgb(NO_DATA[theme])], dtype=np.uint8)
+    return table[np.where(np.isnan(values), len(table) - 1, np.nan_to_num(values)).astype(int)]
 
 
 def _png(picture: NDArray[np.uint8]) -> str:
@@ -82,27 +91,29 @@ def _png(picture: NDArray[np.uint8]) -> str:
 
 
 def _hover_points(
-    panel: BrainPanel, parcellation: Parcellation, values: NDArray[np.float32], shape: tuple[int, ...]
+    panel: BrainPanel, parcellation: Parcellation, values: NDArray[np.float32], raster: BrainRaster
 ) -> Scatter:
-    """Return one invisible point per parcel and tile: names on hover, parcel number on selection."""
+    """Return one invisible point per parcel and view: names on hover, parcel number on selection."""
     import plotly.graph_objects as go
 
-    under = pixel_map(parcellation).parcel
-    step = under.shape[0] // shape[0]
-    rows, columns = np.nonzero(under >= 0)
-    parcel = under[rows, columns].astype(np.intp)
-    tile = (columns * 3 // under.shape[1]) * 2 + rows * 2 // under.shape[0]  # where a parcel may show again
+    width, height = raster.size
+    shown = raster.weights.tocoo()
+    pixel, parcel = shown.row[shown.data > 0.2], shown.col[shown.data > 0.2]
+    on_parcel = parcel < parcellation.n_parcels
+    pixel, parcel = pixel[on_parcel], parcel[on_parcel]
+    x, y = pixel % width, pixel // width
+    view = (2 * x // width) + 2 * (3 * y // height)  # a parcel may show in several views
     spot, index, n = np.unique(
-        tile * parcellation.n_parcels + parcel, return_inverse=True, return_counts=True
+        view * parcellation.n_parcels + parcel, return_inverse=True, return_counts=True
     )
-    shown = spot % parcellation.n_parcels
+    which = spot % parcellation.n_parcels
     return go.Scatter(
-        x=np.bincount(index, columns) / n / step,
-        y=np.bincount(index, rows) / n / step,
+        x=np.bincount(index, x) / n,
+        y=np.bincount(index, y) / n,
         mode="markers",
         marker={"size": 14, "opacity": 0},
-        customdata=shown,
-        text=[_words(panel, parcellation, i, float(values[i])) for i in shown],
+        customdata=which,
+        text=[_words(panel, parcellation, i, float(values[i])) for i in which],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )

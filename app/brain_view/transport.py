@@ -18,9 +18,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from app.brain_view.colour import NO_DATA, NO_PARCEL, lookup_table
 from app.theme import GROUP_WORDS
 from brainlm_core.atlas import N_VERTICES, Parcellation
+from brainlm_core.colour_maps import NO_DATA, NO_PARCEL, lookup_table
 from brainlm_core.paths import assets_dir
 
 #: Steps of a quantised coordinate per mm; int16 then reaches ±128 mm.
@@ -83,8 +83,8 @@ def surface_bytes() -> bytes:
         "steps_per_mm": STEPS_PER_MM,
         "centre": centres,
         "inflated_half_width": half_widths,
-        "no_data": NO_DATA,
-        "no_parcel": NO_PARCEL,
+        "no_data": dict(NO_DATA),
+        "no_parcel": dict(NO_PARCEL),
     }
     return pack(header, arrays)
 

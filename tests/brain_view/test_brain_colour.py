@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.brain_view.colour import NO_DATA, _to_oklab, lookup_table, map_values, rgb
 from app.theme import DIVERGING, SEQUENTIAL
+from brainlm_core.colour_maps import NO_DATA, _to_oklab, lookup_table, map_values, rgb
 
 
 def _lightness(table: np.ndarray) -> np.ndarray:
