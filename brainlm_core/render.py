@@ -261,7 +261,7 @@ def _with_clock(picture: Picture, scene: Scene, index: int, top: int) -> Picture
 def _number(value: float, scale: str) -> str:
     text = f"{abs(value):.2g}"
     if value < 0:
-        return f"−{text}"
+        return f"-{text}"
     return f"+{text}" if scale == "diverging" else text
 
 

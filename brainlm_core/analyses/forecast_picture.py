@@ -56,7 +56,7 @@ def scene_of(
     *,
     method: str = "model",
     simulated: bool = False,
-    width: int = 360,
+    width: int = 280,
     theme: str = "light",
 ) -> Scene:
     """Return the film of a forecast; without any truth just the forecast.
@@ -79,7 +79,7 @@ def scene_of(
     if forecast.n_known:
         panels.insert(0, Panel("Observed", observed_frames(forecast), _UNIT, "diverging", limits))
         error = difference_frames(forecast, method)
-        panels.append(Panel("Forecast − observed", error, "SD", "diverging", limits))
+        panels.append(Panel("Forecast minus observed", error, "SD", "diverging", limits))
     return Scene(
         panels,
         parcellation,
