@@ -73,6 +73,21 @@ def drop_zone(who: Visitor) -> None:
             begin(who, read_upload(uploads, options))
 
 
+def missing_answer(who: Visitor) -> None:
+    """Ask in place for the one thing that the dropped file does not say."""
+    if type(who.intake_error).__name__ != "MissingTR" or not st.session_state.get(f"drop-{who.drop_count}"):
+        return
+
+    def answer() -> None:
+        st.session_state[f"tr-{who.drop_count}"] = st.session_state["ask-tr"]
+
+    with st.form("ask", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input(
+            "Repetition time (s)", min_value=0.05, max_value=20.0, value=None, format="%.3f", key="ask-tr"
+        )
+        st.form_submit_button("Read the file", type="primary", on_click=answer)
+
+
 def begin(who: Visitor, job: Any) -> None:
     """Start reading; a quick file is in hand at once, a long one shows its progress."""
     who.intake_error = None

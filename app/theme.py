@@ -9,6 +9,8 @@ from typing import Any
 
 import streamlit as st
 
+from brainlm_core.colour_maps import lookup_table
+
 #: Colours of the field for the seven cortical networks, and two greys for what lies below.
 NETWORK_COLOURS: dict[str, str] = {
     "Visual": "#781286",
@@ -60,18 +62,20 @@ GROUP_WORDS: dict[str, str] = {
     "cerebellum": "Cerebellum",
     "unknown": "Unknown",
 }
-#: Perceptual maps, dark to light or negative over neutral to positive (crameri-like, own stops).
-DIVERGING: tuple[str, ...] = ("#1D4E89", "#5B8FC0", "#B3CBE0", "#F3F1EE", "#EDBFA0", "#D07C4A", "#8F3D12")
-SEQUENTIAL: tuple[str, ...] = (
-    "#440154",
-    "#46327E",
-    "#365C8D",
-    "#277F8E",
-    "#1FA187",
-    "#4AC16D",
-    "#A0DA39",
-    "#FDE725",
-)
+
+
+def colour_stops(scale: str, n: int = 33) -> list[str]:
+    """Return ``n`` colours of a map, low to high, as ``"#rrggbb"``.
+
+    Parameters
+    ----------
+    scale : {"diverging", "sequential"}
+        The maps of the brain view.
+    n : int
+        Few enough to send, enough for straight lines between them to be true to the map.
+    """
+    table = lookup_table(scale)
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table[[round(i * 255 / (n - 1)) for i in range(n)]]]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 import streamlit as st
@@ -10,6 +11,8 @@ import streamlit as st
 from app.brain_view import Category
 from brainlm_core.errors import BrainLMError
 
+#: Hints for the command line, in brackets, that mean nothing on a page.
+_FLAGS = re.compile(r"\s*\(--[^)]*\)")
 VERDICT_WORDS = {"good": "Good", "usable": "Usable with care", "poor": "Not fit for analysis"}
 _VERDICT_SIGNS = {"good": "●", "usable": "▲", "poor": "■"}
 
@@ -31,9 +34,10 @@ def note(text: str) -> None:
 
 
 def capital(text: str) -> str:
-    """Return text with a capital first letter and a full stop."""
-    text = text.strip()
-    text = text[:1].upper() + text[1:]
+    """Return text as a sentence of the page: full stop, no flags, capital unless a file name comes first."""
+    text = _FLAGS.sub("", text.strip())
+    if re.match(r"[a-z]+(?:'s)?\b(?![._-])", text):
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?")) else f"{text}."
 
 

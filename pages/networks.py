@@ -23,9 +23,9 @@ from app.networks_work import (
     view_key,
 )
 from app.state import Visitor, visitor
-from app.theme import SEQUENTIAL
+from app.theme import colour_stops
 from app.waiting import collect, progress
-from app.words import how, legend, note, refusal, sentence
+from app.words import capital, how, legend, note, refusal, sentence
 from brainlm_core.analyses.networks import NetworksOptions
 from brainlm_core.recording import Recording
 
@@ -180,7 +180,7 @@ def summary(who: Visitor, now: Picture) -> None:
     sentence(charts.who_wins(now.scores))
     if now.view is not None:
         for text in now.view.notices:
-            note(text)
+            note(capital(text))
     if now.scores and who.recording is not None and who.recording.provenance.simulated:
         note(
             "This recording was drawn from group statistics, which favours methods that know the group: "
@@ -286,7 +286,7 @@ def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
         bands=bands,
         limits=charts.limits(values),
         unit=charts.EVEN,
-        colours=SEQUENTIAL,
+        colours=colour_stops("sequential"),
         picked=who.picked,
         alt="Attention between all parcels, query by row and key by column, ordered by network.",
     )
@@ -300,7 +300,7 @@ def tab_heads(who: Visitor, recording: Recording, now: Picture) -> None:
     picked = head_grid(
         charts.thumbnail_scale(now.view),
         key="net-heads",
-        colours=SEQUENTIAL,
+        colours=colour_stops("sequential"),
         picked=None if options.layer is None or options.head is None else (options.layer, options.head),
         alt="One small attention matrix per layer and head, ordered by network, each on its own scale.",
     )

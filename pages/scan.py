@@ -12,10 +12,10 @@ from app.brain_view import BrainPanel, brain_view
 from app.charts.order import label
 from app.charts.signals import LIMIT_SD, frames
 from app.chips import chip_row
-from app.drop_zone import drop_zone, finish_intake
+from app.drop_zone import drop_zone, finish_intake, missing_answer
 from app.state import Visitor, visitor
 from app.waiting import progress
-from app.words import duration, facts, how, note, refusal, sentence, verdict
+from app.words import capital, duration, facts, how, note, refusal, sentence, verdict
 from brainlm_core.recording import Recording
 
 VIEWS = {"signal": "Signal over time", "tsnr": "Signal to noise", "coverage": "Coverage"}
@@ -46,6 +46,7 @@ def waiting(who: Visitor) -> None:
             progress("intake")
         elif who.intake_error is not None:
             refusal(who.intake_error)
+            missing_answer(who)
             note("The picture below is still the recording you had before.")
 
 
@@ -128,7 +129,7 @@ def summary(recording: Recording) -> None:
         reasons = "".join(f'<p class="b-note">{html.escape(r)}</p>' for r in quality.reasons)
         st.html(f"<div>Quality: {verdict(quality.verdict)}</div>{reasons}")
     for text in recording.notices:
-        note(text)
+        note(capital(text))
 
 
 @st.fragment

@@ -141,12 +141,13 @@ def strip_rows(scores: Sequence[MethodScores], measure: str) -> list[Row]:
     shown = ["attention", "random_twin", "functional_connectivity", "coordinates"]
     if measure == "knn":
         shown.append("connectivity_coordinates")
+    shown.append("group_connectivity")
     by_method = {row.method: row for row in scores}
     rows = []
     for method in shown:
         score = getattr(by_method[method], measure) if method in by_method else None
         rows.append(
-            Row(method, None if score is None else score.value, None if score is None else score.ci95)
+            Row(method, None) if score is None else Row(method, score.value, score.ci95, reason=score.reason)
         )
     return rows
 
@@ -156,6 +157,7 @@ _RIVALS = {
     "functional_connectivity_centred": "functional connectivity of the same window",
     "coordinates": "parcel coordinates alone",
     "connectivity_coordinates": "connectivity and coordinates together",
+    "group_connectivity": "the average connectivity of the training recordings",
 }
 
 

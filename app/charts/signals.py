@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from app.charts.order import by_network, label
-from app.theme import DIVERGING, palette, plotly_layout
+from app.theme import colour_stops, palette, plotly_layout
 from brainlm_core.recording import FloatArray, Recording
 
 #: More columns than this are averaged in blocks before they are sent to the browser.
@@ -108,7 +108,7 @@ def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure,
         zmin=-LIMIT_SD,
         zmax=LIMIT_SD,
         zsmooth=False,
-        colorscale=list(DIVERGING),
+        colorscale=colour_stops("diverging"),
         row=2,
         col=1,
         text=None,

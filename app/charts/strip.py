@@ -16,7 +16,9 @@ METHODS: dict[str, tuple[str, str, str, str]] = {
     "functional_connectivity": ("Functional connectivity", "#7A4B12", "#D9A45B", "square"),
     "coordinates": ("Coordinates alone", "#5A4FA3", "#A79BE8", "diamond"),
     "connectivity_coordinates": ("Both together", "#7A2E5C", "#DE93BE", "bar"),
+    "group_connectivity": ("Group connectivity", "#3E5C1E", "#A9CC7E", "square"),
 }
+_PENDING = '<span class="v">…</span>'
 #: Methods printed in bold: the thing that the page is about.
 _MAIN = {"model", "attention"}
 
@@ -35,12 +37,15 @@ class Row:
         95 % interval, same unit.
     label : str or None
         Replaces the usual label.
+    reason : str
+        Why there is no value and will be none; empty while it is being computed.
     """
 
     method: str
     value: float | None
     interval: tuple[float, float] | None = None
     label: str | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,12 @@ def _row(score: Row, x, line: str, decimals: int) -> str:  # type: ignore[no-unt
     label = html.escape(score.label or label)
     main = " main" if score.method in _MAIN else ""
     if score.value is None:
-        return f'<span class="n{main}">{label}</span><span class="t">{line}</span><span class="v">…</span>'
+        sign = (
+            f'<span class="v" title="{html.escape(score.reason, quote=True)}">–</span>'
+            if score.reason
+            else _PENDING
+        )
+        return f'<span class="n{main}">{label}</span><span class="t">{line}</span>{sign}'
     interval = ""
     if score.interval is not None:
         a, b = (x(v) for v in score.interval)
@@ -135,7 +145,7 @@ def _row(score: Row, x, line: str, decimals: int) -> str:  # type: ignore[no-unt
 def _said(score: Row, decimals: int) -> str:
     label = score.label or METHODS[score.method][0]
     if score.value is None:
-        return f"{label}: not yet computed"
+        return f"{label}: {score.reason or 'not yet computed'}"
     interval = ""
     if score.interval is not None:
         interval = f", 95 % interval {score.interval[0]:.{decimals}f} to {score.interval[1]:.{decimals}f}"

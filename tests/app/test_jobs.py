@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from app.jobs import Job
+from brainlm_core.errors import ScanError
+
+
+def test_result_and_progress_are_seen_from_outside() -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def work(report: object) -> int:
+        report(0.4, "Half way")  # type: ignore[operator]
+        report.publish("part", 7)  # type: ignore[attr-defined]
+        reached.set()
+        go_on.wait(5)
+        return 42
+
+    job = Job("Counting", work)
+    assert reached.wait(5)
+    assert (job.fraction, job.stage, job.parts, job.done) == (0.4, "Half way", {"part": 7}, False)
+    go_on.set()
+    assert job.wait(5)
+    assert job.result == 42
+    assert job.error is None and job.defect is None
+
+
+def test_cancelled_work_ends_at_its_next_report_without_result_or_error() -> None:
+    started = threading.Event()
+
+    def work(report: object) -> int:
+        started.set()
+        while True:
+            report(0.5, "Busy")  # type: ignore[operator]
+
+    job = Job("Busy", work)
+    assert started.wait(5)
+    job.cancel()
+    assert job.wait(5)
+    assert (job.result, job.error, job.defect) == (None, None, None)
+
+
+def test_expected_failures_and_defects_are_kept_apart() -> None:
+    def refuse(report: object) -> None:
+        raise ScanError("no scan", "give one")
+
+    def break_down(report: object) -> None:
+        raise ZeroDivisionError
+
+    refused, broken = Job("A", refuse), Job("B", break_down)
+    assert refused.wait(5) and broken.wait(5)
+    assert str(refused.error) == "no scan; give one" and refused.defect is None
+    assert isinstance(broken.defect, ZeroDivisionError) and broken.error is None
+
+
+@pytest.mark.parametrize(("fraction", "known"), [(0.0, False), (0.5, False)])
+def test_time_left_is_not_guessed_in_the_first_second(fraction: float, known: bool) -> None:
+    job = Job("Quick", lambda report: report(fraction, "x"))
+    assert job.wait(5)
+    assert (job.seconds_left is not None) is known

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from app.words import capital, duration
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the file is empty", "The file is empty."),
+        ("sub-01_bold.nii.gz is cut short", "sub-01_bold.nii.gz is cut short."),
+        ("scan.nii holds 5 volumes", "scan.nii holds 5 volumes."),
+        ("give TR in seconds (--tr)", "Give TR in seconds."),
+        ("is it in MNI space?", "Is it in MNI space?"),
+    ],
+)
+def test_error_texts_become_sentences(text: str, shown: str) -> None:
+    assert capital(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.4, "0 s"), (59.4, "59 s"), (216, "3 min 36 s"), (3600, "60 min 00 s")]
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds).replace("\N{THIN SPACE}", " ") == shown
