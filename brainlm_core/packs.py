@@ -84,6 +84,37 @@ class Cohort:
             Provenance(f"{self.name}: {self.ids[index]}", atlas=self.parcellation.name),
         )
 
+    def subset(self, rows: Sequence[int]) -> Cohort:
+        """Return the cohort of some recordings, in the given order."""
+        index = np.asarray(rows, dtype=np.intp)
+        files = tuple(self.files[i] for i in index) if self.files else ()
+        signals, offsets = self.signals, self.offsets
+        if signals is not None:
+            pieces = [signals[offsets[i] : offsets[i + 1]] for i in index]
+            signals = np.concatenate(pieces)
+            offsets = np.concatenate([[0], np.cumsum([len(p) for p in pieces])]).astype(np.int64)
+        return Cohort(
+            self.name,
+            tuple(self.ids[i] for i in index),
+            tuple(self.subjects[i] for i in index),
+            None if self.phenotypes is None else self.phenotypes.iloc[index].reset_index(drop=True),
+            self.parcellation,
+            signals,
+            offsets,
+            self.tr_s[index],
+            files,
+        )
+
+    def where(self, condition: str) -> Cohort:
+        """Return the recordings whose phenotype column has one of some values: ``"site=NYU,USM"``."""
+        column, _, values = condition.partition("=")
+        if self.phenotypes is None or column not in self.phenotypes:
+            raise ConfigError(f"the phenotypes have no column {column!r}", "check --phenotypes and --where")
+        rows = np.flatnonzero(self.phenotypes[column].astype(str).isin(values.split(",")))
+        if not rows.size:
+            raise ConfigError(f"no recording has {condition}", "check the values")
+        return self.subset(rows.tolist())
+
     def take(self, rows: Sequence[int]) -> Iterator[tuple[int, Recording]]:
         """Yield (row, recording) for some rows, in order."""
         for row in rows:
@@ -111,7 +142,7 @@ def open_cohort(
     tr_s : float, optional
         Repetition time of all recordings in s.
     phenotypes : path, optional
-        CSV with one row per recording of a pack (column ``tr_s`` where ``tr_s`` is not given; ``subject_id``).
+        CSV with one row per recording of a pack: ``subject_id``, and ``tr_s`` where ``tr_s`` is not given.
 
     Returns
     -------

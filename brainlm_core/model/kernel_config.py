@@ -1,4 +1,4 @@
-"""Configuration of the kernel family: a Gaussian-process prior that each window adapts, and attention on it."""
+"""Configuration of the kernel family: a Gaussian-process prior that each window adapts, with attention."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class KernelConfig:
     rounds : int
         Times that the kernel is adapted to the window.
     adapt_first, adapt_last : float
-        Weight of the window against the group for the first and the last component; log-linear in rank between.
+        Weight of the window against the group for the first and the last component; log-linear in rank.
     noise_exponent : float
         How far the noise of each parcel follows the window, 0 not at all, 1 fully.
     iterations : int
@@ -66,11 +66,11 @@ class KernelConfig:
     n_landmarks: int = 180
     width: int = 400
     gate_width: int = 32
-    rounds: int = 1
+    rounds: int = 2
     adapt_first: float = 0.2
-    adapt_last: float = 0.2
+    adapt_last: float = 0.4
     noise_exponent: float = 0.5
-    iterations: int = 16
+    iterations: int = 14
     tolerance: float = 1e-2
     family: str = field(default="kernel")
 

@@ -1,4 +1,4 @@
-"""Embeddings of the kernel family: a window's connectivity between fixed landmarks, on the cohort's main axes."""
+"""Embeddings of the kernel family: a window's connectivity between fixed landmarks, on its main axes."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class AttentionGates(nn.Module):
 
     Head h of parcel p gathers the residuals (visible minus posterior mean) of the parcels that it
     attends to, at each time point; a small network decides from the visible surroundings how much
-    of each head to add and how far to trust the prior. The gates start at zero: the model starts as the prior.
+    of each head to add and how far to trust the prior. The gates start at zero: the adapted prior alone.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class AttentionGates(nn.Module):
         return torch.softmax(torch.cat([sink, scaled], dim=-1), dim=-1)[..., 1:]
 
     def summary_attention(self, communality: Tensor) -> Tensor:
-        """Return the summary token's attention (heads, P) to the parcels, by their explained variance (P,)."""
+        """Return the summary token's attention (heads, P), by the parcels' explained variance (P,)."""
         return torch.softmax(communality * torch.exp(-self.log_temperature)[:, None], dim=-1)
 
     def forward(self, values: Tensor, visible: Tensor, posterior: Posterior, logits: Tensor) -> Tensor:

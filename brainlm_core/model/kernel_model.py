@@ -1,4 +1,4 @@
-"""The kernel family: a coordinate-conditioned Gaussian process that adapts to each window, with attention on it.
+"""The kernel family: a coordinate-conditioned Gaussian process that adapts to each window, with attention.
 
 A window passes three stages:
 
@@ -101,14 +101,18 @@ class KernelModel(MaskedModel):
         self._kernels: dict[tuple[int, int, int, torch.device], tuple[Kernels, Tensor]] = {}
         self._bases: dict[tuple[int, bytes, torch.device], tuple[Tensor, Tensor]] = {}
 
+    def bank_list(self) -> list[Bank]:
+        """Return the banks with their type."""
+        return [bank for bank in self.banks if isinstance(bank, Bank)]
+
     def n_parameters(self) -> int:
         """Return the number of fitted and trained numbers, the closed-form prior included."""
         return sum(p.numel() for p in self.parameters())
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Fill everything with random numbers, the prior included: anchors, loadings, spectra, axes, gates."""
+        """Fill everything with random numbers, the prior included."""
         with torch.no_grad():
-            for bank in self.banks:
+            for bank in self.bank_list():
                 bank.positions.normal_(0.0, 40.0, generator=generator)
                 size = bank.loadings.shape[0]
                 bank.loadings.normal_(0.0, (0.5 / size) ** 0.5, generator=generator)
@@ -238,12 +242,13 @@ class KernelModel(MaskedModel):
         """
         key = (self.spectra.data_ptr(), xyz.cpu().numpy().tobytes(), xyz.device)
         if key not in self._bases:
-            bank = self.banks[self._choose_bank(xyz)]
-            raw = interpolation_weights(xyz, bank.positions) @ bank.loadings  # (P, A)
+            bank = self.bank_list()[self._choose_bank(xyz)]
+            mixing = interpolation_weights(xyz, bank.positions)  # (P, A)
+            raw = mixing @ bank.loadings  # (P, A)
             values, vectors = torch.linalg.eigh((raw @ raw.T).double())
             kept = min(raw.shape)
             values, vectors = values.flip(0)[:kept].clamp_min(1e-6), vectors.flip(1)[:, :kept]
-            lost = bank.loadings.square().sum(1).mean() - raw.square().sum(1)
+            lost = mixing @ bank.loadings.square().sum(1) - raw.square().sum(1)
             while len(self._bases) >= _MAX_REMEMBERED:
                 self._bases.pop(next(iter(self._bases)))
             self._bases[key] = ((vectors * values.sqrt()).float(), lost.clamp_min(0))
@@ -252,7 +257,7 @@ class KernelModel(MaskedModel):
     def _choose_bank(self, xyz: Tensor) -> int:
         if len(self.banks) == 1:
             return 0
-        gap = torch.stack([nearest_distance(xyz, bank.positions) for bank in self.banks])
+        gap = torch.stack([nearest_distance(xyz, bank.positions) for bank in self.bank_list()])
         return int(gap.argmin())
 
     def _kernels_of(self, regime: int, n_components: int) -> tuple[Kernels, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,7 +136,7 @@ def fit(
     rng = np.random.default_rng(0)
     for regime, items in by_regime.items():
         order = rng.permutation(len(items))[:MAX_SPECTRUM_RECORDINGS]
-        _fill_regime(model, regime, [items[i] for i in order], model.banks[1].loadings.numpy())
+        _fill_regime(model, regime, [items[i] for i in order], model.bank_list()[1].loadings.double().numpy())
     _fill_regime(model, 0, cortical, _cortical_loadings(model))
     for regime in set(range(config.n_regimes)) - set(by_regime) - {0}:
         raise ConfigError(f"no recording falls into temporal regime {regime}", "lower n_regimes")
@@ -145,7 +146,7 @@ def fit(
     statistics = {
         "positions_0": a424().xyz.astype(np.float64),
         "covariance_0": whole_brain_covariance(
-            plain, a424().position.astype(np.float64), other, parcellation.xyz
+            plain, a424().position.astype(np.float64), other, parcellation.xyz.astype(np.float64)
         ),
         "positions_1": parcellation.xyz.astype(np.float64),
         "covariance_1": other,
@@ -165,15 +166,15 @@ def _fill_banks(model: KernelModel, plain: Array, other: Array, positions: Float
     whole = whole_brain_covariance(cortical, centres, other, positions.astype(np.float64))
     published = a424().xyz
     for bank, covariance, where in (
-        (model.banks[0], whole, np.stack([published, a424().position])),
-        (model.banks[1], other, np.stack([positions, positions])),
+        (model.bank_list()[0], whole, np.stack([published, a424().position])),
+        (model.bank_list()[1], other, np.stack([positions, positions])),
     ):
         bank.loadings.copy_(torch.from_numpy(loadings_of(covariance)))
         bank.positions.copy_(torch.from_numpy(np.ascontiguousarray(where, dtype=np.float32)))
 
 
 def _cortical_loadings(model: KernelModel) -> Array:
-    block = model.banks[0].loadings[:360].double().numpy()
+    block = model.bank_list()[0].loadings[:360].double().numpy()
     return loadings_of(block @ block.T)
 
 
@@ -221,4 +222,5 @@ def _fill_embedding(model: KernelModel, items: list[tuple[FloatArray, torch.Tens
 def save_statistics(statistics: dict[str, Array], folder: Path) -> None:
     """Write the group statistics that the baselines are computed from, beside the weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / STATISTICS_NAME, **{k: v.astype(np.float32) for k, v in statistics.items()})
+    arrays: dict[str, Any] = {k: v.astype(np.float32) for k, v in statistics.items()}
+    np.savez_compressed(folder / STATISTICS_NAME, **arrays)

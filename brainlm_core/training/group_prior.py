@@ -31,7 +31,7 @@ SYMMETRIC, CARRIED, SMOOTHED = 0.65, 0.15, 0.10
 #: Width in mm of the Gaussian that carries figures from one parcellation to another.
 CARRY_MM = 8.0
 #: Share of the spectral floor that counts as white noise; never less than this variance.
-FLOOR_SHARE, MIN_NOISE = 1.0, 0.02
+FLOOR_SHARE, MIN_NOISE = 0.95, 0.02
 #: Half width in bins of the smoothing of spectra.
 SPECTRUM_SMOOTHING = 3
 
@@ -110,8 +110,11 @@ def cortical_covariance(
     parts.append(np.where(off, smooth, 1.0))
     weights.append(SMOOTHED)
     weights[0] -= sum(weights[1:])
-    mixed = sum(w * p for w, p in zip(weights, parts, strict=True))
-    return np.asarray(mixed * np.outer(sd, sd))
+    mixed = sum(w * p for w, p in zip(weights, parts, strict=True)) * np.outer(sd, sd)
+    # The mixture gives the axes; how strong each is, the recordings themselves say.
+    _, axes = np.linalg.eigh(mixed)
+    strength = np.einsum("pk,pq,qk->k", axes, covariance, axes, optimize=True)
+    return np.asarray((axes * strength) @ axes.T)
 
 
 def whole_brain_covariance(cortex: Array, centres: Array, other: Array, positions: Array) -> Array:
@@ -199,7 +202,7 @@ def split_noise(spectra: Array) -> tuple[Array, float]:
     float
         Noise variance.
     """
-    high = spectra[-2:, int(0.75 * spectra.shape[1]) :]  # the weakest components: hardly any signal
+    high = spectra[-1:, int(0.75 * spectra.shape[1]) :]  # the weakest components
     noise = max(FLOOR_SHARE * float(np.median(high)), MIN_NOISE)
     signal = np.maximum(spectra - noise, 1e-3 * spectra.mean(axis=1, keepdims=True))
     whole = np.fft.irfft(spectra, n=2 * (spectra.shape[1] - 1))[:, :1]

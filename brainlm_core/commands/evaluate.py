@@ -1,0 +1,120 @@
+"""Score a model on recordings that it never saw, beside every baseline."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from brainlm_core.commands import CommandResult
+from brainlm_core.commands._model_arguments import add_model_arguments, load_engine
+from brainlm_core.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("cohort", metavar="COHORT", help="a .npz pack or a folder of scans")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for evaluation.json")
+    group = parser.add_argument_group("cohort")
+    group.add_argument(
+        "--signals", default="signals", metavar="KEY", help="array of the pack; several joined by a comma"
+    )
+    group.add_argument(
+        "--coordinates", metavar="CSV", help="x, y, z in mm per column; several joined by a comma"
+    )
+    group.add_argument("--tr", type=float, metavar="S", help="repetition time of all recordings in s")
+    group.add_argument(
+        "--phenotypes", metavar="CSV", help="one row per recording: subject_id, tr_s, age_years …"
+    )
+    group.add_argument("--rows", metavar="WHICH", help="only these recordings, counted from 1, e.g. 13-15")
+    group.add_argument(
+        "--where", metavar="COLUMN=A,B", help="only recordings with these values in the phenotypes"
+    )
+    what = parser.add_argument_group("what to evaluate")
+    what.add_argument("--parts", default="masked,forecast,networks,decode", help="some of these, by comma")
+    what.add_argument(
+        "--limit", type=int, default=40, metavar="N", help="recordings for all but decode (40; 0 takes all)"
+    )
+    what.add_argument("--windows", type=int, default=2, metavar="N", help="masked windows per recording (2)")
+    what.add_argument("--starts", type=int, default=6, metavar="N", help="forecast starts per recording (6)")
+    what.add_argument("--steps", type=int, default=20, metavar="N", help="forecast horizon in volumes (20)")
+    what.add_argument("--seed", type=int, default=0, help="of masks and intervals (0)")
+    add_model_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> CommandResult:
+    """Evaluate, save, and say the main figures."""
+    from brainlm_core.analyses.evaluate import EvaluateOptions, evaluate
+    from brainlm_core.packs import open_cohort
+
+    options = EvaluateOptions(
+        limit=args.limit or None,
+        n_windows=args.windows,
+        n_starts=args.starts,
+        steps=args.steps,
+        parts=tuple(p.strip() for p in args.parts.split(",") if p.strip()),
+        seed=args.seed,
+    )
+    cohort = open_cohort(
+        args.cohort,
+        signals=args.signals.split(","),
+        coordinates=None if args.coordinates is None else args.coordinates.split(","),
+        tr_s=args.tr,
+        phenotypes=args.phenotypes,
+    )
+    if args.rows:
+        cohort = cohort.subset(_rows(args.rows, len(cohort)))
+    if args.where:
+        cohort = cohort.where(args.where)
+    result = evaluate(load_engine(args), cohort, options, _on_terminal if sys.stderr.isatty() else None)
+    try:
+        path = result.save(args.output)
+    except OSError as error:
+        raise ConfigError(
+            f"{Path(args.output).name} cannot be written", "choose another folder for -o"
+        ) from error
+    facts = {**result.to_dict(), "files": [str(path)]}
+    return CommandResult(objects=[facts], text=_in_words(facts))
+
+
+def _rows(text: str, n: int) -> list[int]:
+    rows: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            rows += range(int(first) - 1, int(last or first))
+    except ValueError as error:
+        raise ConfigError(f"--rows {text} is no list of numbers", "write for example 1,4,7-9") from error
+    if not rows or min(rows) < 0 or max(rows) >= n:
+        raise ConfigError(f"--rows {text} names recordings beyond 1 to {n}", "count from 1")
+    return rows
+
+
+def _on_terminal(share: float, sentence: str) -> None:
+    print(f"\r{share:4.0%} {sentence:<60}", end="\n" if share >= 1 else "", file=sys.stderr)  # noqa: T201
+
+
+def _in_words(facts: dict[str, Any]) -> str:
+    lines = [f"{facts['model']} on {facts['cohort']}: {facts['n_evaluated']} recordings"]
+    for kind, methods in (facts.get("masked_r2") or {}).items():
+        told = ", ".join(f"{m} {s['value']:.3f}" for m, s in methods.items())
+        lines.append(f"masked R², {kind}: {told}")
+    forecast = facts.get("forecast")
+    if forecast:
+        for method, values in forecast["r2"].items():
+            lines.append(f"forecast R² at steps 1, 2, 5, {method}: " + _steps(values))
+    networks = facts.get("networks")
+    if networks:
+        told = ", ".join(
+            f"{m} {s['value']:.3f}" for m, s in networks["knn_accuracy"].items() if s["value"] is not None
+        )
+        lines.append(f"network k-NN accuracy, one window: {told}")
+    for target, block in (facts.get("decode") or {}).items():
+        told = ", ".join(f"{m} {s['value']:.3f}" for m, s in block["scores"].items())
+        lines.append(f"{target} ({block['metric']}): {told}")
+    return "\n".join([*lines, *facts["notices"], f"saved: {facts['files'][0]}"])
+
+
+def _steps(values: list[float]) -> str:
+    return ", ".join(f"{values[i]:.3f}" for i in (0, 1, 4) if i < len(values))

@@ -1,0 +1,113 @@
+"""Settings of a pretraining run, read from YAML and checked before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from brainlm_core.errors import ConfigError
+
+#: Kinds of masks that training draws from; "network" hides all parcels of one Yeo-7 network.
+MASK_KINDS = ("random20", "random75", "random90", "future", "parcel", "network")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """One cohort; fields as in :func:`brainlm_core.packs.open_cohort`.
+
+    ``validation_rows`` (counted from 1) and ``validation_where`` (``"site=A,B"``) are never trained on.
+    """
+
+    path: str
+    signals: list[str] = ["signals"]
+    coordinates: list[str] | None = None
+    tr_s: float | None = Field(default=None, gt=0)
+    phenotypes: str | None = None
+    validation_rows: list[int] = []
+    validation_where: str | None = None
+    weight: float = Field(default=1.0, ge=0)
+
+
+class OptimiserConfig(_Strict):
+    """AdamW with linear warm-up and a cosine to zero."""
+
+    steps: int = Field(default=1000, ge=0)
+    batch_size: int = Field(default=4, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    warmup_steps: int = Field(default=50, ge=0)
+    gradient_clip: float = Field(default=1.0, gt=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class PretrainConfig(_Strict):
+    """A pretraining run.
+
+    ``model`` is the family's ``config.json``; ``start_from`` a folder or ``default`` to go on from.
+    ``masks`` gives the relative frequency of each kind of mask.
+    """
+
+    family: Literal["kernel", "parcel_token", "image_token"]
+    output: str
+    data: list[DataConfig] = Field(min_length=1)
+    model: dict[str, Any] = {}
+    start_from: str | None = None
+    masks: dict[str, float] = {
+        "random20": 1,
+        "random75": 1,
+        "random90": 1,
+        "future": 1,
+        "parcel": 1,
+        "network": 1,
+    }
+    optimiser: OptimiserConfig = OptimiserConfig()
+    checkpoint_every: int = Field(default=50, ge=1)
+    validate_every: int = Field(default=100, ge=1)
+    validation_windows: int = Field(default=6, ge=0)
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _known_masks(self) -> PretrainConfig:
+        unknown = set(self.masks) - set(MASK_KINDS)
+        if unknown:
+            raise ValueError(f"unknown mask {sorted(unknown)[0]}, known are {', '.join(MASK_KINDS)}")
+        if not any(v > 0 for v in self.masks.values()) or min(self.masks.values()) < 0:
+            raise ValueError("masks must be 0 or more, and one of them above 0")
+        return self
+
+
+def read_config(path: str | Path) -> PretrainConfig:
+    """Read a YAML file; ConfigError in one sentence when it is not a valid run."""
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"there is no configuration {path.name}", "check the path")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path.name} is not readable YAML", "check its indentation") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path.name} holds no settings", "start from a file in configs/")
+    try:
+        return PretrainConfig(**data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"]) or "the file"
+        what = (
+            f"{path.name} has an unknown setting {where}"
+            if first["type"] == "extra_forbidden"
+            else f"{where} in {path.name} is wrong ({first['msg']})"
+        )
+        raise ConfigError(what, "compare with the files in configs/") from error
+    except TypeError as error:
+        raise ConfigError(
+            f"{path.name} has a setting whose name is no text", "compare with configs/"
+        ) from error
