@@ -17,6 +17,10 @@ METHODS: dict[str, tuple[str, str, str, str]] = {
     "coordinates": ("Coordinates alone", "#5A4FA3", "#A79BE8", "diamond"),
     "connectivity_coordinates": ("Both together", "#7A2E5C", "#DE93BE", "bar"),
     "group_connectivity": ("Group connectivity", "#3E5C1E", "#A9CC7E", "square"),
+    "mean": ("Mean", "#55626C", "#B9C4CB", "bar"),
+    "last_value": ("Last value", "#7A2E5C", "#DE93BE", "diamond"),
+    "ar": ("Own AR", "#5A4FA3", "#A79BE8", "square"),
+    "ridge": ("Ridge VAR", "#7A4B12", "#D9A45B", "square"),
 }
 _PENDING = '<span class="v">…</span>'
 #: Methods printed in bold: the thing that the page is about.
