@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
-from brainlm_core.scans.limits import MAX_VALUES, check_zip
+from brainlm_core.scans.limits import MAX_VALUES, check_zip, read_npy_header
 from brainlm_core.scans.source import how_to_choose
 
 #: Names that say "this is the signal" when a file holds several arrays.
@@ -32,11 +32,7 @@ def read_npy(path: Path, name: str) -> Grid:
     """
     try:
         with path.open("rb") as stream:
-            version = npy_format.read_magic(stream)
-            reader = (
-                npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-            )
-            shape, _, dtype = reader(stream)
+            shape, dtype = read_npy_header(stream)
             _check_header(shape, dtype, path.stat().st_size - stream.tell(), name)
         values = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:

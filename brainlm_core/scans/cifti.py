@@ -64,7 +64,8 @@ def _load(path: Path, name: str) -> Any:
             head = nib.Nifti2Header(stream.read(540), check=False)
         if not 540 <= int(head["vox_offset"]) <= min(path.stat().st_size, 500_000_000):
             raise ScanError(f"{name} is cut short inside its header", _DAMAGED_FIX)
-        image = nib.Cifti2Image.from_filename(path)
+        files = nib.Cifti2Image.make_file_map({"image": str(path)})  # takes any file name as it is
+        image = nib.Cifti2Image.from_file_map(files)
         n_values = int(np.prod(image.shape, dtype=object))
         needed = n_values * image.get_data_dtype().itemsize
     except ScanError:

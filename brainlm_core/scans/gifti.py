@@ -143,7 +143,8 @@ def read_hemisphere(path: Path, name: str) -> Hemisphere:
 
     _check_safe(path, name)
     try:
-        image = nib.GiftiImage.from_filename(path)
+        files = nib.GiftiImage.make_file_map({"image": str(path)})  # takes any file name as it is
+        image = nib.GiftiImage.from_file_map(files)
         arrays = [np.asarray(a.data) for a in image.darrays]
         steps = [image.meta.get("TimeStep"), *(a.meta.get("TimeStep") for a in image.darrays[:1])]
         structure = str(image.meta.get("AnatomicalStructurePrimary", ""))

@@ -79,6 +79,11 @@ def read_scan(
     source = make_source(path, name)
     looked = probe(source)
     reader = find_reader(looked, source.name)
+    if len(source.paths) > 1 and reader.key != "gifti":
+        raise ScanError(
+            f"{source.name} are no pair of GIFTI hemispheres",
+            "give one scan, or the left and right .func.gii",
+        )
     request = ReadRequest(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),

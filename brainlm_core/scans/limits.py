@@ -48,19 +48,24 @@ def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list
         If the archive is damaged, holds anything but ``.npy`` members, or would unpack to more
         than ``max_bytes``, or more than :data:`SUSPICIOUS_RATIO` times its size.
     """
+    damaged = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            arrays = [m for m in members if m.filename.endswith(".npy")]
-            if len(arrays) == len(members) <= MAX_MEMBERS:
-                for member in arrays:
-                    _check_member(archive, member, name)
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError) as error:
+            names = _check_members(members, path, name, max_bytes)
+            for member in members:
+                _check_array(archive, member, name)
+    except damaged as error:
         raise ScanError(
             f"{name} is a damaged ZIP archive", "save it again with numpy.savez_compressed"
         ) from error
     except RuntimeError as error:  # encrypted
         raise ScanError(f"{name} is protected by a password", "save it without one") from error
+    return names
+
+
+def _check_members(members: list[zipfile.ZipInfo], path: Path, name: str, max_bytes: int) -> list[str]:
+    """Refuse archives of other things than arrays, and bombs; return the member names."""
     names = [m.filename for m in members]
     if len(names) > MAX_MEMBERS:
         raise ScanError(f"{name} is an archive of {len(names)} files", "give one recording")
@@ -75,7 +80,7 @@ def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list
     return names
 
 
-def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
+def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
     """Refuse an array that claims more values than its member holds, or holds objects."""
     with archive.open(member) as stream:
         shape, dtype = read_npy_header(stream)

@@ -294,7 +294,8 @@ def gifti_entities(folder: Path) -> Path:
 
 def gifti_file_reference(folder: Path) -> Path:
     (folder / "lh.func.gii").write_text(
-        '<?xml version="1.0"?><GIFTI Version="1.0" NumberOfDataArrays="1"><DataArray Intent="NIFTI_INTENT_NONE" '
+        '<?xml version="1.0"?><GIFTI Version="1.0" NumberOfDataArrays="1"><DataArray '
+        'Intent="NIFTI_INTENT_NONE" '
         'DataType="NIFTI_TYPE_FLOAT32" ArrayIndexingOrder="RowMajorOrder" Dimensionality="1" Dim0="10242" '
         'Encoding="ExternalFileBinary" Endian="LittleEndian" ExternalFileName="/etc/passwd" '
         'ExternalFileOffset="0"><Data></Data></DataArray></GIFTI>'

@@ -14,14 +14,16 @@ from brainlm_core.errors import AtlasError, ScanError
 from brainlm_core.recording import Recording
 from brainlm_core.scans import MissingTR, read_scan
 
+Atlas = tuple[Path, np.ndarray]
+
 
 @pytest.fixture(scope="module")
-def atlas(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
     return label_volume(tmp_path_factory.mktemp("atlas") / "labels.nii.gz")
 
 
 @pytest.fixture(scope="module")
-def data(atlas: tuple[Path, np.ndarray]) -> np.ndarray:
+def data(atlas: Atlas) -> np.ndarray:
     return bold_volume(atlas[1])
 
 
@@ -57,7 +59,7 @@ def step_grid(shift: float, zoom: float) -> np.ndarray:
 )
 def test_equals_nilearn(
     tmp_path: Path,
-    atlas: tuple[Path, np.ndarray],
+    atlas: Atlas,
     data: np.ndarray,
     dtype: Any,
     cls: type,
@@ -65,9 +67,8 @@ def test_equals_nilearn(
     suffix: str,
 ) -> None:
     scaled = data / 60 if dtype == np.uint8 else data
-    scan = save_nifti(
-        tmp_path / f"bold{suffix}", np.rint(scaled).astype(dtype), dtype=dtype, cls=cls, endian=endian
-    )
+    path = tmp_path / f"bold{suffix}"
+    scan = save_nifti(path, np.rint(scaled).astype(dtype), dtype=dtype, cls=cls, endian=endian)
     recording = read_scan(scan, atlas=str(atlas[0]))
     expected = masker(scan, atlas[0])
     np.testing.assert_allclose(recording.signals, expected, rtol=1e-4)
@@ -76,16 +77,14 @@ def test_equals_nilearn(
     np.testing.assert_allclose(recording.quality.coverage, 1.0)
 
 
-def test_scale_and_intercept(tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray) -> None:
+def test_scale_and_intercept(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     scan = save_nifti(tmp_path / "b.nii.gz", data, dtype=np.int16, slope=(0.37, 12.5))
     recording = read_scan(scan, atlas=str(atlas[0]))
     np.testing.assert_allclose(recording.signals, masker(scan, atlas[0]), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("shift", "zoom"), [(1.3, 0.9), (-1.7, 1.1), (0.7, 0.5)])
-def test_other_grids_resample_the_atlas(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], shift: float, zoom: float
-) -> None:
+def test_other_grids_resample_the_atlas(tmp_path: Path, atlas: Atlas, shift: float, zoom: float) -> None:
     from brainlm_core.scans.space import sample_nearest
 
     affine = step_grid(shift, zoom)
@@ -93,12 +92,11 @@ def test_other_grids_resample_the_atlas(
     labels = sample_nearest(atlas[1], AFFINE, shape, affine)
     scan = save_nifti(tmp_path / "b.nii", bold_volume(labels, 22).astype(np.float32), affine)
     recording = read_scan(scan, atlas=str(atlas[0]))
-    np.testing.assert_allclose(recording.signals, masker(scan, atlas[0]), rtol=1e-4)
+    kept = np.unique(labels[labels > 0]) - 1  # nilearn drops parcels that fall between the voxels
+    np.testing.assert_allclose(recording.signals[kept], masker(scan, atlas[0]), rtol=1e-4)
 
 
-def test_left_right_flipped_storage_is_the_same(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_left_right_flipped_storage_is_the_same(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     flip = np.diag([-1.0, 1, 1, 1])
     flip[0, 3] = SHAPE[0] - 1
     plain = save_nifti(tmp_path / "a.nii", data.astype(np.float32))
@@ -107,7 +105,7 @@ def test_left_right_flipped_storage_is_the_same(
     np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
-def test_nan_voxels_are_left_out(tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray) -> None:
+def test_nan_voxels_are_left_out(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     labels = atlas[1]
     with_gaps = data.copy()
     inside = np.argwhere(labels == 3)
@@ -123,7 +121,7 @@ def test_nan_voxels_are_left_out(tmp_path: Path, atlas: tuple[Path, np.ndarray],
 
 
 def test_voxels_outside_the_field_of_view_do_not_dilute(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
+    tmp_path: Path, atlas: Atlas, data: np.ndarray
 ) -> None:
     labels = atlas[1]
     cut = data.copy()
@@ -148,7 +146,7 @@ def test_voxels_outside_the_field_of_view_do_not_dilute(
     [(2000, "msec", 2.0), (2000, "sec", 2.0), (0.8, "sec", 0.8), (2, "msec", 2.0)],
 )
 def test_repetition_time_units(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray, tr: float, units: str, expected: float
+    tmp_path: Path, atlas: Atlas, data: np.ndarray, tr: float, units: str, expected: float
 ) -> None:
     scan = save_nifti(tmp_path / "b.nii", data.astype(np.float32), tr=tr, units=units)
     recording = read_scan(scan, atlas=str(atlas[0]))
@@ -157,16 +155,14 @@ def test_repetition_time_units(
     assert any("repetition time" in n for n in recording.notices) != plain
 
 
-def test_tr_zero_asks(tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray) -> None:
+def test_tr_zero_asks(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     scan = save_nifti(tmp_path / "b.nii", data.astype(np.float32), tr=0)
     with pytest.raises(MissingTR, match="--tr"):
         read_scan(scan, atlas=str(atlas[0]))
     assert read_scan(scan, atlas=str(atlas[0]), tr_s=1.5).tr_s == 1.5
 
 
-def test_no_header_text_and_no_path_is_kept(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_no_header_text_and_no_path_is_kept(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     folder = tmp_path / "Jane_Doe"
     folder.mkdir()
     recording = read_scan(save_nifti(folder / "run.nii.gz", data.astype(np.float32)), atlas=str(atlas[0]))
@@ -180,9 +176,7 @@ def test_no_header_text_and_no_path_is_kept(
     assert Recording.load(tmp_path / "rec.npz").signals.shape == recording.signals.shape
 
 
-def test_digest_is_of_the_file_as_stored(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_digest_is_of_the_file_as_stored(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     import hashlib
 
     for suffix in (".nii", ".nii.gz"):
@@ -191,9 +185,7 @@ def test_digest_is_of_the_file_as_stored(
         assert digest == hashlib.sha256(scan.read_bytes()).hexdigest()
 
 
-def test_upload_by_temporary_path_shows_its_own_name(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_upload_by_temporary_path_shows_its_own_name(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     scan = save_nifti(tmp_path / "b.nii.gz", data.astype(np.float32))
     scan.rename(tmp_path / "upload-4711")
     stages: list[tuple[float, str]] = []
@@ -209,16 +201,14 @@ def test_upload_by_temporary_path_shows_its_own_name(
     assert any("averaging" in s for _, s in stages)
 
 
-def test_gaps_of_whole_volumes_are_refused(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_gaps_of_whole_volumes_are_refused(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     bad = data.copy()
     bad[..., 7] = np.nan
     with pytest.raises(ScanError, match="volume 8"):
         read_scan(save_nifti(tmp_path / "b.nii", bad.astype(np.float32)), atlas=str(atlas[0]))
 
 
-def test_native_space_is_refused(tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray) -> None:
+def test_native_space_is_refused(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     shifted = AFFINE.copy()
     shifted[:3, 3] += [30, -40, 35]
     scan = save_nifti(tmp_path / "b.nii", data.astype(np.float32), shifted, code=1)
@@ -229,18 +219,14 @@ def test_native_space_is_refused(tmp_path: Path, atlas: tuple[Path, np.ndarray],
         read_scan(named, atlas=str(atlas[0]))
 
 
-def test_scan_far_from_the_atlas_is_refused(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_scan_far_from_the_atlas_is_refused(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     away = AFFINE.copy()
     away[:3, 3] += 1000
     with pytest.raises(ScanError, match="does not touch"):
         read_scan(save_nifti(tmp_path / "b.nii", data.astype(np.float32), away), atlas=str(atlas[0]))
 
 
-def test_good_scan_overlaps_the_template(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_good_scan_overlaps_the_template(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     quality = read_scan(save_nifti(tmp_path / "b.nii", data.astype(np.float32)), atlas=str(atlas[0])).quality
     assert quality is not None
     assert quality.template_overlap is not None and quality.template_overlap > 0.95
@@ -284,9 +270,7 @@ def test_known_name_without_a_volume(tmp_path: Path, data: np.ndarray) -> None:
         read_scan(scan, atlas="cc200")
 
 
-def test_demeaned_data_says_that_space_is_unchecked(
-    tmp_path: Path, atlas: tuple[Path, np.ndarray], data: np.ndarray
-) -> None:
+def test_demeaned_data_says_that_space_is_unchecked(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> None:
     centred = data - data.mean(axis=3, keepdims=True)
     recording = read_scan(save_nifti(tmp_path / "b.nii", centred.astype(np.float32)), atlas=str(atlas[0]))
     assert recording.quality is not None
