@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Commands in the order in which ``brainlm --help`` lists them; each is a module of this package.
-COMMANDS: tuple[str, ...] = ("app", "info", "verify", "parcellate", "networks", "forecast", "evaluate", "pretrain", "bench")
+COMMANDS: tuple[str, ...] = (
+    "app",
+    "info",
+    "verify",
+    "parcellate",
+    "networks",
+    "forecast",
+    "perturb",
+    "evaluate",
+    "pretrain",
+    "bench",
+)
 
 
 @dataclass(frozen=True)

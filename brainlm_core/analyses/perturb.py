@@ -1,0 +1,360 @@
+"""Perturb a recording in the computer and see what the model answers, beside what needs no model.
+
+``analyse`` runs everything; a page asks for the parts as they come:
+:func:`~brainlm_core.analyses.perturb_response.prepare` and
+:func:`~brainlm_core.analyses.perturb_response.respond` first, the companions after.
+
+A response is the model's output with an action minus its output without it. It says what the model expects
+to go with a change; it is not a measured effect and shows no cause.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from brainlm_core.analyses.perturb_companions import (
+    Agreement,
+    DoseCurve,
+    agreements,
+    dose_curve,
+    knowledge,
+    twin_agreement,
+    twin_response,
+)
+from brainlm_core.analyses.perturb_null import N_SETS, NullMap, no_null, null_map
+from brainlm_core.analyses.perturb_response import Response, prepare, respond
+from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
+from brainlm_core.analyses.scenario import Scenario
+from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.recording import Recording
+
+if TYPE_CHECKING:
+    from brainlm_core.engine import Engine
+
+__all__ = [
+    "PerturbOptions",
+    "PerturbResult",
+    "Response",
+    "Scenario",
+    "Stage",
+    "analyse",
+    "notices_of",
+    "prepare",
+    "respond",
+    "responder_table",
+]
+
+
+@dataclass(frozen=True)
+class PerturbOptions:
+    """How much to compute beside the response.
+
+    Parameters
+    ----------
+    n_sets : int
+        Random matched sets of the null; 0 leaves the null out, otherwise at least 20.
+
+    Raises
+    ------
+    ConfigError
+        If the number is out of range.
+    """
+
+    n_sets: int = N_SETS
+
+    def __post_init__(self) -> None:
+        if self.n_sets != 0 and not 20 <= self.n_sets <= 10_000:
+            raise ConfigError(
+                f"a null of {self.n_sets} random sets is out of range",
+                "choose 0 (none) or 20 to 10000; 200 is usual",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class PerturbResult:
+    """A response and its companions.
+
+    Parameters
+    ----------
+    stage : Stage
+        The window, the model, where the recording came from.
+    response : Response
+    null : NullMap
+    dose : DoseCurve
+    agreement : tuple of Agreement
+        Connectivity, distance, attention, twin.
+    twin : Response
+        Of the random-weights twin.
+    notices : tuple of str
+        What a reader must know.
+    """
+
+    stage: Stage
+    response: Response
+    null: NullMap
+    dose: DoseCurve
+    agreement: tuple[Agreement, ...]
+    twin: Response
+    notices: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures; maps and time courses are in :meth:`save`."""
+        response, plan, null = self.response, self.response.plan, self.null
+        by_name = {a.predictor: a for a in self.agreement}
+        return {
+            "response_max": _largest(response),
+            "response_mean_abs": float(np.nanmean(np.abs(response.summary))),
+            "n_significant_fdr05": null.n_significant,
+            "agreement": {name: a.value for name, a in by_name.items()},
+            "agreement_p": {name: a.p for name, a in by_name.items() if a.p is not None},
+            "agreement_null_95": {
+                name: [float(v) for v in np.percentile(a.null, (2.5, 97.5))]
+                for name, a in by_name.items()
+                if len(a.null)
+            },
+            "statistic": response.statistic,
+            "unit": "SD of each parcel's signal",
+            "n_targets": int(plan.targets.sum()),
+            "n_answering": int((~np.isnan(response.summary)).sum()),
+            "null": {"n_sets": null.n_sets, "n_draws": null.n_draws, "reason": null.reason or None},
+            "dose": {
+                "doses_sd": list(self.dose.doses_sd),
+                "response": self.dose.curve.tolist(),
+                "slope": self.dose.slope,
+                "intercept": self.dose.intercept,
+                "r2": self.dose.r2,
+                "added_shift": self.dose.added,
+            },
+            "random_twin": {
+                "response_max": _largest(self.twin),
+                "response_mean_abs": float(np.nanmean(np.abs(self.twin.summary))),
+            },
+            "scenario": plan.scenario.to_dict(),
+            "model": self.stage.model.to_dict(),
+            "window": {"number": self.stage.number, "start_s": float(self.stage.window.starts_s[0])},
+            "notices": list(self.notices),
+            "provenance": self.stage.provenance.to_dict(),
+        }
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write tables, arrays, the scenario and the figures.
+
+        Returns
+        -------
+        tuple of Path
+            ``perturb.json``, ``scenario.json``, ``responders.csv``, ``dose.csv``, ``agreement.csv``,
+            ``response.npz``.
+
+        Raises
+        ------
+        ConfigError
+            If the folder cannot be written.
+        """
+        folder = Path(folder)
+        response, null = self.response, self.null
+        paths = [
+            folder / n
+            for n in (
+                "perturb.json",
+                "scenario.json",
+                "responders.csv",
+                "dose.csv",
+                "agreement.csv",
+                "response.npz",
+            )
+        ]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            paths[0].write_text(json.dumps(_plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
+            paths[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
+            responder_table(response, self.stage, null).to_csv(paths[2], index=False, float_format="%.6g")
+            fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
+            pd.DataFrame(
+                {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
+            ).to_csv(paths[3], index=False, float_format="%.6g")
+            pd.DataFrame([_agreement_row(a) for a in self.agreement]).to_csv(
+                paths[4], index=False, float_format="%.6g"
+            )
+            with paths[5].open("wb") as stream:
+                np.savez_compressed(stream, **self._arrays())
+        except OSError as error:
+            raise ConfigError(f"{folder.name} cannot be written", "choose another place for -o") from error
+        return tuple(paths)
+
+    def _arrays(self) -> dict[str, Any]:
+        response, null = self.response, self.null
+        return {
+            "times_s": response.times_s,
+            "response_sd": response.mean,
+            "spread_sd": response.spread,
+            "effect_sd": response.effect,
+            "magnitude_sd": response.magnitude,
+            "lag_s": response.lag_s(),
+            "targets": response.plan.targets,
+            "input_change_sd": response.input_change,
+            "null_mean": null.mean,
+            "null_sd": null.sd,
+            "z": null.z,
+            "q": null.q,
+            "dose_maps_sd": self.dose.maps,
+            "twin_sd": self.twin.summary,
+            **{f"prediction_{a.predictor}": a.prediction for a in self.agreement},
+            "parcel_names": np.array(self.stage.parcellation.names, dtype=np.str_),
+        }
+
+
+def responder_table(response: Response, stage: Stage, null: NullMap | None = None) -> pd.DataFrame:
+    """Return one row per answering parcel, strongest response first."""
+    parcellation, interval = stage.parcellation, response.interval()
+    summary = response.summary
+    rows = np.flatnonzero(~np.isnan(summary))
+    rows = rows[np.argsort(-np.abs(summary[rows]), kind="stable")]
+    table = pd.DataFrame(
+        {
+            "rank": np.arange(1, len(rows) + 1),
+            "parcel": rows + 1,
+            "name": [parcellation.names[i] for i in rows],
+            "network": [parcellation.group[i] for i in rows],
+            "hemisphere": [parcellation.hemisphere[i] for i in rows],
+            f"{response.statistic}_sd": summary[rows],
+            "low_sd": interval[rows, 0],
+            "high_sd": interval[rows, 1],
+            "lag_s": response.lag_s()[rows],
+        }
+    )
+    if null is not None and not null.reason:
+        table["z"], table["q_fdr"] = null.z[rows], null.q[rows]
+    return table
+
+
+def notices_of(stage: Stage, response: Response) -> tuple[str, ...]:
+    """Return what a reader of a response must know, in sentences."""
+    plan, tr = response.plan, stage.window.tr_s
+    out = list(stage.window.notices)
+    flat = plan.targets & (stage.frame.sd == 0)
+    if flat.any():
+        out.append(f"{int(flat.sum())} of {int(plan.targets.sum())} targets do not vary and were left alone.")
+    shared = plan.excluded & ~plan.targets
+    if shared.any():
+        out.append(f"{int(shared.sum())} parcels share a token with a target and give no answer.")
+    if plan.scenario.readout != "others" and (gap := plan.future - plan.stop) > 0:
+        out.append(
+            f"The model hides whole blocks of time, so it still sees {gap * tr:.1f} s after the actions "
+            "before its future begins."
+        )
+    k = len(response.effect_by_draw)
+    if k > 1 and np.nanmax(response.effect_by_draw.std(axis=0), initial=0.0) == 0:
+        out.append("Nothing was left to draw: all mask draws are the same, so the spread is zero.")
+    return tuple(out)
+
+
+def analyse(
+    engine: Engine,
+    recording: Recording,
+    scenario: Scenario,
+    options: PerturbOptions | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    *,
+    twin: Engine | None = None,
+) -> PerturbResult:
+    """Ask a scenario of a recording and compute every companion.
+
+    Parameters
+    ----------
+    engine : Engine
+        The model to ask; ``scenario.model`` says which one it should be and is not loaded here.
+    recording : Recording
+    scenario : Scenario
+    options : PerturbOptions, optional
+    progress : callable, optional
+        Called with a share 0–1 and what is being done.
+    cancel : callable, optional
+        Asked between batches; True stops.
+    twin : Engine, optional
+        The random-weights twin when it is loaded already.
+
+    Returns
+    -------
+    PerturbResult
+
+    Raises
+    ------
+    ConfigError, EngineError, AnalysisError
+    """
+    from brainlm_core.analyses.networks import twin_engine
+
+    options = options or PerturbOptions()
+    scenario.check_parcellation(recording.parcellation)
+    stage = prepare(engine, recording, scenario.window)
+    response = respond(engine, stage, [scenario], progress=_share(progress, 0.0, 0.15), cancel=cancel)[0]
+    if np.isnan(response.summary).all():
+        raise AnalysisError("no parcel answered", "use more draws or fewer targets")
+    known = knowledge(engine, stage, cancel)
+    dose = dose_curve(engine, stage, scenario, progress=_share(progress, 0.2, 0.3), cancel=cancel)
+    null = _null(engine, stage, response, options, _share(progress, 0.3, 0.9), cancel)
+    other = twin_response(
+        twin or twin_engine(engine), stage, scenario, progress=_share(progress, 0.9, 1.0), cancel=cancel
+    )
+    return PerturbResult(
+        stage,
+        response,
+        null,
+        dose,
+        (*agreements(known, response, null), twin_agreement(response, other)),
+        other,
+        notices_of(stage, response),
+    )
+
+
+def _null(
+    engine: Engine,
+    stage: Stage,
+    response: Response,
+    options: PerturbOptions,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> NullMap:
+    if options.n_sets == 0:
+        return no_null(response, "no null was asked for")
+    return null_map(engine, stage, response, n_sets=options.n_sets, progress=progress, cancel=cancel)
+
+
+def _largest(response: Response) -> float:
+    size = np.abs(response.mean[:, response.plan.counted])
+    return float(np.nanmax(size)) if not np.isnan(size).all() else float("nan")
+
+
+def _agreement_row(agreement: Agreement) -> dict[str, Any]:
+    low, high = np.percentile(agreement.null, (2.5, 97.5)) if len(agreement.null) else (np.nan, np.nan)
+    return {
+        "predictor": agreement.predictor,
+        "spearman": agreement.value,
+        "null_low": low,
+        "null_high": high,
+        "p": agreement.p,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Replace NaN by None: JSON has no word for it."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _share(progress: Progress | None, start: float, stop: float) -> Progress | None:
+    """Map a stage's own 0–1 onto its share of the whole."""
+    if progress is None:
+        return None
+    return lambda share, text: progress(start + (stop - start) * share, text)
