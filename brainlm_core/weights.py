@@ -129,6 +129,7 @@ def load(
         If the published weights cannot be fetched now.
     """
     name = name.strip()
+    name = name.lower() if name.lower() in PUBLISHED else name
     if name.startswith(RANDOM_PREFIX):
         base = name.removeprefix(RANDOM_PREFIX)
         model = random_model(config_of(base), RANDOM_SEED)
@@ -175,9 +176,9 @@ def _folder(name: str) -> Path:
             )
         return folder
     folder = Path(name).expanduser()
-    if not folder.is_dir():
+    if not name or not folder.is_dir():
         raise ConfigError(
-            f"there is no model or folder named {name}",
+            f"there is no model or folder named {name!r}",
             f"choose default, {', '.join(PUBLISHED)}, random:NAME, or a folder with config.json",
         )
     return folder

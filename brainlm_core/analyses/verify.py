@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -317,9 +318,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise ConfigError(f"{path.parent.name} has no {path.name}", "give a fixture folder")
     try:
-        with np.load(path, allow_pickle=False) as store:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as store:
             return {key: store[key] for key in store.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path.name} is damaged", "use the original file") from error
 
 

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 
-def _now_mb() -> float:
-    """Resident memory now, in MB."""
+def _memory_mb(entry: str) -> float:
+    """Resident memory in MB: ``VmRSS`` now, ``VmHWM`` at its peak.
+
+    Linux only gives the peak of this very program there; ``ru_maxrss`` inherits the parent's.
+    """
     status = Path("/proc/self/status")
     if status.is_file():
-        line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmRSS"))
+        line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith(entry))
         return int(line.split()[1]) / 1024
-    return _peak_mb()
-
-
-def _peak_mb() -> float:
-    """Largest resident memory so far, in MB (the unit of ``ru_maxrss`` differs on macOS)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
@@ -34,7 +32,7 @@ def main(what: str, parcels: int) -> None:
     ParcelPeer(small)
     torch.randn(512, 512) @ torch.randn(512, 512)
     del small
-    before = _now_mb()
+    before = _memory_mb("VmRSS")
     model, signal, xyz = bench._parcel_setup(parcels)
     with torch.inference_mode():
         if what.startswith("peer"):
@@ -47,7 +45,7 @@ def main(what: str, parcels: int) -> None:
             kept = bench._with_maps(model, signal, xyz)
         else:
             kept = model.reconstruct(signal, xyz[0], torch.zeros(signal.shape, dtype=torch.bool))
-    peak = _peak_mb() - before
+    peak = _memory_mb("VmHWM") - before
     del kept
     sys.stdout.write(f"{peak:.1f}\n")
 

@@ -211,7 +211,8 @@ def nystrom_attend(
             f"the Nyström branch needs {landmarks * per_landmark} tokens and got {n}",
             "use a model with exact attention, as all released ones are",
         )
-    q, k = query * d**-0.25, key * d**-0.25
+    root = math.sqrt(math.sqrt(d))
+    q, k = query / root, key / root
     q_mean = q.reshape(b, heads, landmarks, per_landmark, d).mean(dim=3)  # (B, heads, m, d)
     k_mean = k.reshape(b, heads, landmarks, per_landmark, d).mean(dim=3)
     k1 = torch.softmax(q @ k_mean.transpose(-1, -2), dim=-1)  # (B, heads, N, m)
@@ -231,10 +232,10 @@ def nystrom_attend(
 def _pseudo_inverse(matrix: Tensor, steps: int = 6) -> Tensor:
     """Newton–Schulz pseudo-inverse with the published start: one global scalar."""
     eye = torch.eye(matrix.shape[-1], device=matrix.device, dtype=matrix.dtype)
-    z = matrix.transpose(-1, -2) / matrix.sum(dim=-2).max()
+    z = 1 / matrix.sum(dim=-2).max() * matrix.transpose(-1, -2)  # order of operations as published
     for _ in range(steps):
         kz = matrix @ z
-        z = 0.25 * z @ (13 * eye - kz @ (15 * eye - kz @ (7 * eye - kz)))
+        z = (0.25 * z) @ (13 * eye - kz @ (15 * eye - kz @ (7 * eye - kz)))
     return z
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     CheckpointError
         If the folder or the file is missing, or is not a JSON object.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     path = folder / CONFIG_NAME
     if not folder.is_dir():
         raise CheckpointError(f"there is no model folder {folder}", "check the path")
@@ -77,7 +78,7 @@ def load_folder(path: str | Path) -> MaskedModel:
     CheckpointError
         If a file is missing or damaged, the tensors do not fit the configuration, or one is not finite.
     """
-    folder = Path(path)
+    folder = Path(path).resolve()
     config = read_config(folder)
     with torch.device("meta"):
         model = build(config)
@@ -190,7 +191,9 @@ def _read_pickle(path: Path, limit: int) -> dict[str, Tensor]:
                         f"{path.name} unpacks to far more than the model that {CONFIG_NAME} describes",
                         "use the weights and the configuration of the same model",
                     )
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # read or refused anyway
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name} is damaged, or holds code and was not opened", "use model.safetensors instead"

@@ -1,0 +1,115 @@
+"""Equality with stored numbers of the published code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainlm_core.analyses.verify import recipe_state, verify
+from brainlm_core.errors import BrainLMError
+
+HERE = Path(__file__).parent / "fixtures"
+CASES = sorted(path.name for path in HERE.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bundled_case_is_equal(case: str) -> None:
+    result = verify(HERE / case)
+    assert result.mask_equal
+    assert result.passed, result.to_dict()
+    assert not result.skipped
+    assert set(result.max_abs_error.values()).isdisjoint({None})
+
+
+def test_all_shared_cases_are_equal(shared_fixture_dir: Path) -> None:
+    folders = [p for p in sorted(shared_fixture_dir.iterdir()) if p.name.startswith("tiny")]
+    assert folders
+    for folder in folders:
+        assert verify(folder).passed, folder.name
+
+
+@pytest.mark.slow
+def test_real_shape_is_equal_from_rebuilt_weights(shared_fixture_dir: Path) -> None:
+    for folder in sorted(shared_fixture_dir.glob("real_*")):
+        result = verify(folder)
+        assert result.passed, result.to_dict()
+        assert result.weights_sha256_equal is not False
+
+
+def test_a_wrong_number_is_found(tmp_path: Path) -> None:
+    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    with np.load(folder / "outputs.npz") as store:
+        arrays = dict(store)
+    arrays["logits"] = arrays["logits"] + 2e-5
+    np.savez(folder / "outputs.npz", **arrays)
+    result = verify(folder)
+    assert not result.passed
+    assert result.mask_equal
+    assert result.max_abs_error["logits"] == pytest.approx(2e-5, rel=0.2)
+
+
+def test_a_wrong_mask_is_found(tmp_path: Path) -> None:
+    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    with np.load(folder / "outputs.npz") as store:
+        arrays = dict(store)
+    arrays["mask"] = 1 - arrays["mask"]
+    np.savez(folder / "outputs.npz", **arrays)
+    assert not verify(folder).mask_equal
+
+
+def test_missing_optional_arrays_and_unknown_ones_are_fine(tmp_path: Path) -> None:
+    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    with np.load(folder / "outputs.npz") as store:
+        arrays = {"cls": store["cls"], "something_new": np.zeros(3)}
+    np.savez(folder / "outputs.npz", **arrays)
+    result = verify(folder)
+    assert result.passed
+    assert result.skipped == ("something_new",)
+    assert result.max_abs_error["attention"] is None
+
+
+def test_nan_loss_equals_nan_only(tmp_path: Path) -> None:
+    folder = shutil.copytree(HERE / "tiny13m_mask000_identity", tmp_path / "case")
+    assert verify(folder).max_abs_error["loss"] == 0
+    with np.load(folder / "outputs.npz") as store:
+        arrays = dict(store)
+    arrays["loss"] = np.float32(0.5)
+    np.savez(folder / "outputs.npz", **arrays)
+    assert not verify(folder).passed
+
+
+def test_recipe_rebuilds_the_stored_weights() -> None:
+    from safetensors.numpy import load_file
+
+    stored = load_file(HERE / "tiny13m_mask075" / "model.safetensors")
+    rebuilt = recipe_state({k: {"shape": list(v.shape)} for k, v in stored.items()})
+    assert set(rebuilt) == set(stored)
+    for key, value in stored.items():
+        assert np.array_equal(rebuilt[key].numpy(), value), key
+
+
+@pytest.mark.parametrize("broken", ["inputs.npz", "outputs.npz", "config.json", "model.safetensors"])
+@pytest.mark.parametrize("how", ["gone", "text", "short"])
+def test_damaged_cases_are_refused_in_words(tmp_path: Path, broken: str, how: str) -> None:
+    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    path = folder / broken
+    if how == "gone":
+        path.unlink()
+    elif how == "text":
+        path.write_text("hello")
+    else:
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(BrainLMError):
+        verify(folder)
+
+
+def test_config_with_hub_extras_is_accepted(tmp_path: Path) -> None:
+    folder = shutil.copytree(HERE / "tinyvit_p16_predict_last_mask020", tmp_path / "case")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"_name_or_path": "x", "torch_dtype": "float32", "image_size": 432, "model_type": "vit_mae"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert verify(folder).passed
