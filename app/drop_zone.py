@@ -16,7 +16,7 @@ from app.intake import (
     read_upload,
     started_locally,
 )
-from app.state import Visitor, visitor
+from app.state import Visitor
 from app.waiting import collect
 
 #: Work that ends within this time shows no progress line, in s.
@@ -97,7 +97,7 @@ def begin(who: Visitor, job: Any) -> None:
 
 
 def _ready_ones(who: Visitor) -> None:
-    from brainlm_core.scans.demo import SCENARIOS
+    from brainlm_core.scans.demo import SCENARIOS, demo_recordings
 
     choices: list[int | str] = [*range(len(SCENARIOS)), _PUBLIC]
     if started_locally():
@@ -109,36 +109,25 @@ def _ready_ones(who: Visitor) -> None:
 
     key = f"ready-{who.drop_count}"
     if key not in st.session_state:
-        st.session_state[key] = who.demo_index
-    st.selectbox(
-        "Or open",
-        choices,
-        index=None,
-        key=key,
-        format_func=title,
-        placeholder="A ready recording",
-        on_change=_open_ready,
-        args=(key,),
+        st.session_state[key] = who.last_choice = who.demo_index
+    choice = st.selectbox(
+        "Or open", choices, index=None, key=key, format_func=title, placeholder="A ready recording"
     )
-    if st.session_state.get(key) == _PATH:
+    # No on_change callback: Streamlit also calls it when the drop zone is emptied and this key goes away.
+    if choice != who.last_choice:
+        who.last_choice = choice
+        if isinstance(choice, int):
+            who.take(demo_recordings()[choice], demo_index=choice)
+            st.rerun()
+        elif choice == _PUBLIC:
+            begin(who, read_public_example())
+    if choice == _PATH:
         with st.form("server-path", border=False):
             path = st.text_input(
                 "File or run folder on this machine", placeholder="/data/sub-01_task-rest_bold.nii.gz"
             )
             if st.form_submit_button("Open") and path.strip():
                 begin(who, read_path(path, Options()))
-
-
-def _open_ready(key: str) -> None:
-    """Act on a choice of the list (runs before the page)."""
-    from brainlm_core.scans.demo import demo_recordings
-
-    who, choice = visitor(), st.session_state[key]
-    if isinstance(choice, int):
-        who.take(demo_recordings()[choice], demo_index=choice)
-    elif choice == _PUBLIC:
-        who.intake_error = None
-        who.start("intake", read_public_example())
 
 
 def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:

@@ -58,6 +58,8 @@ class Visitor:
         What went wrong last; shown in place of the picture until the next success.
     last_attempt : str
         Signature of the last drop, so that a rerun does not read the same file again.
+    last_choice : int, str or None
+        What the list of ready recordings said when it was last acted upon.
     drop_count : int
         Changes whenever the drop zone must be emptied.
     jobs : dict
@@ -76,6 +78,7 @@ class Visitor:
     intake_error: BrainLMError | None = None
     model_error: BrainLMError | None = None
     last_attempt: str = ""
+    last_choice: int | str | None = None
     drop_count: int = 0
     jobs: dict[str, Job[Any]] = field(default_factory=dict)
     results: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)

@@ -18,9 +18,9 @@ _VERDICT_SIGNS = {"good": "●", "usable": "▲", "poor": "■"}
 
 
 def duration(seconds: float) -> str:
-    """Return ``3 min 36 s``, with thin spaces before units."""
+    """Return ``3 min 36 s``; thin spaces before units, and no line break inside."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"{minutes}\u202fmin\u00a0{rest:02d}\u202fs" if minutes else f"{rest}\u202fs"
 
 
 def sentence(text: str) -> None:

@@ -59,13 +59,14 @@ def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure,
     values, block = _thin(values)
     times = (np.arange(values.shape[1]) * block + (block - 1) / 2) * recording.tr_s
     quality = recording.quality
+    with_fd = quality is not None and quality.fd_mm is not None
     figure = make_subplots(
         rows=2,
         cols=1,
         shared_xaxes=True,
         vertical_spacing=0.03,
         row_heights=[0.2, 0.8],
-        specs=[[{"secondary_y": True}], [{}]],
+        specs=[[{"secondary_y": with_fd}], [{}]],
     )
     if quality is not None:
         seconds = np.arange(recording.n_timepoints) * recording.tr_s
@@ -125,11 +126,12 @@ def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure,
             "ticktext": ["−2", "−1", "0", "+1", "+2"],
         },
     )
+    rows = "y3" if with_fd else "y2"  # the second axis of the upper plot takes a number too
     for band in bands:
         figure.add_shape(
             type="rect",
             xref="x2 domain",
-            yref="y3",
+            yref=rows,
             x0=-0.012,
             x1=-0.003,
             y0=band.start - 0.5,
@@ -147,7 +149,7 @@ def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure,
             x=1.0,
             xref="x2 domain",
             y=float(position[parcel]),
-            yref="y3",
+            yref=rows,
             text="◂",
             showarrow=False,
             xanchor="left",
@@ -162,7 +164,8 @@ def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure,
     figure.update_xaxes(title_text="Time (s)", showgrid=False, row=2, col=1)
     figure.update_xaxes(showgrid=False, row=1, col=1)
     figure.update_yaxes(title_text="DVARS (SD)", nticks=3, row=1, col=1)
-    figure.update_yaxes(title_text="FD (mm)", nticks=3, showgrid=False, row=1, col=1, secondary_y=True)
+    if with_fd:
+        figure.update_yaxes(title_text="FD (mm)", nticks=3, showgrid=False, row=1, col=1, secondary_y=True)
     figure.update_yaxes(
         autorange="reversed",
         tickvals=ticks,

@@ -63,6 +63,12 @@ def test_dropped_table_with_its_tr_is_in_hand_and_leaves_the_drop_zone(open_page
     assert (recording.n_parcels, recording.n_timepoints, recording.tr_s) == (424, 90, 2.0)
     assert tab.widget("file_uploader", "drop-").value is None
     assert "Simulated data" not in tab.words()
+    tab.app.session_state["scan-tabs"] = "Traces"
+    tab.run().run()
+    assert tab.who.recording is recording, "a later run brought another recording back"
+    tab.widget("selectbox", "ready-").set_value(1)
+    tab.run()
+    assert "simulated-2" in tab.words()
 
 
 def test_table_without_tr_is_asked_for_it_in_place(open_page: Open) -> None:

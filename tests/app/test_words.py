@@ -23,4 +23,4 @@ def test_error_texts_become_sentences(text: str, shown: str) -> None:
     ("seconds", "shown"), [(0.4, "0 s"), (59.4, "59 s"), (216, "3 min 36 s"), (3600, "60 min 00 s")]
 )
 def test_durations(seconds: float, shown: str) -> None:
-    assert duration(seconds).replace("\N{THIN SPACE}", " ") == shown
+    assert duration(seconds).replace("\u202f", " ").replace("\u00a0", " ") == shown
