@@ -51,6 +51,7 @@ MAX_ENGINES = 4
 _BATCH_TOKENS = {"cuda": 200_000, "mps": 40_000, "cpu": 10_000}
 _GATE = threading.BoundedSemaphore(1)
 _CACHE: OrderedDict[tuple[str, str, str], Engine] = OrderedDict()
+_LOADING: dict[tuple[str, str, str], threading.Lock] = {}
 _CACHE_LOCK = threading.Lock()
 
 
@@ -174,6 +175,7 @@ class Engine:
         windows: Windows,
         hidden: BoolArray,
         *,
+        only_hidden: bool = False,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Predicted:
@@ -184,6 +186,8 @@ class Engine:
         windows : Windows
         hidden : ndarray (W, P, T) or anything that broadcasts to it, bool
             True where the model must not look. Padding is hidden besides.
+        only_hidden : bool
+            Predict hidden entries only, which some families do faster; the rest is then undefined.
 
         Returns
         -------
@@ -195,7 +199,8 @@ class Engine:
 
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
             assert hide is not None
-            answer = self.model.reconstruct(signal, xyz, hide)
+            run = self.model.reconstruct_hidden if only_hidden else self.model.reconstruct
+            answer = run(signal, xyz, hide)
             predicted[part] = answer.predicted.float().cpu().numpy()
             truly[part] = answer.hidden.cpu().numpy()
 
@@ -369,12 +374,17 @@ def get_engine(
     """
     key = (name, device, precision)
     with _CACHE_LOCK:
-        engine = _CACHE.get(key)
+        loading = _LOADING.setdefault(key, threading.Lock())
+    with loading:  # a download of one model keeps nobody from another one
+        with _CACHE_LOCK:
+            engine = _CACHE.get(key)
         if engine is None:
-            engine = _CACHE[key] = Engine.load(name, device=device, precision=precision, **settings)
-        _CACHE.move_to_end(key)
-        while len(_CACHE) > MAX_ENGINES:
-            _CACHE.popitem(last=False)
+            engine = Engine.load(name, device=device, precision=precision, **settings)
+        with _CACHE_LOCK:
+            _CACHE[key] = engine
+            _CACHE.move_to_end(key)
+            while len(_CACHE) > MAX_ENGINES:
+                _CACHE.popitem(last=False)
         return engine
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainlm_core.analyses.verify_outputs import Comparison, compare_image, compare_parcel, wanted_rows
+from brainlm_core.analyses.verify_recipe import recipe_inputs, recipe_state
 from brainlm_core.errors import CheckpointError, ConfigError
 from brainlm_core.model import build
 from brainlm_core.model.base import MaskedModel
@@ -116,7 +115,7 @@ def verify(folder: str | Path) -> VerifyResult:
     """
     folder = Path(folder)
     config = read_config(folder)
-    inputs = _arrays(folder / "inputs.npz")
+    inputs = _inputs(folder)
     model, digest_equal = _model(folder, config)
     comparison = Comparison()
     for run in _runs(folder):
@@ -151,7 +150,9 @@ def _run_parcel(
     if xyz.ndim == 2:
         xyz = xyz.expand(len(signal), -1, -1)
     n_tokens = signal.shape[1] * signal.shape[2] // model.config.timepoint_patching_size
-    if "identity" in run.name or "noise" not in inputs:
+    if "noise" in run.stored:
+        noise = _tensor(run.stored, "noise")
+    elif "identity" in run.name or "noise" not in inputs:
         noise = ((torch.arange(n_tokens, dtype=torch.float64) + 0.5) / n_tokens).float()
         noise = noise.expand(len(signal), -1)
     else:
@@ -171,8 +172,8 @@ def _run_image(
     seed: int,
 ) -> None:
     pixels = _tensor(inputs, "pixel_values")
-    if "noise" in inputs:
-        noise = _tensor(inputs, "noise")
+    if "noise" in run.stored or "noise" in inputs:
+        noise = _tensor(run.stored if "noise" in run.stored else inputs, "noise")
     else:
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(len(pixels), model.config.grid**2, generator=generator)
@@ -186,6 +187,14 @@ def _run_image(
         reader=reader,
     )
     compare_image(output, reader.kept, run.stored, run.name, comparison)
+
+
+def _inputs(folder: Path) -> dict[str, NDArray[Any]]:
+    """Read the stored inputs, or rebuild them from what the summary says of them."""
+    told = _json(folder / "summary.json").get("inputs")
+    if not (folder / "inputs.npz").is_file() and isinstance(told, str):
+        return recipe_inputs(told)
+    return _arrays(folder / "inputs.npz")
 
 
 def _runs(folder: Path) -> list[_Run]:
@@ -250,40 +259,6 @@ def _model(folder: Path, config: dict[str, Any]) -> tuple[MaskedModel, bool | No
     stored = _json(folder / "summary.json").get("state_dict_sha256_sorted_keys")
     equal = None if stored is None else _digest(model, state, keys) == stored
     return load_state(model, state, folder.name), equal
-
-
-def recipe_state(keys: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Rebuild a state dict whose tensors are functions of their key and shape.
-
-    The generator is NumPy's frozen Mersenne Twister seeded with the CRC-32 of the key. Norm gains are
-    1 + 0.1 z, biases and norm shifts 0.1 z, learned tokens 0.5 z, coordinate projections 0.01 z,
-    everything else z / √fan-in. Position tables are left to the model.
-    """
-    state = {}
-    for key, entry in keys.items():
-        if key.endswith(("pos_embedding.pe", "position_embeddings", "decoder_pos_embed")):
-            continue
-        shape = tuple(entry["shape"] if isinstance(entry, Mapping) else entry)
-        state[key] = torch.from_numpy(_recipe_tensor(key, shape))
-    return state
-
-
-def _recipe_tensor(key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    stream = np.random.RandomState(zlib.crc32(key.encode()) & 0xFFFFFFFF)
-    z = stream.standard_normal(size=shape)
-    is_norm = "layernorm" in key.lower() or "decoder_norm" in key.lower()
-    coordinates = "xyz_projection" in key or "xyz_embedding_projection" in key
-    if is_norm and key.endswith("weight"):
-        z = 1.0 + 0.1 * z
-    elif key.endswith("bias"):
-        z = 0.1 * z
-    elif key.endswith(("cls_token", "mask_token")):
-        z = 0.5 * z
-    elif coordinates and key.endswith("weight"):
-        z = 0.01 * z
-    else:
-        z = z / math.sqrt(math.prod(shape[1:]))
-    return np.asarray(z, dtype=np.float32)
 
 
 def _digest(model: MaskedModel, state: Mapping[str, Tensor], keys: Mapping[str, Any]) -> str:

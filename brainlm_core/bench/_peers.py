@@ -110,17 +110,18 @@ def _nystrom_layers(ours: Any, c: ParcelTokenConfig, width: int, heads: int, inn
         from transformers.models.nystromformer.modeling_nystromformer import NystromformerLayer
     except ImportError as error:
         raise _no_peer() from error
-    config = NystromformerConfig(
-        hidden_size=width,
-        num_attention_heads=heads,
-        intermediate_size=inner,
-        num_landmarks=c.num_landmarks,
-        segment_means_seq_len=c.segment_means_seq_len,
-        conv_kernel_size=c.conv_kernel_size,
-        hidden_act=c.hidden_act,
-        layer_norm_eps=c.layer_norm_eps,
-        inv_coeff_init_option=False,
-    )
+    settings: dict[str, Any] = {
+        "hidden_size": width,
+        "num_attention_heads": heads,
+        "intermediate_size": inner,
+        "num_landmarks": c.num_landmarks,
+        "segment_means_seq_len": c.segment_means_seq_len,
+        "conv_kernel_size": c.conv_kernel_size,
+        "hidden_act": c.hidden_act,
+        "layer_norm_eps": c.layer_norm_eps,
+        "inv_coeff_init_option": False,
+    }
+    config = NystromformerConfig(**settings)
     layers = []
     for block in ours:
         layer = NystromformerLayer(config)

@@ -124,6 +124,14 @@ class MaskedModel(nn.Module, ABC):
             True where the model must not look. A token is hidden when any of its entries is.
         """
 
+    def reconstruct_hidden(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
+        """Predict hidden entries only; arguments as in :meth:`reconstruct`.
+
+        What ``predicted`` holds at visible entries is undefined. The same numbers as
+        :meth:`reconstruct`; a family overrides this where it has a shorter way.
+        """
+        return self.reconstruct(signal, xyz, hidden)
+
     @abstractmethod
     def encode(self, signal: Tensor, xyz: Tensor, hidden: Tensor | None = None) -> Encoding:
         """Embed a window; arguments as in :meth:`reconstruct`, ``hidden=None`` shows everything."""

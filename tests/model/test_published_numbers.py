@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.verify import recipe_state, verify
+from brainlm_core.analyses.verify import verify
+from brainlm_core.analyses.verify_recipe import recipe_inputs, recipe_state
 from brainlm_core.errors import BrainLMError
 
 HERE = Path(__file__).parent / "fixtures"
@@ -113,3 +114,24 @@ def test_config_with_hub_extras_is_accepted(tmp_path: Path) -> None:
     config |= {"_name_or_path": "x", "torch_dtype": "float32", "image_size": 432, "model_type": "vit_mae"}
     (folder / "config.json").write_text(json.dumps(config))
     assert verify(folder).passed
+
+
+def test_recipe_rebuilds_the_stored_inputs(shared_fixture_dir: Path) -> None:
+    folder = shared_fixture_dir / "real_old13M_config_h512"
+    told = json.loads((folder / "summary.json").read_text())["inputs"]
+    rebuilt = recipe_inputs(told)
+    with np.load(folder / "inputs.npz") as stored:
+        for key in ("signal", "xyz", "noise"):
+            assert np.array_equal(rebuilt[key], stored[key]), key
+    pixels = recipe_inputs("pixels('x', distinct=False)")["pixel_values"]
+    assert pixels.shape == (1, 3, 424, 200)
+    assert np.array_equal(pixels[:, 0], pixels[:, 2])
+
+
+def test_unstored_inputs_and_noise_are_rebuilt(tmp_path: Path, shared_fixture_dir: Path) -> None:
+    source = HERE / "tinyvit_p14_autoencode_mask075"
+    folder = shutil.copytree(source, tmp_path / "case")
+    with np.load(folder / "inputs.npz") as store:
+        pixels = store["pixel_values"]
+    np.savez(folder / "inputs.npz", pixel_values=pixels)
+    assert verify(folder).passed  # the noise is drawn with the seed that the case names
