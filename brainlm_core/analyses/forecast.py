@@ -38,7 +38,7 @@ from brainlm_core.analyses.forecast_windows import (
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
-    from brainlm_core.engine import Engine
+    from brainlm_core.engine import Engine, EngineInfo
 
 __all__ = [
     "METHODS",
@@ -51,9 +51,13 @@ __all__ = [
     "analyse",
     "back_test",
     "compare",
+    "even_starts",
     "forecast_from",
     "plan",
+    "put_together",
+    "twin_back_test",
     "twin_engine",
+    "twin_forecast",
 ]
 
 FloatArray = NDArray[np.float32]
@@ -259,13 +263,13 @@ def analyse(
     twin = twin or twin_engine(engine)
     own.forecasts["random_twin"] = twin_forecast(twin, recording, what, part(progress, 0.2, 0.25), cancel)
     if not len(even_starts(recording, what.grid, what.options.n_starts)):
-        return result_of(engine, recording, what, own, None)
+        return put_together(engine.info, recording, what, own, None)
     tested = back_test(engine, recording, what, twin=twin, progress=part(progress, 0.25, 1.0), cancel=cancel)
-    return result_of(engine, recording, what, own, tested)
+    return put_together(engine.info, recording, what, own, tested)
 
 
-def result_of(
-    engine: Engine,
+def put_together(
+    model: EngineInfo,
     recording: Recording,
     what: Plan,
     own: Forecast,
@@ -288,7 +292,7 @@ def result_of(
         what.options,
         what.grid,
         recording.parcellation,
-        engine.info,
+        model,
         (*recording.notices, *what.notices, *_notices(own, backtest)),
         recording.provenance,
     )

@@ -230,7 +230,9 @@ def _forecast_chunk(
     answers = []
     for roll in range(grid.n_rolls):
         share = (roll / grid.n_rolls, (roll + 1) / grid.n_rolls)
-        answer = engine.reconstruct(windows, hidden, progress=part(progress, *share), cancel=cancel)
+        answer = engine.reconstruct(
+            windows, hidden, only_hidden=True, progress=part(progress, *share), cancel=cancel
+        )
         block = answer.predicted[:, :, seen_end:]
         answers.append(block)
         moved = np.concatenate(

@@ -23,7 +23,7 @@ class Echo:
         self.period = period
         self.asked: list[np.ndarray] = []
 
-    def reconstruct(self, windows, hidden, *, progress=None, cancel=None):
+    def reconstruct(self, windows, hidden, *, only_hidden=False, progress=None, cancel=None):
         from brainlm_core.engine_results import Predicted
 
         hidden = np.broadcast_to(hidden, windows.values.shape)
