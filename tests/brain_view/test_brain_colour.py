@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.theme import DIVERGING, SEQUENTIAL
-from brainlm_core.colour_maps import NO_DATA, _to_oklab, lookup_table, map_values, rgb
+from brainlm_core.colour_maps import NO_DATA, STOPS, _to_oklab, lookup_table, map_values, rgb
 
 
 def _lightness(table: np.ndarray) -> np.ndarray:
     return _to_oklab(table / 255.0)[:, 0]
 
 
-@pytest.mark.parametrize(("scale", "stops"), [("diverging", DIVERGING), ("sequential", SEQUENTIAL)])
-def test_ends_are_the_colours_of_the_theme(scale: str, stops: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("scale", "stops"), [("diverging", STOPS["diverging"]), ("sequential", STOPS["sequential"])]
+)
+def test_ends_are_the_outer_stops(scale: str, stops: tuple[str, ...]) -> None:
     table = lookup_table(scale)
     assert table.shape == (256, 3)
     assert tuple(table[0]) == rgb(stops[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser_tools import App, brain, brain_pixels, start_streamlit
+from browser_tools import FIND_BRAIN, App, brain, brain_pixels, start_streamlit
 from browser_tools import chromium as chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -106,7 +106,7 @@ def test_hover_names_parcel_network_and_value(page: Any, app: App) -> None:
         "() => document.querySelector('[data-testid=stBidiComponentIsolated]').shadowRoot"
         ".querySelector('.bv-tooltip').textContent.includes('L_V1')"
     )
-    said = brain(page, "view.tooltip.innerText")
+    said = brain(page, "view.tooltip.root.innerText")
     assert "Visual" in said
     assert re.search(r"Wave\s+−?0?\.?\d+.*SD", said)
     assert re.search(r"Halves\s+(Above|Below)", said)
@@ -253,9 +253,9 @@ def test_nothing_is_drawn_while_nothing_changes(page: Any, app: App) -> None:
 def test_linked_panels_share_clock_camera_and_hover(page: Any, app: App) -> None:
     _open(page, app, "pair&view=left")
     page.get_by_role("button", name="Top", exact=True).click()
-    page.wait_for_timeout(700)
-    tiles = brain(page, "view.panels.map((p) => p.tiles.map((t) => [t.yaw, t.pitch]))")
-    assert tiles[0] == tiles[1] == [[0, 90]]
+    tiles = "view.panels.map((p) => p.tiles.map((t) => [t.yaw, t.pitch]))"
+    page.wait_for_function(f"() => {{ const view = ({FIND_BRAIN})(); return {tiles}[0][0][1] === 90; }}")
+    assert brain(page, tiles) == [[[0, 90]], [[0, 90]]]
     assert (
         brain(
             page, "view.canvas.getContext('webgl2') !== null && view.grid.querySelectorAll('canvas').length"

@@ -10,6 +10,17 @@ export function viewMatrix(yaw, pitch) {
   return new Float32Array([0, 1, 2].flatMap((k) => [right[k], up[k], toward[k]]));
 }
 
+/** Middle of the folded brain in MNI mm: what both-hemisphere views turn around. */
+export const SCENE_CENTRE = [0, -18, 10];
+
+/** Where the middle of a hemisphere lies in the scene: in place in the glass brain, else centred. */
+export function hemisphereShift(header, h, morph, { gap, glass, alone }) {
+  if (alone) return [0, 0, 0];
+  const side = h === 0 ? -1 : 1, centre = header.centre[h];
+  const x = Math.abs(centre[0]) * (1 - morph) + header.inflated_half_width[h] * morph + gap;
+  return glass ? [side * x, centre[1] - SCENE_CENTRE[1], centre[2] - SCENE_CENTRE[2]] : [side * x, 0, 0];
+}
+
 const BOTH = [0, 1];
 /** Views of one brain: from where, which hemispheres, size of the frame in mm. */
 export const PRESETS = {

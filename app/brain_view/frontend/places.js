@@ -1,4 +1,46 @@
-// Where parcels appear on screen, for moving between them with the arrow keys.
+// Where parcels appear on screen: for outlining them, and for moving between them with the arrow keys.
+
+import { SCENE_CENTRE, hemisphereShift, viewMatrix } from "./camera.js";
+
+/** Vertices of a parcel per hemisphere, indices into the surface arrays. */
+function verticesOf(parcel, labels, n) {
+  const out = [[], []];
+  for (let v = 0; v < labels.length; v += 1) if (labels[v] === parcel) out[v < n ? 0 : 1].push((v % n) * 3);
+  return out;
+}
+
+/** Boxes in CSS px, one per tile that may show the parcel, a little too large. */
+export function boxesOf(parcel, tiles, look, surface, { arrays, header }) {
+  const { header: about, arrays: shape } = surface;
+  const vertices = verticesOf(parcel, arrays.labels, about.n_vertices);
+  const boxes = [];
+  for (const tile of tiles) {
+    const m = viewMatrix(tile.yaw, tile.pitch);
+    let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity, margin = 8;
+    const add = (x, y, z) => {
+      const sx = tile.centre[0] + (m[0] * x + m[3] * y + m[6] * z + look.pan[0]) * tile.pxPerMm;
+      const sy = tile.centre[1] - (m[1] * x + m[4] * y + m[7] * z + look.pan[1]) * tile.pxPerMm;
+      x0 = Math.min(x0, sx); x1 = Math.max(x1, sx); y0 = Math.min(y0, sy); y1 = Math.max(y1, sy);
+    };
+    if (tile.glass && arrays.deep[parcel]) {
+      const side = { L: -1, R: 1 }[header.hemisphere[parcel]] ?? 0;
+      const at = [0, 1, 2].map((k) => arrays.position[parcel * 3 + k] - SCENE_CENTRE[k] + (k ? 0 : side * tile.gap));
+      add(...at);
+      margin += 6 * tile.pxPerMm;
+    } else if (!tile.glass) {
+      margin += 4 * tile.pxPerMm; // a border lies up to an edge beyond the outermost vertex
+      for (const h of tile.hemispheres) {
+        const name = h ? "right" : "left";
+        const folded = shape[`pial_${name}`], round = shape[`inflated_${name}`];
+        const shift = hemisphereShift(about, h, look.morph, tile);
+        const at = (i, k) => (folded[i + k] * (1 - look.morph) + round[i + k] * look.morph) / about.steps_per_mm + shift[k];
+        for (const i of vertices[h]) add(at(i, 0), at(i, 1), at(i, 2));
+      }
+    }
+    if (x0 <= x1) boxes.push({ x: x0 - margin, y: y0 - margin, width: x1 - x0 + 2 * margin, height: y1 - y0 + 2 * margin });
+  }
+  return boxes;
+}
 
 /** Middle of every parcel as seen in one tile: [{parcel, x, y, tile}] in CSS px of the grid. */
 function visibleParcels({ data, width, height }, tiles) {
@@ -37,3 +79,4 @@ export function towards(from, [dx, dy], ids, tiles, nParcels) {
   }
   return best;
 }
+

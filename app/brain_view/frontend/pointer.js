@@ -7,7 +7,7 @@ const CLICK_PX = 5; // a press that moves less is a click
 export class Pointer {
   constructor(view, index) {
     this.view = view;
-    this.panel = view.panels[index];
+    this.index = index;
     this.pointers = new Map();
     const { stage } = this.panel;
     stage.addEventListener("pointerdown", (event) => this.#down(event));
@@ -21,6 +21,10 @@ export class Pointer {
     stage.addEventListener("blur", () => view.hover(null));
     stage.addEventListener("keydown", (event) => this.#key(event));
     stage.addEventListener("contextmenu", (event) => { if (this.panned) event.preventDefault(); });
+  }
+
+  get panel() {
+    return this.view.panels[this.index]; // made anew by every message
   }
 
   #local(event) {

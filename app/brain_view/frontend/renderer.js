@@ -1,10 +1,13 @@
 // WebGL 2: one context and one copy of the surface for all panels of a brain view.
 
 import { CORNER_BYTES, LABEL_BYTES, buildLabels, buildSpheres } from "./surface.js";
-import { SPHERE_FRAGMENT, SPHERE_VERTEX, SURFACE_FRAGMENT, SURFACE_VERTEX } from "./shaders.js";
-import { viewMatrix } from "./camera.js";
+import {
+  COLOUR_FRAGMENT, FLAT_VERTEX, GATHER_FRAGMENT, MARK_FRAGMENT, SPHERE_FRAGMENT, SPHERE_VERTEX,
+  SURFACE_FRAGMENT, SURFACE_VERTEX,
+} from "./shaders.js";
+import { SCENE_CENTRE, hemisphereShift, viewMatrix } from "./camera.js";
 
-const NOTHING = 0xfffffffe; // neither a parcel nor the filler of the label buffer
+const MAX_SAMPLES = 24e6; // beyond, one sample per pixel must do
 
 function program(gl, vertex, fragment) {
   const out = gl.createProgram();
@@ -31,16 +34,22 @@ function program(gl, vertex, fragment) {
 export class Renderer {
   constructor(canvas) {
     this.canvas = canvas;
-    const gl = canvas.getContext("webgl2", { alpha: true, antialias: true, premultipliedAlpha: true });
+    const gl = canvas.getContext("webgl2", { alpha: true, antialias: false, depth: false, premultipliedAlpha: true });
     if (!gl) throw new Error("webgl-missing");
     this.gl = gl;
     this.textures = [];
-    this.ids = null; // framebuffer of parcel numbers, made when the pointer first asks
+    this.targets = {};
     this.surfaceProgram = program(gl, SURFACE_VERTEX, SURFACE_FRAGMENT);
     this.sphereProgram = program(gl, SPHERE_VERTEX, SPHERE_FRAGMENT);
+    this.gatherProgram = program(gl, FLAT_VERTEX, GATHER_FRAGMENT);
+    this.colourProgram = program(gl, FLAT_VERTEX, COLOUR_FRAGMENT);
+    this.markProgram = program(gl, FLAT_VERTEX, MARK_FRAGMENT);
+    this.nothing = gl.createVertexArray();
+    this.maxSide = gl.getParameter(gl.MAX_TEXTURE_SIZE);
+    const info = gl.getExtension("WEBGL_debug_renderer_info");
+    const name = info ? gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : "";
+    this.software = /swiftshader|llvmpipe|software|basic render/i.test(name);
     gl.enable(gl.CULL_FACE);
-    gl.enable(gl.DEPTH_TEST);
-    gl.depthFunc(gl.LEQUAL);
     gl.enable(gl.SCISSOR_TEST);
   }
 
@@ -102,135 +111,198 @@ export class Renderer {
   }
 
   /**
-   * Draws all panels. `panels[i] = {rect, tiles}` in CSS px of the canvas, y down; `look` holds
-   * morph, colours, outline strength, picked and hovered parcel, device pixels per CSS px.
+   * Makes the map for the current camera. `panels[i] = {rect, tiles}` in CSS px of the canvas, y
+   * down; `look` holds morph, outline strength, zoom, pan, device pixels per CSS px; `coarse` takes
+   * one sample per pixel instead of four.
+   */
+  project(panels, look, coarse) {
+    const { gl, canvas: { width, height } } = this;
+    const fits = width * height * 4 <= MAX_SAMPLES && 2 * Math.max(width, height) <= this.maxSide;
+    const perPixel = coarse || !fits ? 1 : 2;
+    const samples = this.#target(perPixel === 2 ? "fine" : "coarse", width * perPixel, height * perPixel, 1, true);
+    this.#begin(samples);
+    gl.enable(gl.DEPTH_TEST);
+    for (const { tiles, rect } of panels) {
+      for (const tile of tiles) this.#drawTile(tile, rect, samples, look.pixels * perPixel, look);
+    }
+    gl.disable(gl.DEPTH_TEST);
+    this.map = this.#target("map", width, height, 2, false);
+    this.#begin(this.map);
+    const { program: shader, u } = this.gatherProgram;
+    gl.useProgram(shader);
+    gl.bindVertexArray(this.nothing);
+    gl.bindTexture(gl.TEXTURE_2D, samples.textures[0]);
+    gl.uniform1i(u.u_samples, 0);
+    gl.uniform1i(u.u_perPixel, perPixel);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+  }
+
+  /**
+   * Colours the map. `look`: text colour, device pixels per CSS px, and `marks`: parcels to
+   * outline, [{parcel, width, boxes}] with the boxes that may hold them in CSS px.
    */
   draw(panels, look) {
     const { gl, canvas } = this;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    this.#drawInto(canvas.width, canvas.height, look.pixels, panels, look, 0);
+    this.#begin({ framebuffer: null, width: canvas.width, height: canvas.height });
+    gl.bindVertexArray(this.nothing);
+    this.map.textures.forEach((texture, i) => {
+      gl.activeTexture(gl.TEXTURE1 + i);
+      gl.bindTexture(gl.TEXTURE_2D, texture);
+    });
+    gl.activeTexture(gl.TEXTURE0);
+    this.#useMap(this.colourProgram, look);
+    panels.forEach((panel, i) => {
+      this.#scissor(grown(panel.rect), canvas.height, look.pixels);
+      gl.bindTexture(gl.TEXTURE_2D, this.textures[i]);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+    });
+    if (!look.marks.length) return;
+    this.#useMap(this.markProgram, look);
+    const { u } = this.markProgram;
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    panels.forEach((panel, i) => {
+      gl.bindTexture(gl.TEXTURE_2D, this.textures[i]);
+      for (const { parcel, width, boxes } of look.marks) {
+        gl.uniform1i(u.u_parcel, parcel);
+        gl.uniform1f(u.u_width, width);
+        for (const box of boxes[i]) {
+          this.#scissor(box, canvas.height, look.pixels);
+          gl.drawArrays(gl.TRIANGLES, 0, 3);
+        }
+      }
+    });
+    gl.disable(gl.BLEND);
   }
 
-  /** Parcel numbers as seen from the current camera: {data, width, height}, one texel per CSS px. */
-  readIds(panels, look, width, height) {
+  #useMap({ program: shader, u }, look) {
     const { gl } = this;
-    this.#sizeIds(width, height);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, this.ids.framebuffer);
-    this.#drawInto(width, height, 1, panels, look, 1);
+    gl.useProgram(shader);
+    gl.uniform1i(u.u_colours, 0);
+    gl.uniform1i(u.u_who, 1);
+    gl.uniform1i(u.u_how, 2);
+    gl.uniform3fv(u.u_ink, look.ink);
+    gl.uniform1f(u.u_pixels, look.pixels);
+  }
+
+  /** The map, one entry per CSS px, rows from below: parcel + 1 in the first two bytes. */
+  readIds(width, height) {
+    const { gl } = this;
+    const ids = this.#target("ids", width, height, 1, false);
+    this.#begin(ids);
+    gl.bindFramebuffer(gl.READ_FRAMEBUFFER, this.map.framebuffer);
+    gl.readBuffer(gl.COLOR_ATTACHMENT0);
+    gl.blitFramebuffer(0, 0, this.map.width, this.map.height, 0, 0, width, height, gl.COLOR_BUFFER_BIT, gl.NEAREST);
+    gl.bindFramebuffer(gl.READ_FRAMEBUFFER, ids.framebuffer);
     const data = new Uint8Array(width * height * 4);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     return { data, width, height };
   }
 
-  #sizeIds(width, height) {
+  /** Draws into a target from now on, emptied. */
+  #begin({ framebuffer, width, height }) {
     const { gl } = this;
-    if (this.ids?.width === width && this.ids?.height === height) return;
-    if (this.ids) {
-      gl.deleteFramebuffer(this.ids.framebuffer);
-      this.ids.buffers.forEach((buffer) => gl.deleteRenderbuffer(buffer));
-    }
-    const framebuffer = gl.createFramebuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
-    const buffers = [[gl.RGBA8, gl.COLOR_ATTACHMENT0], [gl.DEPTH_COMPONENT24, gl.DEPTH_ATTACHMENT]].map(([format, point]) => {
-      const buffer = gl.createRenderbuffer();
-      gl.bindRenderbuffer(gl.RENDERBUFFER, buffer);
-      gl.renderbufferStorage(gl.RENDERBUFFER, format, width, height);
-      gl.framebufferRenderbuffer(gl.FRAMEBUFFER, point, gl.RENDERBUFFER, buffer);
-      return buffer;
-    });
-    this.ids = { framebuffer, buffers, width, height };
-  }
-
-  #drawInto(width, height, pixels, panels, look, pass) {
-    const { gl } = this;
     gl.viewport(0, 0, width, height);
     gl.scissor(0, 0, width, height);
     gl.clearColor(0, 0, 0, 0);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    panels.forEach((panel, i) => {
-      gl.bindTexture(gl.TEXTURE_2D, this.textures[i]);
-      for (const tile of panel.tiles) this.#drawTile(tile, panel.rect, width, height, pixels, look, pass);
-    });
+    gl.clear(gl.COLOR_BUFFER_BIT);
   }
 
-  #drawTile(tile, rect, width, height, pixels, look, pass) {
+  /** The named off-screen picture of that size, made anew only when the size changed. */
+  #target(name, width, height, nTextures, withDepth) {
+    const { gl } = this, old = this.targets[name];
+    if (old?.width === width && old?.height === height) return old;
+    if (old) {
+      gl.deleteFramebuffer(old.framebuffer);
+      old.textures.forEach((texture) => gl.deleteTexture(texture));
+      if (old.depth) gl.deleteRenderbuffer(old.depth);
+    }
+    const framebuffer = gl.createFramebuffer(), textures = [], points = [];
+    gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
+    for (let i = 0; i < nTextures; i += 1) {
+      textures.push(gl.createTexture());
+      gl.bindTexture(gl.TEXTURE_2D, textures[i]);
+      gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, width, height);
+      gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+      gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+      points.push(gl.COLOR_ATTACHMENT0 + i);
+      gl.framebufferTexture2D(gl.FRAMEBUFFER, points[i], gl.TEXTURE_2D, textures[i], 0);
+    }
+    gl.drawBuffers(points);
+    let depth = null;
+    if (withDepth) {
+      depth = gl.createRenderbuffer();
+      gl.bindRenderbuffer(gl.RENDERBUFFER, depth);
+      gl.renderbufferStorage(gl.RENDERBUFFER, gl.DEPTH_COMPONENT24, width, height);
+      gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.RENDERBUFFER, depth);
+    }
+    this.targets[name] = { framebuffer, textures, depth, width, height };
+    return this.targets[name];
+  }
+
+  #scissor(rect, height, pixels) {
+    const left = Math.round(rect.x * pixels), bottom = Math.round(height - (rect.y + rect.height) * pixels);
+    this.gl.scissor(left, bottom, Math.round(rect.width * pixels), Math.round(rect.height * pixels));
+  }
+
+  #drawTile(tile, rect, { width, height }, pixels, look) {
     const { gl } = this;
     // A turned hemisphere may reach out of its tile; a zoomed one may not.
-    const clip = look.zoom > 1.02 ? tile.rect : { x: rect.x - 8, y: rect.y - 8, width: rect.width + 16, height: rect.height + 16 };
-    gl.scissor(
-      Math.round(clip.x * pixels),
-      Math.round(height - (clip.y + clip.height) * pixels),
-      Math.round(clip.width * pixels),
-      Math.round(clip.height * pixels),
-    );
+    this.#scissor(look.zoom > 1.02 ? tile.rect : grown(rect), height, pixels);
     gl.clear(gl.DEPTH_BUFFER_BIT);
-    const view = viewMatrix(tile.yaw, tile.pitch);
     const perMm = (tile.pxPerMm * pixels * 2) / width, perMmY = (tile.pxPerMm * pixels * 2) / height;
     const [centreX, centreY] = tile.centre.map((v) => v * pixels);
     const shared = {
-      view,
+      view: viewMatrix(tile.yaw, tile.pitch),
       scale: [perMm, perMmY],
       offset: [(centreX / width) * 2 - 1 + look.pan[0] * perMm, 1 - (centreY / height) * 2 + look.pan[1] * perMmY],
       pixels,
     };
-    const surface = (mode) => this.#drawSurface(tile, shared, look, mode);
     if (!tile.glass) {
-      surface(pass);
+      this.#drawSurface(tile, shared, look);
       return;
     }
-    if (pass === 1) {
-      this.#drawSpheres(tile, shared, look, 1);
-      return;
-    }
-    gl.enable(gl.SAMPLE_ALPHA_TO_COVERAGE);
-    this.#drawSpheres(tile, shared, look, 0);
-    gl.disable(gl.SAMPLE_ALPHA_TO_COVERAGE);
-    gl.colorMask(false, false, false, false); // nearest surface first: no sheet shines through another
-    surface(2);
+    this.#drawSpheres(tile, shared);
+    gl.colorMask(false, false, false, true); // glass veils what is there; the nearest sheet stays
+    this.#drawSurface(tile, shared, look);
     gl.colorMask(true, true, true, true);
-    gl.enable(gl.BLEND);
-    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    surface(2);
-    gl.disable(gl.BLEND);
   }
 
-  #common(u, shared, look, pass) {
+  #common(u, shared) {
     const { gl } = this;
     gl.uniformMatrix3fv(u.u_view, false, shared.view);
     gl.uniform2fv(u.u_scale, shared.scale);
     gl.uniform2fv(u.u_offset, shared.offset);
-    gl.uniform1i(u.u_pass, pass);
-    gl.uniform1i(u.u_colours, 0);
-    gl.uniform1f(u.u_pixels, shared.pixels);
-    gl.uniform3fv(u.u_ink, look.ink);
-    gl.uniform1ui(u.u_picked, look.picked ?? NOTHING);
-    gl.uniform1ui(u.u_hovered, look.hovered ?? NOTHING);
   }
 
-  #drawSurface(tile, shared, look, pass) {
+  #drawSurface(tile, shared, look) {
     const { gl, surface } = this;
     const { program: shader, u } = this.surfaceProgram;
     const morph = tile.glass ? 0 : look.morph;
     gl.useProgram(shader);
-    this.#common(u, shared, look, pass);
+    this.#common(u, shared);
+    gl.uniform1i(u.u_glass, tile.glass ? 1 : 0);
     gl.uniform1f(u.u_morph, morph);
     gl.uniform1f(u.u_steps, surface.header.steps_per_mm);
     gl.uniform1f(u.u_sulcus, 0.34 - 0.1 * morph);
     gl.uniform1f(u.u_outline, look.outline);
+    gl.uniform1f(u.u_pixels, shared.pixels);
     gl.bindVertexArray(this.surfaceArray);
     for (const h of tile.hemispheres) {
-      gl.uniform3fv(u.u_shift, tile.alone ? [0, 0, 0] : hemisphereShift(surface.header, h, morph, tile));
+      gl.uniform3fv(u.u_shift, hemisphereShift(surface.header, h, morph, tile));
       gl.drawArrays(gl.TRIANGLES, surface.hemispheres[h].first, surface.hemispheres[h].count);
     }
   }
 
-  #drawSpheres(tile, shared, look, pass) {
+  #drawSpheres(tile, shared) {
     if (!this.nSpheres) return;
     const { gl } = this;
     const { program: shader, u } = this.sphereProgram;
     gl.useProgram(shader);
-    this.#common(u, shared, look, pass);
+    this.#common(u, shared);
     gl.uniform3fv(u.u_shift, SCENE_CENTRE.map((v) => -v));
     gl.uniform1f(u.u_gap, tile.gap);
     gl.bindVertexArray(this.sphereArray);
@@ -242,12 +314,4 @@ export class Renderer {
   }
 }
 
-/** Middle of the folded brain in MNI mm: what both-hemisphere views turn around. */
-const SCENE_CENTRE = [0, -18, 10];
-
-/** Where the middle of a hemisphere lies in the scene: in place in the glass brain, else centred. */
-function hemisphereShift(header, h, morph, { gap, glass }) {
-  const side = h === 0 ? -1 : 1, centre = header.centre[h];
-  const x = Math.abs(centre[0]) * (1 - morph) + header.inflated_half_width[h] * morph + gap;
-  return glass ? [side * x, centre[1] - SCENE_CENTRE[1], centre[2] - SCENE_CENTRE[2]] : [side * x, 0, 0];
-}
+const grown = ({ x, y, width, height }) => ({ x: x - 8, y: y - 8, width: width + 16, height: height + 16 });

@@ -2,9 +2,11 @@
 
 import { canFly, fly, isMoved, layoutTiles, newCamera } from "./camera.js";
 import { Clock } from "./clock.js";
-import { ColourScale, buildLegend, css, element, parseColour } from "./colour.js";
+import { ColourScale, css, element, parseColour } from "./colour.js";
 import { Toolbar } from "./controls.js";
 import { exportPng } from "./export.js";
+import { buildPanel, placeCaptions, stageHeight } from "./panel.js";
+import { boxesOf } from "./places.js";
 import { Pointer } from "./pointer.js";
 import { Renderer } from "./renderer.js";
 import { buildSurface } from "./surface.js";
@@ -92,15 +94,17 @@ export class BrainView {
     this.panels = header.panels.map((panel, i) => ({ ...panel, values: arrays[`panel${i}`] }));
     this.nParcels = parcellation.header.names.length;
     this.hasDeep = parcellation.arrays.deep.some(Boolean);
-    if (header.picked !== this.picked) this.picked = header.picked;
+    this.picked = header.picked;
     if (this.parcellation !== parcellation) {
       this.parcellation = parcellation;
       this.renderer?.setParcellation(parcellation);
       this.hovered = null;
+      this.#forgetMap();
     }
     if (!this.state) this.#recall(header);
     const nFrames = Math.max(...this.panels.map((panel) => panel.n_frames));
     this.clock.configure(nFrames, header.times);
+    this.state.frame = this.clock.frame;
     this.root.style.setProperty("--bv-height", `${header.height}px`);
     this.#rebuildPanels();
     this.timeline.configure(header.seen_until);
@@ -137,25 +141,19 @@ export class BrainView {
   /** Titles, stages and legends of all panels; the canvas lies behind them. */
   #rebuildPanels() {
     this.rgba = new Uint8Array(256 * Math.ceil((this.nParcels + 1) / 256) * 4);
-    this.grid.replaceChildren(this.canvas, this.message);
+    const old = this.drawnPanels?.length === this.panels.length ? this.drawnPanels : [];
+    if (!old.length) this.grid.replaceChildren(this.canvas, this.message);
     this.panels.forEach((panel, i) => {
       panel.scale = new ColourScale(panel, panel.values, this.tables, this.theme);
-      panel.root = element("section", "bv-panel");
-      const title = element("h3", "bv-title", panel.title);
-      panel.stage = element("div", "bv-stage");
-      panel.stage.tabIndex = 0;
-      panel.stage.setAttribute("role", "img");
-      panel.stage.setAttribute("aria-label", panel.alt);
-      panel.captions = [];
-      panel.legend = buildLegend(panel.scale, (only) => {
+      buildPanel(panel, old[i], (only) => {
         panel.scale.only = only;
         this.#colour(i);
         this.invalidate();
       });
-      panel.root.append(title, panel.stage, panel.legend);
-      this.grid.append(panel.root);
-      panel.pointer = new Pointer(this, i);
+      panel.pointer ??= new Pointer(this, i);
+      if (!old[i]) this.grid.append(panel.root);
     });
+    this.drawnPanels = this.panels;
     this.message.hidden = Boolean(this.renderer);
     this.#resized();
     this.#recolour();
@@ -179,6 +177,7 @@ export class BrainView {
       return;
     }
     this.message.hidden = true;
+    this.#forgetMap();
     this.#recolour();
     this.#resized();
   }
@@ -232,7 +231,7 @@ export class BrainView {
 
   /** Camera or surface changed: what lies under the pointer is no longer known. */
   #looksDifferent() {
-    this.idBuffer = null;
+    this.#forgetMap();
     this.#placeTiles();
     this.#refreshToolbar();
     this.invalidate();
@@ -247,11 +246,10 @@ export class BrainView {
     const columns = width / this.panels.length >= 300 ? this.panels.length : 1;
     this.grid.style.setProperty("--bv-columns", columns);
     this.root.classList.toggle("bv-narrow", width < 640);
-    const panelWidth = (width - (columns - 1) * 16) / columns;
-    const tallest = this.state.camera.view === "overview" && this.hasDeep ? 1.5 : 0.86;
-    const full = document.fullscreenElement ? window.innerHeight - 220 : this.header.height;
-    const height = panelWidth >= 620 ? full : Math.min(full * 1.2, Math.max(260, panelWidth * tallest));
-    this.panels.forEach((panel) => { panel.stage.style.height = `${Math.round(height)}px`; });
+    const wanted = document.fullscreenElement ? window.innerHeight - 220 : this.header.height;
+    const tall = this.state.camera.view === "overview" && this.hasDeep;
+    const height = stageHeight((width - (columns - 1) * 16) / columns, wanted, tall);
+    this.panels.forEach((panel) => { panel.stage.style.height = `${height}px`; });
     const box = this.grid.getBoundingClientRect();
     this.size = { width: Math.ceil(box.width), height: Math.ceil(box.height) };
     this.pixels = Math.min(window.devicePixelRatio || 1, Math.sqrt(MAX_PIXELS / (this.size.width * this.size.height)), 3);
@@ -260,7 +258,7 @@ export class BrainView {
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     this.canvas.style.width = `${this.size.width}px`;
     this.canvas.style.height = `${this.size.height}px`;
-    this.idBuffer = null;
+    this.#forgetMap();
     this.drawNow(); // a resized canvas is blank: wait for no frame
   }
 
@@ -271,22 +269,8 @@ export class BrainView {
       const box = panel.stage.getBoundingClientRect();
       panel.rect = { x: box.x - origin.x, y: box.y - origin.y, width: box.width, height: box.height };
       panel.tiles = layoutTiles(camera, panel.rect, { glass, hasDeep: this.hasDeep });
-      this.#caption(panel);
+      placeCaptions(panel, isMoved({ ...camera, zoom: 1, pan: [0, 0] }));
     }
-  }
-
-  #caption(panel) {
-    const turned = isMoved({ ...this.state.camera, zoom: 1, pan: [0, 0] });
-    panel.tiles.forEach((tile, i) => {
-      const caption = (panel.captions[i] ??= panel.stage.appendChild(element("span", "bv-caption")));
-      caption.hidden = false;
-      const short = tile.hemispheres.length === 2 ? "" : tile.hemispheres[0] ? "Right" : "Left";
-      caption.textContent = turned ? short : tile.caption;
-      const { rect } = panel;
-      caption.style.left = `${tile.rect.x - rect.x + tile.rect.width / 2}px`;
-      caption.style.top = `${tile.rect.y - rect.y + tile.rect.height}px`;
-    });
-    panel.captions.slice(panel.tiles.length).forEach((caption) => { caption.hidden = true; });
   }
 
   // --- camera ----------------------------------------------------------------------------
@@ -322,9 +306,12 @@ export class BrainView {
 
   // --- parcels ---------------------------------------------------------------------------
 
-  /** Parcel numbers per CSS px, drawn again only after the camera or the surface changed. */
+  /** Parcel numbers per CSS px, read again only after the camera or the surface changed. */
   ids() {
-    this.idBuffer ??= this.renderer.readIds(this.panels, this.look(), this.size.width, this.size.height);
+    if (!this.idBuffer) {
+      this.#project();
+      this.idBuffer = this.renderer.readIds(this.size.width, this.size.height);
+    }
     return this.idBuffer;
   }
 
@@ -381,11 +368,40 @@ export class BrainView {
 
   look() {
     const { morph, outlines, camera } = this.state;
-    return {
-      morph, outline: outlines ? 1 : 0, zoom: camera.zoom, pan: camera.pan, pixels: this.pixels,
-      picked: this.picked, hovered: this.hovered,
-      ink: this.ink.map((v) => v / 255),
-    };
+    return { morph, outline: outlines ? 1 : 0, zoom: camera.zoom, pan: camera.pan, pixels: this.pixels };
+  }
+
+  #forgetMap() {
+    this.mapped = false;
+    this.idBuffer = null;
+    this.boxes = new Map();
+  }
+
+  /** Brings the map up to date; without a GPU coarsely first, finely once the camera rests. */
+  #project() {
+    if (this.mapped) return;
+    const coarse = this.renderer.software && this.stats.draws > 0 && !this.resting;
+    this.renderer.project(this.panels, this.look(), coarse);
+    this.mapped = true;
+    this.resting = false;
+    clearTimeout(this.rest);
+    if (coarse) {
+      this.rest = setTimeout(() => {
+        this.resting = true;
+        this.mapped = false; // same parcels at the same places: the pointer's copy stays valid
+        this.invalidate();
+      }, 200);
+    }
+  }
+
+  /** A parcel to outline, with the places at which it may show in each panel. */
+  #mark(parcel, width) {
+    if (parcel === null) return [];
+    if (!this.boxes.has(parcel)) {
+      const look = this.look();
+      this.boxes.set(parcel, this.panels.map(({ tiles }) => boxesOf(parcel, tiles, look, this.tables, this.parcellation)));
+    }
+    return [{ parcel, width, boxes: this.boxes.get(parcel) }];
   }
 
   invalidate() {
@@ -399,7 +415,10 @@ export class BrainView {
   drawNow() {
     if (!this.renderer || !this.panels?.[0]?.tiles) return;
     const started = performance.now();
-    this.renderer.draw(this.panels, this.look());
+    this.#project();
+    const { picked, hovered } = this;
+    const marks = [...this.#mark(picked, 2.2), ...this.#mark(hovered === picked ? null : hovered, 1.4)];
+    this.renderer.draw(this.panels, { pixels: this.pixels, ink: this.ink.map((v) => v / 255), marks });
     this.stats.draws += 1;
     this.stats.scriptMs.push((this.frameMs ?? 0) + performance.now() - started);
     if (this.stats.scriptMs.length > 2000) this.stats.scriptMs.splice(0, 1000);
@@ -412,6 +431,7 @@ export class BrainView {
     this.clock.pause();
     this.state && (this.state.playing = false);
     cancelAnimationFrame(this.pending);
+    clearTimeout(this.rest);
     this.stopFlight?.();
     this.observer.disconnect();
     this.renderer?.destroy();
