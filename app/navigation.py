@@ -36,4 +36,5 @@ class PageEntry:
 PAGES: tuple[PageEntry, ...] = (
     PageEntry("Scan", "scan.py", "scan"),
     PageEntry("Networks", "networks.py", "networks"),
+    PageEntry("Forecast", "forecast.py", "forecast"),
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: A context that nobody asked for may shrink to this share of the model's own before it is refused.
 SMALLEST_SHARE = 0.5
 #: Context (share of the whole) and share of extra hidden tokens of an ensemble's members, in turn.
-_VARIANTS = ((1.0, 0.0), (1.0, 0.2), (0.75, 0.0), (0.75, 0.2), (0.5, 0.0), (1.0, 0.4), (0.5, 0.2), (1.0, 0.2))
+_VARIANTS = ((1.0, 0.0), (0.75, 0.0), (0.5, 0.0), (0.9, 0.0), (0.6, 0.0), (1.0, 0.2), (0.8, 0.0), (1.0, 0.4))
 MAX_MEMBERS = 32
 
 
