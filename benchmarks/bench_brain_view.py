@@ -86,7 +86,7 @@ class Tab:
         socket.on("framesent", sent)
 
     def _count(self, response: Any) -> None:
-        if "/media/" in response.url or "bidi-components" in response.url:
+        if response.url.endswith(".bin") or "bidi-components" in response.url:
             self.http_bytes += int(response.headers.get("content-length", 0))
 
     def metric(self, name: str) -> float:
@@ -111,8 +111,12 @@ def _ours(browser: Any, app: App, n: int) -> dict[str, float]:
     script, task = tab.metric("ScriptDuration"), tab.metric("TaskDuration")
     seconds, times = brain(
         tab.page,
-        f"""(async () => {{ view.stats.scriptMs = []; const gl = view.renderer.gl, began = performance.now();
-        for (let f = 1; f <= {n}; f += 1) {{ view.clock.seek(f % {n}); await new Promise(requestAnimationFrame);
+        f"""(async () => {{
+        const gl = view.picture.renderer.gl, began = performance.now();
+        view.stats.scriptMs = [];
+        for (let f = 1; f <= {n}; f += 1) {{
+            view.clock.seek(f % {n});
+            await new Promise(requestAnimationFrame);
             gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); }}
         return [(performance.now() - began) / 1000, view.stats.scriptMs]; }})()""",
     )
@@ -147,7 +151,8 @@ def _ours(browser: Any, app: App, n: int) -> dict[str, float]:
 
 
 def _plotly(browser: Any, app: App, n: int) -> dict[str, float]:
-    drawn = "() => document.querySelector('.js-plotly-plot')?._fullLayout?.scene?._scene?.glplot?.objects.length > 0"
+    plot = "document.querySelector('.js-plotly-plot')"
+    drawn = f"() => {plot}?._fullLayout?.scene?._scene?.glplot?.objects.length > 0"
     tab = Tab(browser)
     tab.page.goto(f"{app.url}/?frames=2")
     tab.page.wait_for_function(drawn, timeout=120_000)

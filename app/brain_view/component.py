@@ -114,6 +114,7 @@ def brain_view(
         "times": None if times is None else [round(float(t), 4) for t in times],
         "seen_until": seen_until_s,
         "picked": current,
+        "pick_number": memory["number"],
         "height": int(height),
         "view": view,
         "inflation": float(inflation),
@@ -185,7 +186,7 @@ def _memory(key: str, parcellation: Parcellation) -> dict[str, Any]:
     identity = hashlib.sha256(parcellation_bytes(parcellation)).hexdigest()[:16]
     memory = st.session_state.get(_memory_key(key))
     if memory is None or memory["parcellation"] not in (None, identity):
-        memory = {"picked": None, "changed": False, "frame": 0}
+        memory = {"picked": None, "changed": False, "frame": 0, "number": 0}
     memory["parcellation"] = identity
     st.session_state[_memory_key(key)] = memory
     return memory
@@ -201,7 +202,7 @@ def _remember_pick(key: str) -> Callable[[], None]:
         parcel = event.get("parcel")
         memory = st.session_state.get(_memory_key(key)) or {"parcellation": None}
         memory["picked"] = int(parcel) if isinstance(parcel, int | float) and parcel >= 0 else None
-        memory["frame"] = int(event.get("frame", 0))
+        memory["frame"], memory["number"] = int(event.get("frame", 0)), int(event.get("number", 0))
         memory["changed"] = True
         st.session_state[_memory_key(key)] = memory
 

@@ -43,8 +43,7 @@ def _spot(page: Any, parcel: int) -> dict[str, float]:
     return brain(
         page,
         f"""(() => {{
-            view.parcelAt(0, 0);
-            const {{ data, width, height }} = view.idBuffer, box = view.grid.getBoundingClientRect();
+            const {{ data, width, height }} = view.ids(), box = view.grid.getBoundingClientRect();
             let best = null;
             const id = (x, y) => data[(y * width + x) * 4] + 256 * data[(y * width + x) * 4 + 1] - 1;
             const around = [[0, 0], [-3, 0], [3, 0], [0, -3], [0, 3]];
@@ -304,7 +303,8 @@ def test_a_lost_context_is_said_and_restored(page: Any, app: App) -> None:
     _open(page, app)
     brain(
         page,
-        "(window.loss = view.renderer.gl.getExtension('WEBGL_lose_context'), window.loss.loseContext())",
+        "(window.loss = view.picture.renderer.gl.getExtension('WEBGL_lose_context'), "
+        "window.loss.loseContext())",
     )
     page.get_by_text("waiting to draw again").wait_for()
     page.evaluate("window.loss.restoreContext()")

@@ -29,11 +29,13 @@ export function drawPicture(view) {
   context.translate(16, 16);
   const before = { width: canvas.width, height: canvas.height, pixels: view.pixels, hovered: view.hovered };
   Object.assign(canvas, { width: size.width * SCALE, height: size.height * SCALE });
-  Object.assign(view, { pixels: SCALE, hovered: null, mapped: false, resting: true });
+  Object.assign(view, { pixels: SCALE, hovered: null });
+  view.picture.refine();
   view.drawNow();
   context.drawImage(canvas, 0, 0, size.width, size.height);
   Object.assign(canvas, { width: before.width, height: before.height });
-  Object.assign(view, { pixels: before.pixels, hovered: before.hovered, mapped: false, resting: true });
+  Object.assign(view, { pixels: before.pixels, hovered: before.hovered });
+  view.picture.refine();
   view.drawNow();
   const font = getComputedStyle(view.root).fontFamily;
   const origin = view.grid.getBoundingClientRect();

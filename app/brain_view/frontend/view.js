@@ -6,10 +6,8 @@ import { ColourScale, css, element, parseColour } from "./colour.js";
 import { Toolbar } from "./controls.js";
 import { exportPng } from "./export.js";
 import { buildPanel, placeCaptions, stageHeight } from "./panel.js";
-import { boxesOf } from "./places.js";
+import { Picture } from "./picture.js";
 import { Pointer } from "./pointer.js";
-import { Renderer } from "./renderer.js";
-import { buildSurface } from "./surface.js";
 import { Timeline } from "./timeline.js";
 import { Tooltip } from "./tooltip.js";
 import { fetchConstant, sameBytes, unpack } from "./transport.js";
@@ -25,7 +23,7 @@ export class BrainView {
     this.stats = { frames: 0, scriptMs: [], draws: 0, messages: 0 };
     this.hovered = null;
     this.picked = null;
-    this.idBuffer = null;
+    this.pickNumber = 0;
     this.pending = 0;
     this.#buildFrame();
     this.observer = new ResizeObserver(() => this.#resized());
@@ -58,7 +56,7 @@ export class BrainView {
     this.parent.append(this.root);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
-      this.renderer = null;
+      this.picture = null;
       this.#say("The graphics memory was taken away; waiting to draw again");
     });
     this.canvas.addEventListener("webglcontextrestored", () => this.#startDrawing());
@@ -94,12 +92,12 @@ export class BrainView {
     this.panels = header.panels.map((panel, i) => ({ ...panel, values: arrays[`panel${i}`] }));
     this.nParcels = parcellation.header.names.length;
     this.hasDeep = parcellation.arrays.deep.some(Boolean);
-    this.picked = header.picked;
+    const onItsWay = header.pick_number < this.pickNumber && performance.now() - this.pickedAt < 3000;
+    if (!onItsWay) this.picked = header.picked; // else Python has not heard of the last click yet
     if (this.parcellation !== parcellation) {
       this.parcellation = parcellation;
-      this.renderer?.setParcellation(parcellation);
+      this.picture?.setParcellation(parcellation);
       this.hovered = null;
-      this.#forgetMap();
     }
     if (!this.state) this.#recall(header);
     const nFrames = Math.max(...this.panels.map((panel) => panel.n_frames));
@@ -108,7 +106,7 @@ export class BrainView {
     this.root.style.setProperty("--bv-height", `${header.height}px`);
     this.#rebuildPanels();
     this.timeline.configure(header.seen_until);
-    if (!this.renderer && !this.failed) this.#startDrawing();
+    if (!this.picture && !this.failed) this.#startDrawing();
     if (this.autoplay) {
       this.autoplay = false;
       this.clock.play();
@@ -154,7 +152,7 @@ export class BrainView {
       if (!old[i]) this.grid.append(panel.root);
     });
     this.drawnPanels = this.panels;
-    this.message.hidden = Boolean(this.renderer);
+    this.message.hidden = Boolean(this.picture);
     this.#resized();
     this.#recolour();
     this.#stateChanged();
@@ -162,14 +160,11 @@ export class BrainView {
 
   #startDrawing() {
     try {
-      this.renderer = new Renderer(this.canvas);
       const started = performance.now();
-      this.surface ??= buildSurface(this.tables);
-      this.renderer.setSurface(this.surface);
-      this.renderer.setParcellation(this.parcellation);
+      this.picture = new Picture(this.canvas, this.tables, this.parcellation, () => this.invalidate());
       this.stats.prepareMs = performance.now() - started;
     } catch (error) {
-      this.renderer = null;
+      this.picture = null;
       this.failed = true;
       console.error(error);
       this.#say("This browser cannot draw in 3-D (WebGL 2 is missing or switched off); a simpler picture is used instead");
@@ -177,7 +172,6 @@ export class BrainView {
       return;
     }
     this.message.hidden = true;
-    this.#forgetMap();
     this.#recolour();
     this.#resized();
   }
@@ -197,7 +191,7 @@ export class BrainView {
   #colour(i) {
     const panel = this.panels[i];
     panel.scale.fill(this.frameValues(panel), this.rgba);
-    this.renderer?.setColours(i, this.rgba);
+    this.picture?.setColours(i, this.rgba);
   }
 
   #recolour() {
@@ -231,7 +225,7 @@ export class BrainView {
 
   /** Camera or surface changed: what lies under the pointer is no longer known. */
   #looksDifferent() {
-    this.#forgetMap();
+    this.picture?.forget();
     this.#placeTiles();
     this.#refreshToolbar();
     this.invalidate();
@@ -258,7 +252,7 @@ export class BrainView {
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     this.canvas.style.width = `${this.size.width}px`;
     this.canvas.style.height = `${this.size.height}px`;
-    this.#forgetMap();
+    this.picture?.forget();
     this.drawNow(); // a resized canvas is blank: wait for no frame
   }
 
@@ -306,18 +300,13 @@ export class BrainView {
 
   // --- parcels ---------------------------------------------------------------------------
 
-  /** Parcel numbers per CSS px, read again only after the camera or the surface changed. */
   ids() {
-    if (!this.idBuffer) {
-      this.#project();
-      this.idBuffer = this.renderer.readIds(this.size.width, this.size.height);
-    }
-    return this.idBuffer;
+    return this.picture.ids(this.panels, this.look(), this.size);
   }
 
   /** Parcel at a point of the grid in CSS px, or null. */
   parcelAt(x, y) {
-    if (!this.renderer) return null;
+    if (!this.picture) return null;
     const { width, height } = this.size, { data } = this.ids();
     const column = Math.floor(x), row = height - 1 - Math.floor(y);
     if (column < 0 || row < 0 || column >= width || row >= height) return null;
@@ -341,7 +330,9 @@ export class BrainView {
     this.live.textContent = this.picked === null ? "No parcel picked" : `Picked ${this.describe(this.picked)}`;
     this.#showHovered();
     this.invalidate();
-    this.send.pick({ parcel: this.picked ?? -1, frame: this.clock.frame });
+    this.pickNumber += 1;
+    this.pickedAt = performance.now();
+    this.send.pick({ parcel: this.picked ?? -1, frame: this.clock.frame, number: this.pickNumber });
   }
 
   describe(parcel) {
@@ -371,39 +362,6 @@ export class BrainView {
     return { morph, outline: outlines ? 1 : 0, zoom: camera.zoom, pan: camera.pan, pixels: this.pixels };
   }
 
-  #forgetMap() {
-    this.mapped = false;
-    this.idBuffer = null;
-    this.boxes = new Map();
-  }
-
-  /** Brings the map up to date; without a GPU coarsely first, finely once the camera rests. */
-  #project() {
-    if (this.mapped) return;
-    const coarse = this.renderer.software && this.stats.draws > 0 && !this.resting;
-    this.renderer.project(this.panels, this.look(), coarse);
-    this.mapped = true;
-    this.resting = false;
-    clearTimeout(this.rest);
-    if (coarse) {
-      this.rest = setTimeout(() => {
-        this.resting = true;
-        this.mapped = false; // same parcels at the same places: the pointer's copy stays valid
-        this.invalidate();
-      }, 200);
-    }
-  }
-
-  /** A parcel to outline, with the places at which it may show in each panel. */
-  #mark(parcel, width) {
-    if (parcel === null) return [];
-    if (!this.boxes.has(parcel)) {
-      const look = this.look();
-      this.boxes.set(parcel, this.panels.map(({ tiles }) => boxesOf(parcel, tiles, look, this.tables, this.parcellation)));
-    }
-    return [{ parcel, width, boxes: this.boxes.get(parcel) }];
-  }
-
   invalidate() {
     if (this.pending || this.destroyed) return;
     this.pending = requestAnimationFrame(() => {
@@ -413,12 +371,11 @@ export class BrainView {
   }
 
   drawNow() {
-    if (!this.renderer || !this.panels?.[0]?.tiles) return;
+    if (!this.picture || !this.panels?.[0]?.tiles) return;
     const started = performance.now();
-    this.#project();
     const { picked, hovered } = this;
-    const marks = [...this.#mark(picked, 2.2), ...this.#mark(hovered === picked ? null : hovered, 1.4)];
-    this.renderer.draw(this.panels, { pixels: this.pixels, ink: this.ink.map((v) => v / 255), marks });
+    const marks = [[picked, 2.2], [hovered === picked ? null : hovered, 1.4]];
+    this.picture.draw(this.panels, this.look(), this.ink.map((v) => v / 255), marks);
     this.stats.draws += 1;
     this.stats.scriptMs.push((this.frameMs ?? 0) + performance.now() - started);
     if (this.stats.scriptMs.length > 2000) this.stats.scriptMs.splice(0, 1000);
@@ -431,11 +388,10 @@ export class BrainView {
     this.clock.pause();
     this.state && (this.state.playing = false);
     cancelAnimationFrame(this.pending);
-    clearTimeout(this.rest);
     this.stopFlight?.();
     this.observer.disconnect();
-    this.renderer?.destroy();
-    this.renderer = null;
+    this.picture?.destroy();
+    this.picture = null;
     this.root.remove();
   }
 }
