@@ -23,7 +23,7 @@ from brainlm_core.errors import AtlasError, DownloadError
 from brainlm_core.paths import cache_dir
 
 #: Nobody waits longer than this for an atlas of 90 kB, in s.
-DOWNLOAD_PATIENCE_S = 5.0
+DOWNLOAD_PATIENCE_S = 3.0
 _MAX_ATLAS_VOXELS = 60_000_000
 _RAW = "https://raw.githubusercontent.com"
 

@@ -61,6 +61,9 @@ def _load(path: Path, name: str) -> Any:
 
     try:
         with path.open("rb") as stream:
+            if stream.read(2) == b"\x1f\x8b":
+                raise ScanError(f"{name} is a compressed CIFTI file", "unpack it first (gunzip)")
+            stream.seek(0)
             head = nib.Nifti2Header(stream.read(540), check=False)
         if not 540 <= int(head["vox_offset"]) <= min(path.stat().st_size, 500_000_000):
             raise ScanError(f"{name} is cut short inside its header", _DAMAGED_FIX)

@@ -1,11 +1,12 @@
-"""One pass over a 4D file: parcel sums volume by volume, never more than one volume in memory."""
+"""One pass over a 4D file: parcel sums volume by volume, never more than two volumes in memory."""
 
 from __future__ import annotations
 
 import hashlib
+import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -106,18 +107,12 @@ class _HashedFile:
         return self._digest.hexdigest()
 
 
-@contextmanager
-def _open(raw: _HashedFile, gzipped: bool) -> Iterator[IO[bytes]]:
+def _open(raw: _HashedFile, gzipped: bool) -> IO[bytes]:
     if not gzipped:
-        yield cast(IO[bytes], raw)
-        return
-    from zlib_ng import gzip_ng_threaded
+        return cast(IO[bytes], raw)
+    from zlib_ng import gzip_ng
 
-    stream = gzip_ng_threaded.open(raw, "rb", block_size=1 << 20)
-    try:
-        yield stream
-    finally:
-        stream.close()
+    return cast(IO[bytes], gzip_ng.GzipNGFile(fileobj=raw, mode="rb"))
 
 
 def _fill(stream: IO[bytes], buffer: memoryview) -> None:
@@ -127,6 +122,45 @@ def _fill(stream: IO[bytes], buffer: memoryview) -> None:
         if not count:
             raise EOFError
         filled += count
+
+
+def _volumes(raw: _HashedFile, header: NiftiHeader, gzipped: bool) -> Iterator[bytearray]:
+    """Yield one volume after the other; a thread unpacks the next while this one is added up.
+
+    Two buffers go round: what is yielded is overwritten once the next volume is asked for.
+    """
+    free: queue.Queue[bytearray | None] = queue.Queue()
+    full: queue.Queue[bytearray | Exception | None] = queue.Queue()
+    for _ in range(2):
+        free.put(bytearray(header.volume_bytes))
+
+    def work() -> None:
+        try:
+            stream = _open(raw, gzipped)
+            _fill(stream, memoryview(bytearray(header.offset)))
+            for _ in range(header.shape[3]):
+                buffer = free.get()
+                if buffer is None:
+                    return
+                _fill(stream, memoryview(buffer))
+                full.put(buffer)
+            if gzipped:
+                stream.read(1)  # reaches the checksum of the last block
+            full.put(None)
+        except Exception as error:  # handed over to the thread that waits
+            full.put(error)
+
+    worker = threading.Thread(target=work, name="read volumes", daemon=True)
+    worker.start()
+    try:
+        while (item := full.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+            free.put(item)
+    finally:
+        free.put(None)
+        worker.join()
 
 
 def stream_means(
@@ -140,7 +174,7 @@ def stream_means(
 ) -> StreamResult:
     """Average the voxels of every parcel in every volume, in one pass.
 
-    Steps for each volume, in order: read it into one buffer; gather the labelled voxels in
+    Steps for each volume, in order: unpack it (in a thread, one ahead); gather the labelled voxels in
     parcel order; add them up per parcel in float64 (``numpy.add.reduceat``); note which voxels
     vary. At the end voxels that never vary (outside the field of view) are taken out of the
     sums, and slope and intercept of the header are applied to the means.
@@ -170,26 +204,21 @@ def stream_means(
         If the file ends early or is damaged.
     """
     n_timepoints = header.shape[3]
-    buffer = bytearray(header.volume_bytes)
-    view = memoryview(buffer)
-    volume = np.frombuffer(buffer, dtype=header.dtype)
     sums = _Sums(voxels, n_timepoints, header.dtype)
     wanted = set(np.unique(np.linspace(0, n_timepoints - 1, N_MEAN_VOLUMES).astype(int)).tolist())
-    mean = np.zeros(volume.shape, np.float32)
+    mean = np.zeros(int(np.prod(header.shape[:3])), np.float32)
     with _HashedFile(path) as raw:
         try:
-            with _open(raw, gzipped) as stream:
-                _fill(stream, memoryview(bytearray(header.offset)))
-                for t in range(n_timepoints):
-                    _fill(stream, view)
+            # Damaged files hold any bit pattern: their sums may overflow until the checksum tells.
+            with np.errstate(invalid="ignore", over="ignore"):
+                for t, buffer in enumerate(_volumes(raw, header, gzipped)):
+                    volume = np.frombuffer(buffer, dtype=header.dtype)
                     sums.add(t, volume)
                     raw.digest_pending()
                     if t in wanted:
                         mean += np.nan_to_num(volume.astype(np.float32), posinf=0, neginf=0) / len(wanted)
                     if t % 16 == 0:
                         tick(t / n_timepoints)
-                if gzipped:
-                    stream.read(1)  # reaches the checksum of the last block
         except Exception as error:
             if not gunzip_damage(error):
                 raise

@@ -115,6 +115,16 @@ def test_truncated_cifti(tmp_path: Path) -> None:
             read_scan(tmp_path / "x.dtseries.nii")
 
 
+def test_compressed_cifti_says_what_to_do(tmp_path: Path) -> None:
+    import gzip
+
+    dtseries(tmp_path / "w.dtseries.nii", brain_models(40))
+    packed = gzip.compress((tmp_path / "w.dtseries.nii").read_bytes(), 1)
+    (tmp_path / "x.dtseries.nii.gz").write_bytes(packed)
+    with pytest.raises(ScanError, match="unpack it first"):
+        read_scan(tmp_path / "x.dtseries.nii.gz")
+
+
 def test_dlabel_of_something_else_as_atlas(tmp_path: Path) -> None:
     dtseries(tmp_path / "x.dtseries.nii", brain_models(40))
     with pytest.raises(AtlasError):
