@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.analyses.masked_baselines import MASKS, GroupRidge, draw_mask, interpolate, mean_fill
+from brainlm_core.analyses.masked_baselines import (
+    MASKS,
+    STATISTICS_NAME,
+    GroupRidge,
+    draw_mask,
+    interpolate,
+    mean_fill,
+)
 from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
 from brainlm_core.packs import Cohort
 from brainlm_core.weights import default_folder
@@ -198,7 +205,7 @@ def _masked(
     for done, (row, windows) in enumerate(_windows(engine, cohort, rows, options.n_windows, notices)):
         if progress is not None:
             progress(done / len(rows), f"Masked reconstruction: recording {done + 1} of {len(rows)}")
-        ridge = GroupRidge.load(default_folder(), windows.xyz)
+        ridge = GroupRidge.load(_statistics_folder(engine), windows.xyz)
         usable = ~windows.flat[None, :, None] & windows.observed[:, None, :]
         for number, kind in enumerate(MASKS):
             rng = np.random.default_rng([options.seed, row, number])
@@ -218,6 +225,12 @@ def _masked(
     if not any("ridge" in methods for methods in table.values()):
         notices.append("No ridge: the training set has no parcels at these positions.")
     return {"masked_r2": table}
+
+
+def _statistics_folder(engine: Engine) -> Path:
+    """Return where the baselines' training-set statistics lie: beside the weights, else the bundled ones."""
+    own = Path(engine.info.model_name.removeprefix("random:")).expanduser()
+    return own if (own / STATISTICS_NAME).is_file() else default_folder()
 
 
 def _predictions(

@@ -50,6 +50,9 @@ class KernelConfig:
         Weight of the window against the group for the first and the last component; log-linear in rank.
     noise_exponent : float
         How far the noise of each parcel follows the window, 0 not at all, 1 fully.
+    forecast_noise : float
+        Least noise variance when a recording of a longer sampling interval is forecast: near its end
+        resampling leaves errors that a trusting kernel would carry on.
     iterations : int
         Steps of the conjugate gradients at most.
     tolerance : float
@@ -70,6 +73,7 @@ class KernelConfig:
     adapt_first: float = 0.2
     adapt_last: float = 0.4
     noise_exponent: float = 0.5
+    forecast_noise: float = 1.0
     iterations: int = 14
     tolerance: float = 1e-2
     family: str = field(default="kernel")
@@ -86,6 +90,8 @@ class KernelConfig:
             _refuse(f"{self.n_timepoints} samples do not divide into patches of {self.patch_length}")
         if not (0 < self.adapt_first <= 1 and 0 < self.adapt_last <= 1 and 0 <= self.noise_exponent <= 1):
             _refuse("adapt_first, adapt_last and noise_exponent must lie between 0 and 1")
+        if not 0 <= self.forecast_noise <= 100:
+            _refuse(f"forecast_noise is {self.forecast_noise}")
         if not (self.tr_s > 0 and 0 < self.tolerance < 1):
             _refuse("tr_s must be positive and tolerance between 0 and 1")
 

@@ -35,7 +35,10 @@ class DataConfig(_Strict):
 
 
 class OptimiserConfig(_Strict):
-    """AdamW with linear warm-up and a cosine to zero."""
+    """AdamW with linear warm-up and a cosine to zero.
+
+    Without ``dropout`` (masking is noise enough) a step does not depend on how many processes share it.
+    """
 
     steps: int = Field(default=1000, ge=0)
     batch_size: int = Field(default=4, ge=1)
@@ -45,13 +48,15 @@ class OptimiserConfig(_Strict):
     warmup_steps: int = Field(default=50, ge=0)
     gradient_clip: float = Field(default=1.0, gt=0)
     precision: Literal["fp32", "bf16"] = "fp32"
+    dropout: bool = False
 
 
 class PretrainConfig(_Strict):
     """A pretraining run.
 
     ``model`` is the family's ``config.json``; ``start_from`` a folder or ``default`` to go on from.
-    ``masks`` gives the relative frequency of each kind of mask.
+    ``masks`` gives the relative frequency of each kind of mask. ``gates_from`` (kernel family) is a folder
+    whose trained gates are put on the newly fitted prior; ``store`` the precision of the saved weights.
     """
 
     family: Literal["kernel", "parcel_token", "image_token"]
@@ -59,6 +64,8 @@ class PretrainConfig(_Strict):
     data: list[DataConfig] = Field(min_length=1)
     model: dict[str, Any] = {}
     start_from: str | None = None
+    gates_from: str | None = None
+    store: Literal["fp32", "fp16"] = "fp32"
     masks: dict[str, float] = {
         "random20": 1,
         "random75": 1,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.masked_baselines import STATISTICS_NAME
 from brainlm_core.analyses.network_metrics import homologue_pairs
 from brainlm_core.atlas import a424, a424_cortex
 from brainlm_core.errors import ConfigError
@@ -39,7 +40,6 @@ Progress = Callable[[str], None]
 REGIME_EDGES_S = (1.2, 1.85, 2.35)
 #: Recordings per regime from which spectra are taken, and windows per recording for the axes.
 MAX_SPECTRUM_RECORDINGS = 120
-STATISTICS_NAME = "group_statistics.npz"
 
 
 @dataclass(frozen=True, eq=False)

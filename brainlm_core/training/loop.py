@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -12,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -90,6 +91,7 @@ def pretrain(config: PretrainConfig, say: Say = lambda _: None) -> RunResult:
     opened = [open_data(d) for d in config.data]
     fabric = _fabric(config)
     fabric.launch()
+    torch.manual_seed(config.seed + fabric.global_rank)
     model = _start_model(config, opened, folder, fabric, say)
     spec = model.spec
     training = [(load_series(c, t, spec), d.weight) for d, (c, t, _) in zip(config.data, opened, strict=True)]
@@ -111,7 +113,7 @@ def pretrain(config: PretrainConfig, say: Say = lambda _: None) -> RunResult:
         rate = learning_rate(step, config)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        module.train()
+        module.train(settings.dropout)
         loss = _step(module, optimiser, sampler, step, config, fabric)
         facts: dict[str, Any] = {"step": step + 1, "loss": loss, "learning_rate": rate}
         last = step + 1 == settings.steps
@@ -126,9 +128,19 @@ def pretrain(config: PretrainConfig, say: Say = lambda _: None) -> RunResult:
             say(f"step {step + 1} of {settings.steps}, loss {loss:.4f}, {left / 60:.0f} min left")
     writer.close()
     if fabric.is_global_zero:
-        save_folder(model.eval(), folder / "model")
+        _deliver(config, model.eval(), folder)
     fabric.barrier()
     return RunResult(folder, settings.steps, start, scores)
+
+
+def _deliver(config: PretrainConfig, model: MaskedModel, folder: Path) -> None:
+    """Write ``model/``: weights in the wanted precision, with the group statistics of its training set."""
+    from brainlm_core.training.fit_kernel import STATISTICS_NAME
+
+    save_folder(copy.deepcopy(model).half() if config.store == "fp16" else model, folder / "model")
+    statistics = folder / "prior" / STATISTICS_NAME
+    if statistics.is_file():
+        shutil.copyfile(statistics, folder / "model" / STATISTICS_NAME)
 
 
 def learning_rate(step: int, config: PretrainConfig) -> float:
@@ -202,7 +214,15 @@ def _start_model(
         save_statistics(statistics, prior)
         save_folder(fitted, prior)
     fabric.barrier()
-    return load_folder(prior)
+    model = load_folder(prior)
+    if config.gates_from is not None:
+        other = load_folder(config.gates_from).state_dict()
+        gates = {k: v for k, v in other.items() if k.startswith("gates.")}
+        wanted = {k: v.shape for k, v in model.state_dict().items() if k.startswith("gates.")}
+        if {k: v.shape for k, v in gates.items()} != wanted:
+            raise ConfigError(f"{config.gates_from} has no gates of this shape", "use the same settings")
+        model.load_state_dict(gates, strict=False)
+    return model
 
 
 def _step(
@@ -278,7 +298,6 @@ def _resume(config: PretrainConfig, folder: Path, model: MaskedModel, optimiser:
     model.load_state_dict(state["model"], strict=False)
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["rng"])
-    np.random.default_rng()  # samples come from the step's number: no state of their own
     if fabric.is_global_zero:
         checkpoint.trim_log(folder, int(state["step"]))
     return int(state["step"])

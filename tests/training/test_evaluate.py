@@ -1,0 +1,105 @@
+"""`brainlm evaluate` on a small pack: its keys, its honesty about what it cannot say, its errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest import CaptureFixture
+
+from brainlm_core.analyses.evaluate import EvaluateOptions
+from brainlm_core.analyses.evaluate_decode import _cross_validate, _folds, _measure
+from brainlm_core.atlas import a424_cortex
+from brainlm_core.cli import main
+from brainlm_core.errors import ConfigError
+from brainlm_core.model.checkpoints import load_folder
+from brainlm_core.model.kernel_model import KernelModel
+from brainlm_core.weights import default_folder
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two recordings of the cortex, drawn from the group kernel with slow components."""
+    import torch
+
+    model = load_folder(default_folder())
+    assert isinstance(model, KernelModel)
+    loadings = model._basis(torch.from_numpy(a424_cortex().xyz.copy()))[0].numpy()
+    rng = np.random.default_rng(0)
+    slow = rng.normal(size=(loadings.shape[1], 607))
+    slow = np.apply_along_axis(np.convolve, 1, slow, np.ones(8) / 8**0.5, "valid")[:, :600]
+    signals = (loadings @ slow + 0.4 * rng.normal(size=(360, 600))).T
+    path = tmp_path_factory.mktemp("pack") / "two.npz"
+    np.savez(path, signals=signals.astype(np.float32), offsets=np.array([0, 300, 600]), tr_s=0.72)
+    return path
+
+
+@pytest.mark.slow
+def test_keys_and_order_of_methods(pack: Path, tmp_path: Path, capsys: CaptureFixture[str]) -> None:
+    code = main(
+        [
+            "evaluate",
+            str(pack),
+            "-o",
+            str(tmp_path),
+            "--windows",
+            "1",
+            "--starts",
+            "2",
+            "--steps",
+            "5",
+            "--json",
+        ]
+    )
+    out = capsys.readouterr()
+    assert code == 0, out.err
+    facts = json.loads(out.out)
+    assert set(facts["masked_r2"]) == {"random20", "random75", "random90", "future", "parcel"}
+    for kind, methods in facts["masked_r2"].items():
+        assert {"model", "random_twin", "mean", "interpolation", "ridge", "prior"} <= set(methods)
+        for score in methods.values():
+            assert score["ci95"][0] <= score["value"] + 1e-9 and score["value"] <= score["ci95"][1] + 1e-9
+        if kind.startswith("random"):
+            assert methods["model"]["value"] > methods["interpolation"]["value"]
+            assert methods["model"]["value"] > methods["random_twin"]["value"]
+    assert len(facts["forecast"]["r2"]["model"]) == 5
+    assert {"mean", "last_value", "ar", "ridge", "random_twin"} <= set(facts["forecast"]["r2"])
+    assert facts["networks"]["knn_accuracy"]["attention"]["ci95"] is not None
+    assert facts["decode"] is None and any("No decoding" in n for n in facts["notices"])
+    assert json.loads((tmp_path / "evaluation.json").read_text())["masked_r2"] == facts["masked_r2"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--parts", "dreams"], "no part 'dreams'"),
+        (["--rows", "7"], "beyond 1 to 2"),
+        (["--signals", "cc200"], "no array 'cc200'"),
+        (["--where", "site=A"], "no column 'site'"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    pack: Path, tmp_path: Path, capsys: CaptureFixture[str], extra: list[str], words: str
+) -> None:
+    assert main(["evaluate", str(pack), "-o", str(tmp_path), *extra]) == 2
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error and error.count("\n") == 1
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ConfigError):
+        EvaluateOptions(n_windows=0)
+
+
+def test_decoding_finds_a_signal_and_no_signal_in_noise() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(20), 10)
+    folds = _folds(groups, 0)
+    assert all(len(np.unique(folds[groups == g])) == 1 for g in range(20))
+    x = rng.normal(size=(200, 30))
+    y = np.sign(x[:, 0] + 0.5 * rng.normal(size=200))
+    assert _measure(_cross_validate(x, y, groups, folds, 0), y, "auc") > 0.85
+    noise = np.sign(rng.normal(size=200))
+    assert 0.3 < _measure(_cross_validate(x, noise, groups, folds, 0), noise, "auc") < 0.7
