@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
 from brainlm_core.model.kernel_config import KernelConfig
 from brainlm_core.model.kernel_embedding import LandmarkEmbedding
+from brainlm_core.model.kernel_forecast import forecast_windows
 from brainlm_core.model.kernel_gates import AttentionGates, attention_logits
 from brainlm_core.model.kernel_prior import (
     Kernels,
@@ -137,6 +138,33 @@ class KernelModel(MaskedModel):
         )
         return Reconstruction(predicted, hidden)
 
+    def reconstruct_hidden(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
+        """See :meth:`MaskedModel.reconstruct_hidden`: pure forecasts of a batch are solved together."""
+        parts = [self._visible(x, h) for x, h in zip(signal.float(), hidden, strict=True)]
+        predicted = torch.empty_like(signal, dtype=torch.float32)
+        groups: dict[tuple[bytes, Kernels], tuple[GroupPrior, list[int]]] = {}
+        for index, (values, visible) in enumerate(parts):
+            seen = visible.any(0)
+            if _is_forecast(visible) and bool(seen.any()):
+                prior = self.group_prior(values, visible, xyz)
+                key = (seen.cpu().numpy().tobytes(), prior.kernels)
+                groups.setdefault(key, (prior, []))[1].append(index)
+            else:
+                predicted[index] = self._reconstruct_one(signal[index], xyz, hidden[index])[0]
+        for prior, rows in groups.values():
+            predicted[rows] = forecast_windows(
+                torch.stack([parts[i][0] for i in rows]),
+                torch.stack([parts[i][1].any(1) for i in rows]),
+                parts[rows[0]][1].any(0),
+                prior.loadings,
+                prior.noise,
+                prior.kernels,
+                self.gates,
+                iterations=self.config.iterations * 4,
+                tolerance=self.config.tolerance * 0.1,
+            )
+        return Reconstruction(predicted, hidden)
+
     def prior_reconstruct(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
         """Reconstruct with the closed-form prior alone: no adaptation to the window, no attention."""
         out = []
@@ -174,7 +202,9 @@ class KernelModel(MaskedModel):
     def _reconstruct_one(self, values: Tensor, xyz: Tensor, hidden: Tensor) -> tuple[Tensor, Posterior]:
         values, visible = self._visible(values.float(), hidden)
         with torch.no_grad():
-            posterior = self._infer(values, visible, xyz)
+            # Adapting to the window helps space, not time: a pure forecast is better from the group's kernel.
+            rounds = 0 if _is_forecast(visible) else self.config.rounds
+            posterior = self._infer(values, visible, xyz, rounds=rounds)
             logits = attention_logits(posterior.loadings, self.config.sharpness)
         return self.gates(values, visible, posterior, logits), posterior
 
@@ -226,6 +256,8 @@ class KernelModel(MaskedModel):
         kernels, share = self._kernels_of(regime, total.shape[1])
         loadings = total * share.sqrt()
         noise = self.noise[regime] + lost
+        if regime > 0 and _is_forecast(visible):
+            noise = noise.clamp_min(self.config.forecast_noise)
         rank = torch.arange(1, total.shape[1] + 1, device=total.device, dtype=torch.float32)
         first, last = (torch.tensor(v).log() for v in (self.config.adapt_first, self.config.adapt_last))
         slope = rank.log() / max(float(rank[-1].log()), 1e-6)
@@ -272,3 +304,9 @@ class KernelModel(MaskedModel):
             sizes = torch.tensor([b - a for a, b in bounds], device=spectra.device)
             self._kernels[key] = (kernels, blocks.repeat_interleave(sizes))
         return self._kernels[key]
+
+
+def _is_forecast(visible: Tensor) -> bool:
+    """Whether moments are seen whole or not at all, with at least one not seen."""
+    share = visible.sum(0)  # (T,)
+    return bool(((share == 0) | (share == share.max())).all()) and bool((share == 0).any())
