@@ -344,3 +344,27 @@ def test_without_webgl_a_flat_figure_takes_over(page: Any, app: App) -> None:
     page.goto(app.url)
     page.get_by_text("cannot draw in 3-D").wait_for(timeout=30000)
     page.locator(".js-plotly-plot").wait_for(timeout=30000)
+
+
+@pytest.mark.parametrize("width", [390, 700, 1000, 1600])
+def test_no_hemisphere_is_cut_at_any_width(chromium: Any, app: App, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 900})
+    tab = context.new_page()
+    _open(tab, app, "pair")
+    over = """(() => {
+        const { data, width, height } = view.ids();
+        return view.panels.flatMap(({ rect }) => {
+            const columns = [rect.x + 1, rect.x + rect.width - 2].map(Math.round);
+            return columns.map((x) => {
+                let n = 0;
+                for (let y = Math.round(rect.y); y < rect.y + rect.height; y += 1) {
+                    const at = ((height - 1 - y) * width + Math.min(x, width - 1)) * 4;
+                    if (data[at] + data[at + 1]) n += 1;
+                }
+                return n;
+            });
+        });
+    })()"""
+    assert brain(tab, over) == [0, 0, 0, 0]
+    assert brain(tab, "document.documentElement.scrollWidth <= innerWidth")
+    context.close()

@@ -105,7 +105,8 @@ function arrange(rect, where) {
   const tall = rect.height - 2 * CAPTION;
   if (where === "between") {
     const px = Math.min(rect.width / (2 * HEMISPHERE[0] + DEEP[0]), tall / (2 * HEMISPHERE[1]));
-    return { where, px, deepPx: Math.min(px * 1.15, (rect.height - CAPTION) / DEEP[1]) };
+    const room = rect.width - 2 * px * HEMISPHERE[0];
+    return { where, px, deepPx: Math.min(px * 1.15, room / DEEP[0], (rect.height - CAPTION) / DEEP[1]) };
   }
   const columns = rect.width / (2 * HEMISPHERE[0]);
   if (where === "absent") return { where, px: Math.min(columns, tall / (2 * HEMISPHERE[1])), deepPx: Infinity };
