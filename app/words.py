@@ -72,5 +72,5 @@ def facts(rows: list[tuple[str, str]]) -> None:
 def how(steps: list[str], reference: str, not_shown: str) -> None:
     """Draw "how this is computed": short numbered lines, the reference, and the limits of the picture."""
     st.markdown("\n".join(f"{i}. {step}" for i, step in enumerate(steps, 1)))
-    st.caption(f"Reference: {reference}")
-    st.caption(f"What this does not show: {not_shown}")
+    note(f"Reference: {reference}")
+    note(f"What this does not show: {not_shown}")

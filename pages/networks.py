@@ -274,22 +274,40 @@ def details(key: str) -> None:
 
 
 def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
-    """Draw the chosen attention, query by row."""
+    """Draw the chosen attention beside the connectivity of the same window, both ordered by network."""
     parcels = recording.parcellation
     order, bands = by_network(parcels)
     values = charts.relative(now.attention)
-    row = matrix_view(
-        values,
-        key="net-matrix",
-        names=parcels.names,
-        order=order,
-        bands=bands,
-        limits=charts.limits(values),
-        unit=charts.EVEN,
-        colours=colour_stops("sequential"),
-        picked=who.picked,
-        alt="Attention between all parcels, query by row and key by column, ordered by network.",
-    )
+    one, other = st.columns(2, gap="medium")
+    with one:
+        note("Attention, query by row.")
+        row = matrix_view(
+            values,
+            key="net-matrix",
+            names=parcels.names,
+            order=order,
+            bands=bands,
+            limits=charts.limits(values),
+            unit=charts.EVEN,
+            colours=colour_stops("sequential"),
+            picked=who.picked,
+            alt="Attention between all parcels, query by row and key by column, ordered by network.",
+        )
+    with other:
+        note("Functional connectivity of the same window.")
+        same = matrix_view(
+            now.view.connectivity,
+            key="net-connectivity",
+            names=parcels.names,
+            order=order,
+            bands=bands,
+            limits=(-charts.LIMIT_R, charts.LIMIT_R),
+            unit="correlation",
+            colours=colour_stops("diverging"),
+            picked=who.picked,
+            alt="Correlation between all parcels, in the same order.",
+        )
+    row = same if row is None else row
     if row is not None and row != who.picked:
         pick(who, row)
 

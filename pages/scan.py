@@ -195,7 +195,9 @@ def tab_parcels(who: Visitor, recording: Recording) -> None:
     if quality is not None:
         columns |= {"tsnr": quality.tsnr, "coverage_pct": 100 * quality.coverage, "voxels": quality.n_voxels}
     table = exports.parcel_table(recording.parcellation, columns)
-    table = table.drop(columns=[c for c in table.columns if table[c].isna().all()])
+    table = table.drop(
+        columns=[c for c in table.columns if table[c].isna().all() or (c == "voxels" and not table[c].any())]
+    )
     event = st.dataframe(
         table,
         hide_index=True,

@@ -18,6 +18,8 @@ from brainlm_core.atlas import Parcellation
 if TYPE_CHECKING:
     from brainlm_core.analyses.networks import AttentionView
 
+#: Where the scale of correlations is cut.
+LIMIT_R = 0.8
 #: Unit of attention on the page: 1 is what an even spread over all parcels would give.
 EVEN = "× even spread"
 #: Published 5-fold accuracy of a k-NN on attention of the 111M model (Ortega Caro et al. 2024).
@@ -108,7 +110,7 @@ def connectivity_row(connectivity: ArrayLike, parcellation: Parcellation, parcel
         np.asarray(connectivity, dtype=np.float32)[parcel],
         "correlation",
         "diverging",
-        (-0.8, 0.8),
+        (-LIMIT_R, LIMIT_R),
         alt=f"Brain surface coloured by the correlation of every parcel with {label(parcellation, parcel)}.",
     )
 
@@ -221,11 +223,14 @@ def strongest_groups(row: NDArray[np.float32], parcellation: Parcellation, parce
 
 
 def thumbnail_scale(view: AttentionView) -> NDArray[np.float32]:
-    """Return thumbnails of all layers and heads, each scaled to 0–1 between its own percentiles 1 and 99."""
+    """Return thumbnails of all layers and heads, each scaled to its own percentiles 1 and 99 off the diagonal."""
     from brainlm_core.analyses.networks import thumbnails
 
     small = thumbnails(view)
-    low, high = np.percentile(small, [1, 99], axis=(2, 3), keepdims=True)
+    m = small.shape[-1]
+    apart = np.abs(np.subtract.outer(np.arange(m), np.arange(m))) > 1
+    # The diagonal (a parcel's attention to itself) would otherwise be all that one sees of a head.
+    low, high = (v[..., None, None] for v in np.percentile(small[..., apart], [1, 99], axis=-1))
     return np.asarray(np.clip((small - low) / np.maximum(high - low, 1e-12), 0, 1), dtype=np.float32)
 
 

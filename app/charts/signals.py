@@ -191,7 +191,7 @@ def traces(recording: Recording, parcels: Sequence[int]) -> go.Figure:
     colours = palette()
     values = standardised(recording)
     seconds = np.arange(recording.n_timepoints) * recording.tr_s
-    gap = 5.0
+    gap = 8.0  # SD between two traces: room for ±3 and a name
     figure = go.Figure()
     for row, parcel in enumerate(parcels):
         words = label(recording.parcellation, parcel)
@@ -207,20 +207,21 @@ def traces(recording: Recording, parcels: Sequence[int]) -> go.Figure:
         figure.add_annotation(
             x=0,
             xref="paper",
-            y=-gap * row + 2.4,
+            y=-gap * row + 2.9,
             text=words,
             showarrow=False,
             xanchor="left",
-            yanchor="middle",
-            font={"size": 13, "color": colours.accent if row == 0 else colours.muted},
+            yanchor="bottom",
+            font={"size": 13, "color": colours.accent if row == 0 else colours.text},
         )
         figure.add_hline(y=-gap * row, line={"color": colours.line, "width": 1})
-    figure.update_layout(**plotly_layout(height=90 + 84 * len(parcels), hovermode="closest"))
+    figure.update_layout(**plotly_layout(height=96 + 104 * len(parcels), hovermode="closest"))
     figure.update_xaxes(title_text="Time (s)", showgrid=False)
     figure.update_yaxes(
+        range=[-gap * (len(parcels) - 1) - 4, 5],
         tickvals=[v for row in range(len(parcels)) for v in (-gap * row - 2, -gap * row + 2)],
         ticktext=["−2", "+2"] * len(parcels),
-        title_text="SD from the parcel's mean",
+        title_text="SD",
         showgrid=False,
         zeroline=False,
     )

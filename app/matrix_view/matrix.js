@@ -1,7 +1,8 @@
 // A square matrix on a canvas: network bands left and on top, a colour bar on the right, hover, click, arrow keys.
 const BAND = 10, LABEL = 96, BAR = 64;
 
-const digits = (v) => (Math.abs(v) >= 100 ? v.toFixed(0) : Math.abs(v) >= 10 ? v.toFixed(1) : v.toFixed(2));
+const minus = (t) => t.replace("-", "\u2212");
+const digits = (v) => minus(Math.abs(v) >= 100 ? v.toFixed(0) : Math.abs(v) >= 10 ? v.toFixed(1) : v.toFixed(2));
 
 function paint(s) {
   const { canvas, data, image } = s;
@@ -51,7 +52,7 @@ function paint(s) {
   g.textAlign = "left";
   for (const f of [0, 0.5, 1]) {
     const v = data.limits[1] - f * (data.limits[1] - data.limits[0]);
-    g.fillText((f === 0 ? "≥\u2009" : "") + digits(v), x + 12, s.top + Math.min(h - 7, Math.max(7, f * h)));
+    g.fillText((f === 0 ? "≥\u2009" : f === 1 && data.limits[0] < 0 ? "≤\u2009" : "") + digits(v), x + 12, s.top + Math.min(h - 7, Math.max(7, f * h)));
   }
   const row = s.row >= 0 ? s.row : data.picked;
   if (row >= 0) {
@@ -75,7 +76,7 @@ function tell(s) {
     const row = s.row >= 0 ? s.row : data.picked;
     s.say.textContent = row >= 0
       ? `Marked row: ${data.names[row]} (${band(data, row)})`
-      : `${data.unit}. Click a row to see it on the brain.`;
+      : `Unit: ${data.unit}. Click a row to see it on the brain.`;
   }
 }
 
@@ -105,7 +106,7 @@ export default function (component) {
       if (step) { s.row = Math.max(0, Math.min(s.data.n - 1, now + step)); s.hover = null; paint(s); tell(s); e.preventDefault(); }
       if (e.key === "Enter" && now >= 0) { s.send(now); e.preventDefault(); }
     });
-    parentElement.querySelector("button").addEventListener("click", () => savePng(canvas, "attention-matrix.png"));
+    parentElement.querySelector("button").addEventListener("click", () => savePng(canvas, "parcel-matrix.png"));
     s.observer = new ResizeObserver(() => paint(s));
     s.observer.observe(canvas);
     s.theme = new MutationObserver(() => paint(s));
