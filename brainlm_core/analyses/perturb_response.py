@@ -87,17 +87,18 @@ class Response:
         return self.effect_by_draw if self.statistic == "effect" else self.magnitude_by_draw
 
     def interval(self) -> FloatArray:
-        """Return the 95 % interval of the summary over mask draws, (P, 2), in SD; NaN with one draw.
+        """Return the 95 % interval of the summary over mask draws, (P, 2), in SD; NaN with one answer.
 
         Student's t over draws: how much the answer depends on what else the model saw, not on the person.
         """
         from scipy.stats import t
 
-        values = self.summary_by_draw
-        k = len(values)
-        if k < 2:
-            return np.full((values.shape[1], 2), np.nan, dtype=np.float32)
-        half = t.ppf(0.975, k - 1) * values.std(axis=0, ddof=1) / np.sqrt(k)
+        values = self.summary_by_draw.astype(np.float64)
+        n = (~np.isnan(values)).sum(axis=0)  # a parcel answers in some of the draws only
+        deviation = np.where(np.isnan(values), 0.0, values - self.summary)
+        total = (deviation**2).sum(axis=0)
+        spread = np.sqrt(np.divide(total, n - 1, out=np.full(n.shape, np.nan), where=n > 1))
+        half = t.ppf(0.975, np.maximum(n - 1, 1)) * spread / np.sqrt(np.maximum(n, 1))
         return np.stack([self.summary - half, self.summary + half], axis=1).astype(np.float32)
 
     def lag_s(self) -> FloatArray:

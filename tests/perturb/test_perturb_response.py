@@ -98,6 +98,9 @@ def test_draws_are_averaged_with_their_spread(tiny, stage):  # type: ignore[no-u
     np.testing.assert_allclose(
         response.effect[known], np.nanmean(response.effect_by_draw[:, known], axis=0), rtol=1e-5
     )
+    answered = (~np.isnan(response.effect_by_draw)).sum(axis=0)
+    assert (answered[known] < 6).any() and (np.isnan(response.interval()[:, 0]) == (answered < 2)).all()
+    known = answered >= 2
     low, high = response.interval()[known].T
     assert (low <= response.effect[known]).all() and (response.effect[known] <= high).all()
     assert np.nanmean(response.spread) > 0

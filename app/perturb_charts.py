@@ -1,0 +1,152 @@
+"""Figures and tables of the Perturb page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from app.charts.strip import Row
+from app.theme import group_words, palette, plotly_layout
+from brainlm_core.atlas import Parcellation
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from brainlm_core.analyses.perturb import Response, Stage
+    from brainlm_core.analyses.perturb_companions import Agreement, DoseCurve
+    from brainlm_core.analyses.perturb_null import NullMap
+
+#: Predictor -> (row of the strip, label).
+AGREEMENT_ROWS = {
+    "functional_connectivity": ("functional_connectivity", "Functional connectivity"),
+    "distance": ("coordinates", "Nearness"),
+    "attention": ("attention", "Attention of the targets"),
+    "random_twin": ("random_twin", "Random-weights twin"),
+}
+WORDS = {
+    "functional_connectivity": "Functional connectivity with the targets",
+    "distance": "Nearness to the targets",
+    "attention": "Attention of the targets (their row)",
+    "attention_to_seed": "Attention to the targets (their column)",
+    "random_twin": "Response of the random-weights twin",
+}
+
+
+def strip_rows(agreement: Sequence[Agreement]) -> list[Row]:
+    """Return the rows of the baseline strip, unknown ones empty."""
+    known = {a.predictor: a.value for a in agreement}
+    return [
+        Row(method, None if np.isnan(known.get(name, np.nan)) else known[name], None, label)
+        for name, (method, label) in AGREEMENT_ROWS.items()
+    ]
+
+
+def agreement_table(agreement: Sequence[Agreement]) -> pd.DataFrame:
+    """Return every prediction with its correlation beside that of the random sets."""
+    rows = []
+    for a in agreement:
+        chance = "" if not len(a.null) else "{:+.2f} to {:+.2f}".format(*np.percentile(a.null, (2.5, 97.5)))
+        rows.append(
+            {
+                "Prediction": WORDS[a.predictor],
+                "Rank correlation with the response": a.value,
+                "Predictions for random sets": chance.replace("-", "−"),
+                "p": a.p,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def responders(response: Response, stage: Stage, null: NullMap | None) -> pd.DataFrame:
+    """Return the ranked table in words."""
+    from brainlm_core.analyses.perturb import responder_table
+
+    table = responder_table(response, stage, null)
+    table["network"] = [group_words(g) for g in table["network"]]
+    names = {
+        "rank": "Rank",
+        "parcel": "Parcel",
+        "name": "Name",
+        "network": "Network",
+        "hemisphere": "Side",
+        f"{response.statistic}_sd": "Response (SD)",
+        "low_sd": "Low (SD)",
+        "high_sd": "High (SD)",
+        "lag_s": "Peak after onset (s)",
+        "z": "z",
+        "q_fdr": "q (FDR)",
+    }
+    return table.rename(columns=names)
+
+
+def dose_figure(dose: DoseCurve) -> Figure:
+    """Return response against dose with the fitted line."""
+    import plotly.graph_objects as go
+
+    colours = palette()
+    x = np.asarray(dose.doses_sd)
+    figure = go.Figure(layout=plotly_layout(height=280))
+    figure.add_scatter(
+        x=x, y=dose.intercept + dose.slope * x, mode="lines", name="Straight line",
+        line={"color": colours.muted, "dash": "dash", "width": 1.5},
+    )  # fmt: skip
+    figure.add_scatter(
+        x=x, y=dose.curve, mode="markers+lines", name="Response",
+        line={"color": colours.accent, "width": 2}, marker={"size": 9},
+        hovertemplate="%{x:+.0f} SD: %{y:+.3f} SD<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title_text="Dose (SD)", dtick=1)
+    figure.update_yaxes(title_text="Response of the ten strongest (SD)")
+    return figure
+
+
+def course_figure(response: Response, parcellation: Parcellation, parcels: Sequence[int]) -> Figure:
+    """Return what was done and the responses of some parcels over time, with their spread over draws."""
+    import plotly.graph_objects as go
+
+    from app.charts.order import label
+    from app.theme import NETWORK_COLOURS
+
+    colours = palette()
+    times = response.times_s
+    figure = go.Figure(layout=plotly_layout(height=320, showlegend=True))
+    plan = response.plan
+    figure.add_vrect(
+        x0=times[plan.first], x1=times[plan.stop - 1], fillcolor=colours.muted, opacity=0.12, line_width=0,
+        annotation_text="action", annotation_position="top left",
+    )  # fmt: skip
+    for parcel in parcels:
+        colour = NETWORK_COLOURS.get(parcellation.group[parcel], NETWORK_COLOURS["unknown"])
+        figure.add_scatter(
+            x=times, y=response.mean[parcel], mode="lines", name=label(parcellation, parcel),
+            line={"color": colour, "width": 2},
+        )  # fmt: skip
+    figure.update_xaxes(title_text="Time in the window (s)")
+    figure.update_yaxes(title_text="Response (SD)")
+    return figure
+
+
+def null_sentence(null: NullMap) -> str:
+    """Return what the null says."""
+    if null.reason:
+        return f"No null: {null.reason}."
+    found = null.n_significant or 0
+    tested = int((~np.isnan(null.p)).sum())
+    return (
+        f"{found} of {tested} parcels stand out from {null.n_sets} random sets of the same "
+        f"size and hemispheres "
+        "(false discovery rate 5 %)."
+    )
+
+
+def dose_sentence(dose: DoseCurve) -> str:
+    """Return what the dose curve says."""
+    added = " A shift was added in place of the scenario's own kind." if dose.added else ""
+    if np.isnan(dose.r2):
+        return f"Nothing responds at any dose.{added}"
+    return (
+        f"{dose.slope:+.3f} SD per SD; a straight line explains {100 * dose.r2:.0f} % of the curve.{added}"
+    ).replace("-", "−")

@@ -1,0 +1,177 @@
+"""What the Perturb page has computed for one recording and model: single responses, answers, companions."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.perturb_rows import SLIDER_KINDS, SliderRow
+from brainlm_core.analyses.scenario import Scenario
+
+if TYPE_CHECKING:
+    from brainlm_core.analyses.perturb import PerturbResult, Response, Stage
+    from brainlm_core.engine import Engine
+
+#: Answers and companions kept; the oldest goes first.
+MAX_ANSWERS, MAX_RESULTS, MAX_BANKS = 24, 8, 60
+#: Moments of the animation at most.
+MAX_FRAMES = 40
+#: Sliders whose responses are computed in one request.
+ROWS_PER_REQUEST = 2
+
+
+@dataclass(frozen=True, eq=False)
+class SingleResponse:
+    """The response to one slider at one value.
+
+    Parameters
+    ----------
+    value : float
+    summary : ndarray (P,), float32
+        In SD.
+    course : ndarray (P, T), float16
+        In SD.
+    """
+
+    value: float
+    summary: NDArray[np.float32]
+    course: NDArray[np.float16]
+
+
+BankKey = tuple[object, ...]
+
+
+@dataclass(eq=False)
+class Desk:
+    """One recording, one model.
+
+    Parameters
+    ----------
+    engine, twin_name : Engine, str
+    stages : dict
+        Window number -> Stage.
+    """
+
+    engine: Engine
+    twin_name: str
+    stages: dict[int, Stage] = field(default_factory=dict)
+    answers: OrderedDict[Scenario, Response] = field(default_factory=OrderedDict)
+    results: OrderedDict[Scenario, PerturbResult] = field(default_factory=OrderedDict)
+    banks: OrderedDict[BankKey, tuple[SingleResponse, ...]] = field(default_factory=OrderedDict)
+    interactions: dict[Scenario, float] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep(self, store: OrderedDict, key: object, value: object, limit: int) -> None:  # type: ignore[type-arg]
+        """Store a value, dropping the oldest beyond ``limit``."""
+        with self.lock:
+            store[key] = value
+            store.move_to_end(key)
+            while len(store) > limit:
+                store.popitem(last=False)
+
+    def bank(self, row: SliderRow, base: Scenario) -> tuple[SingleResponse, ...]:
+        """Return the single responses of a slider known so far."""
+        return self.banks.get(bank_key(row, base), ())
+
+    def missing(self, rows: Sequence[SliderRow], base: Scenario) -> list[tuple[SliderRow, tuple[float, ...]]]:
+        """Return which sliders lack which responses: the first two of every slider before the rest."""
+        first, later = [], []
+        for row in sorted(rows, key=lambda r: not r.active):
+            known = {single.value for single in self.bank(row, base)}
+            nodes = SLIDER_KINDS[row.kind].nodes
+            early = tuple(v for v in nodes[:2] if v not in known)
+            if early:
+                first.append((row, early))
+            elif rest := tuple(v for v in nodes[2:] if v not in known):
+                later.append((row, rest))
+        return first or later
+
+
+def bank_key(row: SliderRow, base: Scenario) -> BankKey:
+    """Identify the single responses of a slider: all but its value."""
+    return (
+        row.targets, row.kind, row.onset_s, row.duration_s, row.ramp_s,
+        row.frequency_hz if row.kind == "sine" else None,
+        base.readout, base.draws, base.seed, base.window,
+    )  # fmt: skip
+
+
+def fill_bank(
+    desk: Desk,
+    stage: Stage,
+    wanted: Sequence[tuple[SliderRow, tuple[float, ...]]],
+    base: Scenario,
+    progress: Callable[[float, str], None],
+    cancelled: Callable[[], bool],
+    stored: Callable[[int], None],
+) -> None:
+    """Compute single responses, some sliders per request; ``stored`` is told how many sliders are done."""
+    from brainlm_core.analyses.perturb import respond
+
+    for start in range(0, len(wanted), ROWS_PER_REQUEST):
+        part = wanted[start : start + ROWS_PER_REQUEST]
+        scenarios = [base.with_actions([row.action(v)]) for row, values in part for v in values]
+        names = ", ".join(row.label for row, _ in part)
+
+        def tell(share: float, _text: str, at: int = start, n: int = len(part), names: str = names) -> None:
+            progress((at + share * n) / len(wanted), f"Preparing the sliders: {names}")
+
+        answers = iter(
+            respond(desk.engine, stage, scenarios, draws=base.draws, progress=tell, cancel=cancelled)
+        )
+        for row, values in part:
+            new = []
+            for value in values:
+                answer = next(answers)
+                new.append(SingleResponse(value, answer.summary, answer.mean.astype(np.float16)))
+            known = {single.value: single for single in (*desk.bank(row, base), *new)}
+            desk.keep(desk.banks, bank_key(row, base), tuple(known[v] for v in sorted(known)), MAX_BANKS)
+        stored(start + len(part))
+
+
+def frames_of(response: Response) -> NDArray[np.intp]:
+    """Return the samples that the animation shows: from the onset to a while after the end."""
+    plan = response.plan
+    n = len(response.times_s)
+    if plan.scenario.readout == "future":
+        samples = np.arange(plan.future, min(plan.future + 40, n))
+    else:
+        end = plan.stop if plan.future == n else plan.future
+        samples = np.arange(plan.first, min(end + 20, n))
+    return samples[:: -(-len(samples) // MAX_FRAMES)]
+
+
+def same_mask_interaction(
+    desk: Desk, stage: Stage, scenario: Scenario, cancelled: Callable[[], bool]
+) -> float:
+    """Return the root mean square (SD) of the answer minus the sum of its actions alone, all at one mask.
+
+    The first-order picture sums responses of single sliders, each with its own targets in view. Here every
+    action runs alone under the mask of the whole scenario, so that only the interaction is left.
+    """
+    from brainlm_core.analyses.perturb_masks import draw_masks, make_plan
+    from brainlm_core.analyses.perturb_response import summarise
+    from brainlm_core.analyses.perturb_trials import Trial, run_trials
+
+    whole = make_plan(scenario, stage.frame, stage.grid)
+    alone = [make_plan(scenario.with_actions([a]), stage.frame, stage.grid) for a in scenario.actions]
+    masks = draw_masks(whole, stage.grid, range(scenario.draws))
+    gaps = np.zeros((len(masks), len(whole.targets)))
+    trials, signs = [], []
+    for k, mask in enumerate(masks):
+        for plan, sign in (
+            (whole, 1.0),
+            *((replace(p, excluded=whole.excluded, counted=whole.counted), -1.0) for p in alone),
+        ):
+            trials.append(Trial(plan, mask))
+            signs.append((k, sign))
+    for i, answer in run_trials(desk.engine, stage, trials, cancel=cancelled, label="Interaction"):
+        k, sign = signs[i]
+        gaps[k] += sign * summarise(answer, whole.counted)[0]
+    return float(np.sqrt(np.nanmean(gaps**2)))

@@ -1,0 +1,321 @@
+// Sliders and brains together. While a slider is dragged nothing leaves the browser: the picture is the sum
+// of single responses. On release the scenario goes to the server, and its exact answer takes the place.
+
+import { BrainView } from "../brainlm-explorer.brain_view/view.js";
+import { element, number } from "../brainlm-explorer.brain_view/colour.js";
+import { fetchConstant, sameBytes, unpack } from "../brainlm-explorer.brain_view/transport.js";
+import { pack } from "./pack.js";
+import { Sliders } from "./sliders.js";
+import { Bank, difference } from "./sums.js";
+
+// What a visitor did outlives reruns, remounts and page changes within this tab.
+const memory = new Map();
+const clone = (state) => structuredClone(state);
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+/** What makes two states different questions. */
+const asked = ({ rows, common, readout }) => ({
+  rows: rows.map(({ id, kind, value, onset_s, duration_s, ramp_s, frequency_hz }) => ({ id, kind, value, onset_s, duration_s, ramp_s, frequency_hz })),
+  common, readout,
+});
+
+export class PerturbView {
+  constructor(parent) {
+    this.stats = { dragMs: [], drags: 0, messages: 0 };
+    this.root = element("div", "pv");
+    this.root.perturbView = this; // for tests and benchmarks
+    const stage = element("div", "pv-brain");
+    this.side = new Sliders({
+      drag: () => this.#drag(),
+      release: () => this.#release(),
+      undo: () => this.#travel(-1),
+      redo: () => this.#travel(1),
+      reset: () => this.#edit((state) => state.rows.forEach((row) => { row.value = this.#neutral(row); })),
+      changeAll: (changes) => this.#changeAll(changes),
+      ask: (changes) => this.#edit((state) => Object.assign(state, changes)),
+      keep: () => { this.kept.a = this.#scenario(); this.#send(); },
+      clear: () => { this.kept.a = null; this.#send(); this.#draw(); },
+      link: () => this.#copyLink(),
+      second: (name) => { this.kept.second = name; this.#draw(); },
+      pick: (parcel) => this.#addParcel(parcel),
+      drop: (id) => this.#edit((state) => { state.rows = state.rows.filter((row) => row.id !== id); }),
+    });
+    this.root.append(stage, this.side.root);
+    parent.append(this.root);
+    this.brain = new BrainView(stage);
+    this.brain.connect({
+      pick: ({ parcel }) => { if (parcel >= 0) this.#addParcel(parcel); },
+      status: (text) => this.send.status(text),
+    });
+    this.root.addEventListener("keydown", (event) => {
+      if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+      event.preventDefault();
+      this.#travel(event.shiftKey ? 1 : -1);
+    });
+  }
+
+  connect(send) {
+    this.send = send;
+  }
+
+  async update(bytes) {
+    if (sameBytes(bytes, this.bytes)) {
+      if (this.brain.bytes) this.brain.update(this.brain.bytes); // a change of theme
+      return;
+    }
+    this.bytes = bytes;
+    this.stats.messages += 1;
+    const { header, arrays } = unpack(bytes);
+    const parcellation = await fetchConstant(header.parcellation);
+    if (this.bytes !== bytes || this.destroyed) return;
+    this.#take(header, arrays, parcellation);
+  }
+
+  #take(header, arrays, parcellation) {
+    const known = memory.get(header.key);
+    const fresh = !known || known.identity !== header.identity;
+    this.kept = fresh ? { identity: header.identity, serial: header.serial, past: [], next: [], second: "time", a: header.a } : known;
+    memory.set(header.key, this.kept);
+    this.header = header;
+    this.arrays = arrays;
+    this.nParcels = parcellation.header.names.length;
+    this.nFrames = header.frame_times.length;
+    this.bank = new Bank(arrays.bank_effects, arrays.bank_frames, arrays.bank_scales, this.nParcels, this.nFrames);
+    if (this.named !== parcellation) {
+      this.named = parcellation;
+      this.side.setParcels(parcellation.header.names);
+    }
+    const behind = this.kept.serial > header.serial; // the visitor has gone on meanwhile
+    if (fresh || !behind) {
+      this.kept.serial = Math.max(this.kept.serial, header.serial);
+      if (fresh || !this.kept.state || header.replaced !== this.kept.replaced) {
+        this.kept.state = { rows: header.rows, common: header.common, readout: header.readout };
+        this.kept.replaced = header.replaced;
+      }
+    }
+    for (const row of this.kept.state.rows) { // responses are the server's, values the visitor's
+      const match = header.rows.find(({ id }) => id === row.id);
+      Object.assign(row, { nodes: match?.nodes ?? [] });
+    }
+    this.side.sentence.textContent = header.sentence;
+    this.side.fillChoices({ kinds: header.kinds, readouts: header.readouts, seconds: header.seconds });
+    if (!(this.kept.second in header.seconds)) this.kept.second = "time";
+    this.side.second.value = this.kept.second;
+    this.side.show(this.kept.state, header.limits);
+    this.#draw();
+    if (fresh && header.camera) this.#restoreCamera(header.camera);
+  }
+
+  // --- states ------------------------------------------------------------------------------
+
+  #neutral(row) {
+    return this.header.kinds[row.kind].neutral;
+  }
+
+  #active() {
+    return this.kept.state.rows
+      .map((row) => ({ row, value: row.value, neutral: this.#neutral(row) }))
+      .filter(({ value, neutral }) => value !== neutral);
+  }
+
+  #scenario() {
+    const actions = this.#active().map(({ row, value }) => {
+      const { key } = this.header.kinds[row.kind];
+      const action = { targets: row.targets, kind: row.kind, onset_s: row.onset_s, duration_s: row.duration_s, ramp_s: row.ramp_s };
+      if (key) action[key] = value;
+      if (row.kind === "sine") action.frequency_hz = row.frequency_hz;
+      return action;
+    });
+    return actions.length ? { ...this.header.base, actions, readout: this.kept.state.readout } : null;
+  }
+
+  /** Changes the state by hand of `change`, as one step of undo, and asks the server. */
+  #edit(change) {
+    change(this.kept.state);
+    this.side.show(this.kept.state, this.header.limits);
+    this.#draw();
+    this.#release();
+  }
+
+  #changeAll(changes) {
+    this.#edit((state) => {
+      Object.assign(state.common, changes);
+      const { limits, kinds } = this.header, { common } = state;
+      common.onset_s = Math.min(common.onset_s, limits.seen_s - limits.tr);
+      common.duration_s = Math.min(common.duration_s, limits.seen_s - common.onset_s);
+      for (const row of state.rows) {
+        if (changes.kind) row.value = kinds[changes.kind].neutral;
+        Object.assign(row, changes, { onset_s: common.onset_s, duration_s: common.duration_s });
+        if (2 * row.ramp_s > row.duration_s) row.ramp_s = 0;
+        row.nodes = []; // other responses
+      }
+    });
+  }
+
+  #addParcel(parcel) {
+    const id = `p${parcel + 1}`;
+    if (!this.kept.state.rows.some((row) => row.id === id)) {
+      const { common } = this.kept.state;
+      this.#edit((state) => state.rows.push({
+        id, label: this.named.header.names[parcel], colour: "var(--accent)", targets: { parcels: [parcel + 1] },
+        parcels: [parcel], removable: true, nodes: [], kind: common.kind, value: this.header.kinds[common.kind].neutral,
+        onset_s: common.onset_s, duration_s: common.duration_s, ramp_s: 0, frequency_hz: common.frequency_hz,
+      }));
+    }
+    this.side.rows.get(id)?.input.focus();
+  }
+
+  #release() {
+    const { kept } = this;
+    if (kept.last && same(asked(kept.last), asked(kept.state))) return;
+    if (kept.last) {
+      kept.past.push(kept.last);
+      kept.next = [];
+      if (kept.past.length > 100) kept.past.shift();
+    }
+    kept.last = clone(kept.state);
+    this.#send();
+  }
+
+  #travel(by) {
+    const { kept } = this;
+    const [from, to] = by < 0 ? [kept.past, kept.next] : [kept.next, kept.past];
+    if (!from.length) return;
+    to.push(clone(kept.state));
+    kept.state = from.pop();
+    kept.last = clone(kept.state);
+    for (const row of kept.state.rows) row.nodes = this.header.rows.find(({ id }) => id === row.id)?.nodes ?? [];
+    this.side.show(kept.state, this.header.limits);
+    this.#draw();
+    this.#send();
+  }
+
+  #send() {
+    this.kept.serial += 1;
+    this.#draw(); // the first-order picture until the exact one comes
+    const extra = this.kept.state.rows.filter((row) => row.removable).map((row) => row.parcels[0] + 1);
+    this.send.release({
+      serial: this.kept.serial, scenario: this.#scenario(), extra, a: this.kept.a,
+      common: this.kept.state.common, readout: this.kept.state.readout, camera: this.#camera(),
+    });
+  }
+
+  // --- picture -----------------------------------------------------------------------------
+
+  #drag() {
+    const started = performance.now();
+    this.#draw(true);
+    this.stats.drags += 1;
+    this.stats.dragMs.push(performance.now() - started);
+    if (this.stats.dragMs.length > 2000) this.stats.dragMs.splice(0, 1000);
+  }
+
+  /** Chooses exact or first-order values and shows them. */
+  #draw(dragging = false) {
+    const { header, arrays, nParcels: p, nFrames: f, kept } = this;
+    kept.last ??= clone(kept.state);
+    const exact = !dragging && header.exact && header.serial === kept.serial;
+    this.effect ??= new Float32Array(p);
+    this.frames ??= new Float32Array(p * f);
+    if (this.effect.length !== p) this.effect = new Float32Array(p);
+    if (this.frames.length !== p * f) this.frames = new Float32Array(p * f);
+    const active = this.#active();
+    const complete = this.bank.sum(active, this.effect, this.frames);
+    let text = active.length ? "First-order picture: the sum of the single sliders." : "Move a slider, or click a parcel to add one.";
+    if (!complete) text = "The single responses of this slider are still being computed; release it for the exact answer.";
+    if (exact) {
+      const between = complete ? difference(arrays.exact_effect, this.effect) : null;
+      this.interaction = between;
+      text = "Exact answer of the model.";
+      if (between) {
+        const share = between.size > 0 ? `, ${Math.round((100 * between.gap) / between.size)}\u2009% of the response` : "";
+        text += ` Interaction: it differs from the first-order picture by ${number(between.gap)}\u2009SD${share}.`;
+      }
+      this.effect.set(arrays.exact_effect);
+      this.frames.set(arrays.exact_frames);
+    }
+    if (header.busy && !exact) text = `${text} ${header.busy}`;
+    this.root.dataset.picture = exact ? "exact" : "first-order";
+    this.side.say(text);
+    this.side.setBar({ undo: kept.past.length, redo: kept.next.length, active: active.length, comparing: Boolean(kept.a) });
+    this.#show();
+  }
+
+  /** Hands values to the brains: into their own memory where only values changed. */
+  #show() {
+    const { header, arrays, nParcels: p, nFrames: f, kept } = this;
+    const comparing = Boolean(kept.a && header.a_ready);
+    const wide = (map) => { // a still among moving pictures: the same at every moment
+      const out = new Float32Array(p * f);
+      for (let k = 0; k < f; k += 1) out.set(map, k * p);
+      return out;
+    };
+    const unit = header.unit, limits = [-header.limit, header.limit];
+    const panel = (title, values, more = {}) => ({ title, unit, scale: "diverging", limits, ...more, values });
+    const panels = comparing
+      ? [panel("A: response", wide(arrays.a_effect)), panel("B: response", wide(this.effect))]
+      : [panel("Model's response", wide(this.effect)), this.#second(panel, wide)];
+    const brainHeader = {
+      key: header.key, surface: header.surface, parcellation: header.parcellation,
+      panels: panels.map(({ values, ...rest }) => ({ ...rest, categories: [], alt: `${rest.title}, ${rest.unit}. Grey: acted upon, or no answer.`, n_frames: f })),
+      times: header.frame_times, seen_until: header.seen_until, picked: null, height: header.height,
+      view: "overview", inflation: 0.55, start_frame: 0, autoplay: false, pickable: true,
+    };
+    const layout = JSON.stringify(brainHeader);
+    const ready = this.brain.panels?.length === panels.length && this.brain.panels.every((shown, i) => shown.values.length === panels[i].values.length);
+    if (layout === this.layout && ready) {
+      panels.forEach(({ values }, i) => this.brain.panels[i].values.set(values));
+      this.brain.clock.onFrame(this.brain.clock.frame);
+      return;
+    }
+    this.layout = layout;
+    this.brain.update(pack(brainHeader, Object.fromEntries(panels.map(({ values }, i) => [`panel${i}`, values]))));
+  }
+
+  #second(panel, wide) {
+    const { header, arrays } = this;
+    if (this.kept.second === "lag") {
+      return panel("When the response peaks", wide(arrays.lag), { unit: "s after onset", scale: "sequential", limits: header.lag_limits });
+    }
+    if (this.kept.second === "z") return panel("Against random sets", wide(arrays.z), { unit: "z", limits: [-6, 6] });
+    return panel("Response over time", this.frames, { limits: [-header.frame_limit, header.frame_limit] });
+  }
+
+  // --- camera and link ---------------------------------------------------------------------
+
+  #camera() {
+    const state = this.brain.state;
+    if (!state) return null;
+    const { view, yaw, pitch, zoom, pan } = state.camera;
+    return [view, ...[yaw, pitch, zoom, ...pan, state.morph].map((v) => Number(v.toFixed(3)))].join(",");
+  }
+
+  async #restoreCamera(text) {
+    const [view, ...rest] = text.split(",");
+    const [yaw, pitch, zoom, panX, panY, morph] = rest.map(Number);
+    for (let i = 0; i < 200 && !this.brain.state; i += 1) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    if (!this.brain.state || this.destroyed) return;
+    this.brain.lookFrom(view);
+    this.brain.stopFlight?.();
+    Object.assign(this.brain.state.camera, { yaw, pitch, zoom, pan: [panX, panY] });
+    this.brain.state.morph = morph;
+    this.brain.zoomBy(1);
+  }
+
+  async #copyLink() {
+    const address = new URL(window.location.href);
+    address.search = new URLSearchParams({ ...this.header.share, c: this.#camera() ?? "" }).toString();
+    this.link = address.href;
+    try {
+      await navigator.clipboard.writeText(this.link);
+      this.side.say("The link is in the clipboard. It carries the scenario and the camera, not the scan.");
+    } catch {
+      this.side.say(`Copy this address: ${this.link}`);
+    }
+  }
+
+  destroy() {
+    this.destroyed = true;
+    this.brain.destroy();
+    this.root.remove();
+  }
+}
