@@ -61,7 +61,7 @@ def decode_cohort(
     if confounds:
         values = table[confounds].apply(pd.to_numeric, errors="coerce")
         features["confounds"] = values.fillna(values.median()).to_numpy(np.float64)
-    column = "site" if "site" in table and table["site"].nunique() >= N_FOLDS else "subject_id"
+    column = "site" if "site" in table and table["site"].nunique() >= 2 else "subject_id"
     groups = table[column].astype(str) if column in table else pd.Series(range(len(table))).astype(str)
     out = {}
     for target in wanted:
@@ -120,6 +120,8 @@ def _decode_one(
     scores: dict[str, Any] = {}
     guesses = {m: _cross_validate(x[keep], y, groups, folds, seed) for m, x in features.items()}
     guesses["dummy"] = _dummy(y, folds)
+    if metric == "auc":  # the training part's share of each class differs by fold and must not rank people
+        guesses = {m: guess - _dummy(y, folds) for m, guess in guesses.items()}
     for method, guess in guesses.items():
         scores[method] = _with_interval(guess, y, metric, seed)
     return {
@@ -147,7 +149,8 @@ def _cross_validate(x: Array, y: Array, groups: NDArray[Any], folds: NDArray[np.
     for fold in np.unique(folds):
         test = folds == fold
         train = ~test
-        inner = _folds(groups[train], seed + 1)
+        own = groups[train] if len(np.unique(groups[train])) > 1 else np.arange(int(train.sum()))
+        inner = _folds(own, seed + 1)
         losses = np.zeros(len(PENALTIES))
         for part in np.unique(inner):
             losses += [

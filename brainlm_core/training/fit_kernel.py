@@ -217,6 +217,17 @@ def _fill_embedding(model: KernelModel, items: list[tuple[FloatArray, torch.Tens
         scale = float(sizes[0]) / len(rows) ** 0.5  # first axis to unit variance, the others keep their ratio
         axes.zero_()
         axes[:, :kept] = directions[:kept].T / scale
+        axes.copy_(axes @ _rotation(width))
+
+
+def _rotation(width: int) -> torch.Tensor:
+    """Return a fixed random rotation (width, width).
+
+    Principal axes shrink from first to last, and decoders that standardise each number would blow the
+    last ones up to the first's size. Turned, all numbers vary about alike and distances stay as they were.
+    """
+    draws = torch.randn(width, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.linalg.qr(draws).Q.float()
 
 
 def save_statistics(statistics: dict[str, Array], folder: Path) -> None:
