@@ -21,6 +21,8 @@ from brainlm_core.errors import EngineError
 
 #: Probabilities per block: 256 rows of 4,241 stay in a processor's cache; a GPU wants few launches.
 _BLOCK_CPU, _BLOCK_GPU = 1_100_000, 64_000_000
+#: Keys per tile of a block on a processor: 256 × 512 scores are half a megabyte.
+_COLUMNS_CPU = 512
 #: Tokens per block of the convolution; the banded matrix is then 64 × 128 for 65 taps.
 _CONVOLUTION_BLOCK = 64
 
@@ -124,56 +126,95 @@ def attend(query: Tensor, key: Tensor, value: Tensor, reader: Reader | None = No
     -------
     Tensor (B, heads, N, d)
     """
+    tracked = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
     if isinstance(reader, GroupReader):
-        out = _in_blocks(query, key, value, reader)
-        assert out is not None
-        return out
+        if tracked:  # maps are read out, never differentiated
+            read_maps(query.detach(), key.detach(), reader)
+            return F.scaled_dot_product_attention(query, key, value)
+        return _in_blocks(query, key, value, reader)
     if reader is not None:
         reader.compute(query, key)
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not query.requires_grad:
-        out = _in_blocks(query, key, value, None)
-        assert out is not None
-        return out
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not tracked:
+        return _in_blocks(query, key, value, None)
     return F.scaled_dot_product_attention(query, key, value)
 
 
+@torch.no_grad()
 def read_maps(query: Tensor, key: Tensor, reader: GroupReader) -> None:
     """Hand this layer's maps to ``reader`` without computing the attention's output."""
     _in_blocks(query, key, None, reader)
 
 
-def _in_blocks(query: Tensor, key: Tensor, value: Tensor | None, reader: GroupReader | None) -> Tensor | None:
-    """Attention in blocks of query rows, one head at a time; see the module for why."""
+@torch.no_grad()
+def _in_blocks(query: Tensor, key: Tensor, value: Tensor | None, reader: GroupReader | None) -> Tensor:
+    """Attention in blocks of query rows, one head at a time; see the module for why.
+
+    Returns the output (B, heads, N, d), or the scaled queries when there is no value.
+    """
     b, heads, n, d = query.shape
     q = (query / math.sqrt(d)).reshape(b * heads, n, d).contiguous()
     k = key.reshape(b * heads, n, d).contiguous()
     v = None if value is None else value.reshape(b * heads, n, d).contiguous()
-    out = None if v is None else torch.empty_like(v)
-    rows = max(16, (_BLOCK_CPU if query.device.type == "cpu" else _BLOCK_GPU) // n)
+    out = q if v is None else torch.empty_like(v)
+    blocks = _Blocks(q, reader is not None)
     maps: list[Tensor] = []
     cls: list[Tensor] = []
     for pair in range(b * heads):
         if reader is not None:
             by_query = torch.zeros(reader.n_groups + 1, n, device=q.device)
-        for start in range(0, n, rows):
-            stop = min(start + rows, n)
-            p = torch.mm(q[pair, start:stop], k[pair].t())  # (rows, N)
+        for start in range(0, n, blocks.rows):
+            stop = min(start + blocks.rows, n)
+            p = blocks.probabilities(q[pair, start:stop], k[pair])  # (rows, N)
             if reader is not None:
-                p = torch.softmax(p, dim=-1, dtype=torch.float32)
                 by_query.index_add_(0, reader.query_row[start:stop], p)
                 if start == 0:
                     cls.append(reader.sum_keys(p[0]))
-            else:
-                p = torch.softmax(p, dim=-1)
-            if v is not None and out is not None:
-                out[pair, start:stop] = torch.mm(p.to(v.dtype), v[pair])
+            if v is not None:
+                torch.mm(blocks.like_values(p), v[pair], out=out[pair, start:stop])
         if reader is not None:
             maps.append(reader.sum_keys(by_query[:-1]) / reader.count[:, None])  # (G, G)
     if reader is not None:
         g = reader.n_groups
         reader.maps.append(torch.stack(maps).view(b, heads, g, g))
         reader.cls.append(torch.stack(cls).view(b, heads, g))
-    return None if out is None else out.view(b, heads, n, d)
+    return out.view(b, heads, n, d)
+
+
+class _Blocks:
+    """Buffers of one block of probabilities, used again for every block.
+
+    Parameters
+    ----------
+    query : Tensor (pairs, N, d)
+    exact : bool
+        Probabilities in float32 whatever the precision, because maps are summed from them.
+    """
+
+    def __init__(self, query: Tensor, exact: bool) -> None:
+        n = query.shape[1]
+        self.on_cpu = query.device.type == "cpu"
+        self.rows = min(n, max(16, (_BLOCK_CPU if self.on_cpu else _BLOCK_GPU) // n))
+        self.columns = _COLUMNS_CPU if self.on_cpu and query.dtype == torch.float32 else n
+        self.scores = query.new_empty(self.rows, n)
+        same = query.dtype == torch.float32 or not exact
+        self.low = None if same else torch.empty_like(self.scores)
+        # A processor's softmax works in place; elsewhere that is not promised.
+        kind = query.dtype if same else torch.float32
+        self.result = self.scores if same and self.on_cpu else torch.empty_like(self.scores, dtype=kind)
+
+    def probabilities(self, query: Tensor, key: Tensor) -> Tensor:
+        """softmax(q kᵀ) of a block: (rows, d), (N, d) → (rows, N), valid until the next call."""
+        scores, result = self.scores[: len(query)], self.result[: len(query)]
+        for start in range(0, len(key), self.columns):  # narrow tiles stay in a core's own cache
+            stop = start + self.columns
+            torch.mm(query, key[start:stop].t(), out=scores[:, start:stop])
+        return torch.softmax(scores, dim=-1, dtype=result.dtype, out=result)
+
+    def like_values(self, probabilities: Tensor) -> Tensor:
+        """Bring probabilities to the precision of the values."""
+        if self.low is None:
+            return probabilities
+        return self.low[: len(probabilities)].copy_(probabilities)
 
 
 def nystrom_attend(
