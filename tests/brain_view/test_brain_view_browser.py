@@ -137,6 +137,14 @@ def test_camera_clock_and_surface_survive_new_data(page: Any, app: App) -> None:
     )
     state = brain(page, "JSON.parse(JSON.stringify(view.state))")
     assert state["camera"]["yaw"] != 0
+    page.wait_for_function(
+        f"() => {{ const {{ picture }} = ({FIND_BRAIN})(); return picture.mapped && picture.fine; }}"
+    )
+    brain(
+        page,
+        "(view.remapped = 0, view.project_ = view.picture.renderer.project.bind(view.picture.renderer),"
+        "view.picture.renderer.project = (...a) => { view.remapped += 1; view.project_(...a); }, 1)",
+    )
     page.get_by_label("gain").fill("0.5")
     page.get_by_label("gain").press("Enter")
     page.get_by_text("gain=0.5").wait_for()
@@ -146,6 +154,7 @@ def test_camera_clock_and_surface_survive_new_data(page: Any, app: App) -> None:
     )
     assert brain(page, "JSON.parse(JSON.stringify(view.state))") == state
     assert brain(page, "view.marked") is True, "the element was not built anew"
+    assert brain(page, "view.remapped") == 0, "new values do not draw the surface anew"
     assert brain(page, "view.clock.frame") == 23
     assert brain_pixels(page)["checksum"] != before
 
@@ -344,6 +353,19 @@ def test_without_webgl_a_flat_figure_takes_over(page: Any, app: App) -> None:
     page.goto(app.url)
     page.get_by_text("cannot draw in 3-D").wait_for(timeout=30000)
     page.locator(".js-plotly-plot").wait_for(timeout=30000)
+
+
+def test_the_theme_of_the_page_is_followed(chromium: Any, app: App) -> None:
+    context = chromium.new_context(viewport={"width": 900, "height": 900}, color_scheme="light")
+    tab = context.new_page()
+    _open(tab, app)
+    grey = "Array.from(view.panels[0].scale.noData)"
+    assert brain(tab, "view.theme") == "light"
+    before = brain(tab, grey)
+    tab.emulate_media(color_scheme="dark")
+    tab.wait_for_function(f"() => ({FIND_BRAIN})().theme === 'dark'")
+    assert brain(tab, grey) != before
+    context.close()
 
 
 @pytest.mark.parametrize("width", [390, 700, 1000, 1600])

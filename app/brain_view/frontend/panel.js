@@ -5,7 +5,7 @@ import { buildLegend, element } from "./colour.js";
 /** Gives a panel its elements, those of `old` if there are any: focus and pointer stay where they are. */
 export function buildPanel(panel, old, onOnly) {
   if (old) {
-    Object.assign(panel, { root: old.root, heading: old.heading, stage: old.stage, captions: old.captions, pointer: old.pointer });
+    Object.assign(panel, { rect: old.rect, tiles: old.tiles, root: old.root, heading: old.heading, stage: old.stage, captions: old.captions, pointer: old.pointer });
   } else {
     panel.root = element("section", "bv-panel");
     panel.heading = element("h3", "bv-title");
@@ -17,6 +17,12 @@ export function buildPanel(panel, old, onOnly) {
   }
   panel.heading.textContent = panel.title;
   panel.stage.setAttribute("aria-label", panel.alt);
+  const { below, above, hasGaps, theme } = panel.scale, before = old?.explains;
+  panel.explains = JSON.stringify([panel.scale.kind, panel.unit, panel.limits, panel.categories, below, above, hasGaps, theme]);
+  if (before === panel.explains) {
+    panel.legend = old.legend;
+    return;
+  }
   old?.legend.remove();
   panel.legend = buildLegend(panel.scale, onOnly);
   panel.root.append(panel.legend);

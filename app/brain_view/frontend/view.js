@@ -144,7 +144,7 @@ export class BrainView {
     this.panels.forEach((panel, i) => {
       panel.scale = new ColourScale(panel, panel.values, this.tables, this.theme);
       buildPanel(panel, old[i], (only) => {
-        panel.scale.only = only;
+        this.panels[i].scale.only = only;
         this.#colour(i);
         this.invalidate();
       });
@@ -173,6 +173,7 @@ export class BrainView {
     }
     this.message.hidden = true;
     this.#recolour();
+    this.layout = null;
     this.#resized();
   }
 
@@ -252,6 +253,9 @@ export class BrainView {
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     this.canvas.style.width = `${this.size.width}px`;
     this.canvas.style.height = `${this.size.height}px`;
+    const layout = JSON.stringify([w, h, this.state.camera.view, this.panels.map(({ rect }) => rect)]);
+    if (layout === this.layout) return; // new values in the same places
+    this.layout = layout;
     this.picture?.forget();
     this.drawNow(); // a resized canvas is blank: wait for no frame
   }
