@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
 from app.jobs import Job, Report
 from app.state import ModelChoice, Visitor
+from app.waiting import collect
 from brainlm_core.analyses.network_scores import MethodScores
 from brainlm_core.analyses.networks import AttentionView, NetworksOptions, NetworksResult
 from brainlm_core.recording import Recording
@@ -127,6 +129,47 @@ def picture(who: Visitor, options: NetworksOptions) -> Picture:
         parts.get("clustering"),
         parts.get("scores", ()),
     )
+
+
+def chosen_options() -> NetworksOptions:
+    """Return what the controls say (their state is read here, before they are drawn)."""
+    state = st.session_state
+    reduction = state.get("net-reduction") or "average"
+    layer, head = state.get("net-layer"), state.get("net-head")
+    if reduction != "layer/head" or (layer is None and head is None):
+        layer = head = None
+        reduction = "average" if reduction == "layer/head" else reduction
+    return NetworksOptions(
+        reduction=reduction,
+        layer=layer,
+        head=head,
+        n_networks=int(state.get("net-k", 7)),
+        windows=state.get("net-windows") or "first",
+    )
+
+
+def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> None:
+    """Take over what has been computed, and start what is missing."""
+    view_at, scores_at = view_key(who, options), scores_key(who, options)
+    for slot, wanted in ((ATTENTION, view_at), (SCORES, scores_at)):
+        if slot in who.jobs and getattr(who.jobs[slot], "wanted", None) != wanted:
+            who.jobs.pop(slot).cancel()
+        job = collect(slot)
+        if job is not None:
+            who.model_error = job.error
+            if job.result is not None:
+                who.remember(wanted, job.result)
+    if who.model_error is not None:
+        return
+    if view_at not in who.results:
+        if ATTENTION not in who.jobs:
+            who.start(ATTENTION, attention_job(recording, who.model, options)).wanted = view_at
+        return
+    info = who.results[view_at].model
+    who.device, who.licence = info.device.upper(), info.licence
+    if scores_at not in who.results and SCORES not in who.jobs:
+        job = scores_job(who.results[view_at], who.model, options)
+        who.start(SCORES, job).wanted = scores_at
 
 
 def _within(report: Report, start: float, stop: float):  # type: ignore[no-untyped-def]

@@ -12,21 +12,11 @@ from app.charts.strip import baseline_strip
 from app.chips import chip_row
 from app.matrix_view import head_grid, matrix_view
 from app.models import title_of
-from app.networks_work import (
-    ATTENTION,
-    SCORES,
-    Picture,
-    attention_job,
-    picture,
-    scores_job,
-    scores_key,
-    view_key,
-)
+from app.networks_work import ATTENTION, SCORES, Picture, advance, chosen_options, picture, scores_key
 from app.state import Visitor, visitor
 from app.theme import colour_stops
-from app.waiting import collect, progress
+from app.waiting import progress
 from app.words import capital, how, legend, note, refusal, sentence
-from brainlm_core.analyses.networks import NetworksOptions
 from brainlm_core.recording import Recording
 
 SHOWN = {"networks": "Networks", "row": "Attention of a parcel", "cls": "Summary token"}
@@ -68,47 +58,6 @@ def click(**widgets: object) -> None:
     """Remember what a click in a picture means for the widgets, and run the page again."""
     st.session_state["net-clicks"] = {f"net-{name}": value for name, value in widgets.items()}
     st.rerun()
-
-
-def chosen_options() -> NetworksOptions:
-    """Return what the controls say (their state is read here, before they are drawn)."""
-    state = st.session_state
-    reduction = state.get("net-reduction") or "average"
-    layer, head = state.get("net-layer"), state.get("net-head")
-    if reduction != "layer/head" or (layer is None and head is None):
-        layer = head = None
-        reduction = "average" if reduction == "layer/head" else reduction
-    return NetworksOptions(
-        reduction=reduction,
-        layer=layer,
-        head=head,
-        n_networks=int(state.get("net-k", 7)),
-        windows=state.get("net-windows") or "first",
-    )
-
-
-def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> None:
-    """Take over what has been computed, and start what is missing."""
-    view_at, scores_at = view_key(who, options), scores_key(who, options)
-    for slot, wanted in ((ATTENTION, view_at), (SCORES, scores_at)):
-        if slot in who.jobs and getattr(who.jobs[slot], "wanted", None) != wanted:
-            who.jobs.pop(slot).cancel()
-        job = collect(slot)
-        if job is not None:
-            who.model_error = job.error
-            if job.result is not None:
-                who.remember(wanted, job.result)
-    if who.model_error is not None:
-        return
-    if view_at not in who.results:
-        if ATTENTION not in who.jobs:
-            who.start(ATTENTION, attention_job(recording, who.model, options)).wanted = view_at
-        return
-    info = who.results[view_at].model
-    who.device, who.licence = info.device.upper(), info.licence
-    if scores_at not in who.results and SCORES not in who.jobs:
-        job = scores_job(who.results[view_at], who.model, options)
-        who.start(SCORES, job).wanted = scores_at
 
 
 def brain(who: Visitor, recording: Recording, now: Picture) -> None:

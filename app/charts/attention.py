@@ -223,7 +223,7 @@ def strongest_groups(row: NDArray[np.float32], parcellation: Parcellation, parce
 
 
 def thumbnail_scale(view: AttentionView) -> NDArray[np.float32]:
-    """Return thumbnails of all layers and heads, each scaled to its own percentiles 1 and 99 off the diagonal."""
+    """Return thumbnails of all layers and heads, each scaled 0–1 to its own values off the diagonal."""
     from brainlm_core.analyses.networks import thumbnails
 
     small = thumbnails(view)

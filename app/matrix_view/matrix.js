@@ -1,5 +1,5 @@
 // A square matrix on a canvas: network bands left and on top, a colour bar on the right, hover, click, arrow keys.
-const BAND = 10, LABEL = 96, BAR = 64;
+const BAND = 10, LABEL = 96, BAR = 80;
 
 const minus = (t) => t.replace("-", "\u2212");
 const digits = (v) => minus(Math.abs(v) >= 100 ? v.toFixed(0) : Math.abs(v) >= 10 ? v.toFixed(1) : v.toFixed(2));
