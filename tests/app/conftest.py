@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +71,19 @@ class Tab:
 
 
 @pytest.fixture
-def open_page(root: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+def open_page(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Return a function that opens a page for a new visitor."""
+    tabs: list[Tab] = []
 
     def opened(page: str = "scan.py", *, model: str = "default") -> Tab:
         monkeypatch.setenv("BRAINLM_MODEL", model)
         tab = Tab(root / "app" / "main.py", page)
+        tabs.append(tab)
         tab.check()
         return tab
 
-    return opened
+    yield opened
+    for tab in tabs:  # a thread inside torch at the end of the process would abort it
+        for job in list(tab.who.jobs.values()):
+            job.cancel()
+            job.wait(120)

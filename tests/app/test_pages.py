@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ def test_contract_every_page_explains_itself(open_page: Open, entry) -> None:  #
     tab = open_page(entry.file)
     assert 'class="b-one"' in tab.words(), "no page without its one sentence"
     assert "Simulated data" in tab.words(), "the demo must say that it is simulated"
-    prefix = {"scan.py": "scan", "networks.py": "net"}.get(entry.file, entry.url)
-    tab.app.session_state[f"{prefix}-tabs"] = "How this is computed"
+    tabs = re.search(r'key="([\w-]+-tabs)"', entry.path.read_text("utf-8"))
+    assert tabs, "a page keeps its details in tabs with a key that ends in -tabs"
+    tab.app.session_state[tabs[1]] = "How this is computed"
     tab.run()
     assert "Reference: " in tab.words()
     assert "What this does not show: " in tab.words()
