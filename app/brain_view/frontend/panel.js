@@ -2,8 +2,13 @@
 
 import { buildLegend, element } from "./colour.js";
 
+const KEYS = {
+  moving: "Space plays, left and right arrow step, plus and minus zoom, shift and arrows turn",
+  still: "Arrow keys walk from parcel to parcel, Enter picks, plus and minus zoom, shift and arrows turn",
+};
+
 /** Gives a panel its elements, those of `old` if there are any: focus and pointer stay where they are. */
-export function buildPanel(panel, old, onOnly) {
+export function buildPanel(panel, old, moving, onOnly) {
   if (old) {
     Object.assign(panel, { rect: old.rect, tiles: old.tiles, root: old.root, heading: old.heading, stage: old.stage, captions: old.captions, pointer: old.pointer });
   } else {
@@ -17,6 +22,7 @@ export function buildPanel(panel, old, onOnly) {
   }
   panel.heading.textContent = panel.title;
   panel.stage.setAttribute("aria-label", panel.alt);
+  panel.stage.setAttribute("aria-description", moving ? KEYS.moving : KEYS.still);
   const { below, above, hasGaps, theme } = panel.scale, before = old?.explains;
   panel.explains = JSON.stringify([panel.scale.kind, panel.unit, panel.limits, panel.categories, below, above, hasGaps, theme]);
   if (before === panel.explains) {

@@ -32,6 +32,7 @@ export class BrainView {
 
   #buildFrame() {
     this.root = element("div", "bv");
+    this.root.style.visibility = "hidden"; // until the style sheet is there and says otherwise
     this.root.brainView = this; // for tests and benchmarks
     this.clock = new Clock((frame) => this.#frameChanged(frame), () => this.#stateChanged());
     this.toolbar = new Toolbar({
@@ -143,7 +144,7 @@ export class BrainView {
     if (!old.length) this.grid.replaceChildren(this.canvas, this.message);
     this.panels.forEach((panel, i) => {
       panel.scale = new ColourScale(panel, panel.values, this.tables, this.theme);
-      buildPanel(panel, old[i], (only) => {
+      buildPanel(panel, old[i], this.clock.nFrames > 1, (only) => {
         this.panels[i].scale.only = only;
         this.#colour(i);
         this.invalidate();
