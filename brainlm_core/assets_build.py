@@ -15,14 +15,18 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import parcel_table
+from brainlm_core.atlas_approximation import build_approximation
+from brainlm_core.grayordinates import build_fs_lr_labels
 from brainlm_core.paths import assets_dir
 from brainlm_core.scans.demo import SCENARIOS, GroupStatistics, simulate, write
+from brainlm_core.scans.space import build_brain_mask
 
 #: Components kept of the group correlation; more would begin to describe single subjects.
 N_FACTORS = 40
@@ -83,6 +87,31 @@ ASSETS = (
         "(deep structures)",
         "aggregate statistics; HCP open-access data use terms, ABIDE CC BY-NC-SA 3.0: non-commercial",
         "statistics",
+    ),
+    Asset(
+        "a424_approximation.npz",
+        "A424 labels on a 2 mm grid, rebuilt from a424_parcels.csv, fsaverage5.npz and nilearn's grey-matter "
+        "template",
+        "as a424_parcels.csv and fsaverage5.npz",
+        "approximation",
+    ),
+    Asset(
+        "a424_fs_lr.npz",
+        "A424 label of every fs_LR 32k vertex, from the official A424.dlabel.nii as distributed with BrainLM",
+        "figures; atlas Apache-2.0 (BrainLM) and GPL-3 (emergelab)",
+        "fs_lr",
+    ),
+    Asset(
+        "mni152_brain.npz",
+        "brain mask of the ICBM 152 2009a template, as shipped with nilearn",
+        "MNI (Fonov 2011); nilearn BSD-3",
+        "brain_mask",
+    ),
+    Asset(
+        "weights/default/*",
+        "kernel model fitted on 15 HCP and 871 ABIDE I recordings; see its MODEL_CARD.md",
+        "HCP open-access data use terms, ABIDE CC BY-NC-SA 3.0: non-commercial (see LICENCE.txt there)",
+        "brainlm pretrain configs/default-bundled.yaml",
     ),
     Asset(
         "demo/*.npz", "simulated from group_statistics.npz, fixed seeds", "as group_statistics.npz", "demo"
@@ -215,9 +244,24 @@ def build_demo(sources: Path | None, out: Path) -> None:
         write(simulate(statistics, scenario), out / "demo" / f"{scenario.key}.npz")
 
 
-def _savez(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+def _savez(path: Path, arrays: dict[str, Any]) -> None:
     with path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
+
+
+def build_fs_lr(sources: Path, out: Path) -> None:
+    """Reduce the official grayordinate labels to one label per fs_LR 32k vertex."""
+    build_fs_lr_labels(sources / "atlas" / "A424.dlabel.nii", out)
+
+
+def build_brain(sources: Path | None, out: Path) -> None:
+    """Pack the template's brain mask, which the space check compares a scan with."""
+    build_brain_mask(out)
+
+
+def build_volume(sources: Path | None, out: Path) -> None:
+    """Rebuild the A424 volume from its parcels' moments and the surfaces."""
+    build_approximation(out)
 
 
 TARGETS: dict[str, Callable[[Path, Path], None]] = {
@@ -225,6 +269,9 @@ TARGETS: dict[str, Callable[[Path, Path], None]] = {
     "surface": build_surface,
     "statistics": build_statistics,
     "demo": build_demo,
+    "fs_lr": build_fs_lr,
+    "brain_mask": build_brain,
+    "approximation": build_volume,
 }
 
 
@@ -232,7 +279,7 @@ def write_manifest(out: Path) -> None:
     """Write ``MANIFEST.json``: every bundled file with its digest, source and licence."""
     entries = []
     for asset in ASSETS:
-        for path in sorted(out.glob(asset.pattern)):
+        for path in sorted(p for p in out.glob(asset.pattern) if p.is_file()):
             entry = {"file": path.relative_to(out).as_posix(), "sha256": _sha256(path), **asdict(asset)}
             entry.pop("pattern")
             entries.append(entry)

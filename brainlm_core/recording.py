@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -238,7 +240,7 @@ class Recording:
             with np.load(path, allow_pickle=False) as store:
                 meta = json.loads(str(store["meta"]))
                 arrays = {k: store[k] for k in store.files if k != "meta"}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ScanError(
                 f"{Path(path).name} is not a recording saved by BrainLM Explorer",
                 "make one with `brainlm parcellate SCAN -o rec.npz`",

@@ -78,7 +78,7 @@ def test_every_target_is_rebuilt_from_its_sources(shared: Path, tmp_path: Path) 
     assets_build.main([str(shared), "--out", str(tmp_path)])
     for name in ("a424_parcels.csv", "ukb1000_norm_stats.csv", "parcellations/cc200.csv"):
         assert (tmp_path / name).read_bytes() == (assets_dir() / name).read_bytes()
-    for name in ("fsaverage5.npz", "group_statistics.npz"):
+    for name in ("fsaverage5.npz", "group_statistics.npz", "a424_fs_lr.npz", "mni152_brain.npz"):
         with np.load(tmp_path / name) as new, np.load(assets_dir() / name) as old:
             assert set(new.files) == set(old.files)
             for key in new.files:
