@@ -204,7 +204,8 @@ class Engine:
             predicted[part] = answer.predicted.float().cpu().numpy()
             truly[part] = answer.hidden.cpu().numpy()
 
-        self._run(windows, mask, one, "Reconstructing", progress, cancel)
+        times = self.model.hidden_only_batch if only_hidden else 1
+        self._run(windows, mask, one, "Reconstructing", progress, cancel, times)
         return Predicted(predicted, truly)
 
     def embed(
@@ -303,10 +304,11 @@ class Engine:
         label: str,
         progress: Progress | None,
         cancel: Cancel | None,
+        times: int = 1,
     ) -> None:
         """Call ``one`` batch by batch; a batch that does not fit into memory is halved."""
         total, start = windows.n_windows, 0
-        size = self._batch_size(windows)
+        size = times * self._batch_size(windows)
         xyz = torch.from_numpy(windows.xyz.copy()).to(self.device)
         while start < total:
             if cancel is not None and cancel():

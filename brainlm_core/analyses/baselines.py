@@ -220,15 +220,18 @@ def _repeat(values: NDArray[np.floating], steps: int) -> FloatArray:
 
 def _ridge_one(centred: Array, steps: int) -> Array:
     """Forecast one standardised window (P, N) → (P, steps)."""
+    from scipy.linalg import eigh
+
     n = centred.shape[1]
     k = int(min(MAX_COMPONENTS, COMPONENT_SHARE * n, centred.shape[0]))
-    eigenvalues, vectors = np.linalg.eigh(centred.T @ centred)  # (N,), (N, N): cheaper than an SVD for N < P
-    top = np.argsort(eigenvalues)[::-1][:k]
-    top = top[eigenvalues[top] > 1e-9 * max(eigenvalues[-1], 1e-300)]
-    if len(top) == 0:
+    # Through the samples, N × N: cheaper than an SVD for N < P, and only the leading k are wanted.
+    values, vectors = eigh(centred.T @ centred, subset_by_index=(n - k, n - 1))
+    kept = values > 1e-9 * max(values[-1], 1e-300)
+    if not kept.any():
         return np.zeros((len(centred), steps))
-    scores = vectors[:, top] * np.sqrt(eigenvalues[top])  # (N, k)
-    loadings = centred @ vectors[:, top] / np.sqrt(eigenvalues[top])  # (P, k), orthonormal columns
+    size, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    scores = vectors * size  # (N, k)
+    loadings = centred @ vectors / size  # (P, k), orthonormal columns
     component_part = _var(scores, steps)  # (k, steps)
     rest = centred - loadings @ scores.T
     own = fit_ar(rest).forecast(rest, steps)

@@ -28,7 +28,7 @@ def run(quick: bool = False) -> list[BenchResult]:
     -------
     list of BenchResult
     """
-    return [*_back_test(10 if quick else N_STARTS, 3 if quick else 5), _ar(100 if quick else 424)]
+    return [*_back_test(10 if quick else N_STARTS, 3), _ar(100 if quick else 424)]
 
 
 def _back_test(n_starts: int, rounds: int) -> list[BenchResult]:

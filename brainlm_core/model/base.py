@@ -107,6 +107,8 @@ class MaskedModel(nn.Module, ABC):
     ignored_keys: ClassVar[tuple[str, ...]] = ()
     #: Whether bf16/fp16 leaves the numbers good enough; automatic precision stays at fp32 otherwise.
     low_precision: ClassVar[bool] = True
+    #: How many times more windows fit into a batch when only hidden entries are wanted.
+    hidden_only_batch: ClassVar[int] = 1
     spec: InputSpec
     config: Any
 

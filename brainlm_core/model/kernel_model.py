@@ -87,6 +87,7 @@ class KernelModel(MaskedModel):
 
     family: ClassVar[str] = "kernel"
     low_precision: ClassVar[bool] = False
+    hidden_only_batch: ClassVar[int] = 8
 
     def __init__(self, config: KernelConfig) -> None:
         super().__init__()
