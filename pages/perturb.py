@@ -50,6 +50,8 @@ def address(state: PageState) -> None:
 def working(who: Visitor, state: PageState) -> None:
     """Draw progress or refusal; the picture stays."""
     with st.container(key="pt-work"):
+        # A line that comes and goes must not move the sliders under the hand.
+        st.html("<style>.st-key-pt-work{min-height:3.5rem}</style>")
         running = next((slot for slot in (ANSWER, BANK, COMPANIONS) if slot in who.jobs), None)
         if running is not None:
             progress(running, len(who.jobs[running].parts))

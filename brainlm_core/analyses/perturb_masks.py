@@ -7,14 +7,14 @@ along space; one parcel each for parcel-token models). A draw hides, by read-out
   companions: a quarter of the parcels in all, or twice as many companions as targets where that is more,
   the same share in each hemisphere, at most half of what is no target. What counts: the hidden parcels while
   the actions last.
-- ``future``: everything from the first block that starts after the last action; besides one of five
-  groups in the blocks that no action touches. What counts: the hidden future.
+- ``future``: everything from the first block that starts after the last action; besides one of five of
+  the other parcels for the whole window. What counts: the hidden future.
 - ``both``: the other parcels as in ``others``, and everything after the last action as in ``future``.
+  What counts: the hidden parcels, while the actions last and in the future.
 
 Companions change from draw to draw in turn, so that two draws leave hardly a parcel unanswered. They are
 also where the null finds its random sets: sets inside the companions see the very same mask as the targets,
-so the pass without actions serves all of them. The masks of ``future`` are the same for all scenarios with
-the same times.
+so the pass without actions serves all of them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from brainlm_core.windows import Windows
 
 BoolArray = NDArray[np.bool_]
-#: Share of the parcels that is visible (others, both), and one of how many groups is hidden (future).
-VISIBLE_SHARE, FUTURE_CYCLE = 0.25, 5
+#: Share of the parcels that is visible (others, both), and share of the other parcels that is (future).
+VISIBLE_SHARE, FUTURE_SHARE = 0.25, 0.8
 #: Companions per target at least.
 COMPANIONS = 2
 #: Length of the future that is summarised, in samples: later steps are beyond any model (see the baselines).
@@ -159,10 +159,7 @@ def draw_masks(plan: Plan, grid: TokenGrid, draws: Sequence[int]) -> BoolArray:
     """Return what each draw hides, (len(draws), P, T); a draw's mask depends on its number alone."""
     out = np.zeros((len(draws), len(grid.group), len(grid.block)), dtype=bool)
     for i, draw in enumerate(draws):
-        if plan.scenario.readout == "future":
-            out[i] = _hidden_beside(plan, grid, draw)
-        else:
-            out[i] = ~(plan.excluded | _companions(plan, grid, draw))[:, None]
+        out[i] = ~(plan.excluded | _companions(plan, grid, draw))[:, None]
         out[i, :, plan.future :] = True
     return out
 
@@ -181,6 +178,8 @@ def _companions(plan: Plan, grid: TokenGrid, draw: int) -> BoolArray:
         n_targets = len(mine) - len(free)
         wanted = max(round(VISIBLE_SHARE * len(mine)) - n_targets, COMPANIONS * n_targets)
         wanted = min(wanted, len(free) // 2)
+        if plan.scenario.readout == "future":
+            wanted = round(FUTURE_SHARE * len(free))
         if wanted == 0:
             continue
         rng = np.random.default_rng([plan.scenario.seed, 7, number])
@@ -188,20 +187,6 @@ def _companions(plan: Plan, grid: TokenGrid, draw: int) -> BoolArray:
         turn = (np.arange(wanted) + draw * wanted) % len(free)
         shown[free[order[turn]]] = True
     return np.asarray(shown[grid.group])
-
-
-def _hidden_beside(plan: Plan, grid: TokenGrid, draw: int) -> BoolArray:
-    """Return what a draw of the future hides of the past, (P, T): one of five groups where no action is."""
-    touched = np.unique(grid.block[plan.first : plan.stop])
-    out = np.zeros((len(grid.group), len(grid.block)), dtype=bool)
-    n_groups = int(grid.group.max()) + 1
-    for block in np.unique(grid.block):
-        if block in touched:
-            continue
-        rng = np.random.default_rng([plan.scenario.seed, 8, int(block), draw // FUTURE_CYCLE])
-        hidden = (rng.permutation(n_groups) + draw) % FUTURE_CYCLE == 0
-        out[:, grid.block == block] = hidden[grid.group][:, None]
-    return out
 
 
 def answers(plan: Plan, truly_hidden: BoolArray, frame: Frame) -> BoolArray:
@@ -223,4 +208,7 @@ def answers(plan: Plan, truly_hidden: BoolArray, frame: Frame) -> BoolArray:
     out[:, frame.n_seen :] = False
     if plan.scenario.readout == "future":
         out[:, : plan.future] = False
+    if plan.scenario.readout == "both":
+        # A companion answers for the future alone: averaged with the others it would stand for something else.
+        out[~truly_hidden[:, plan.first : plan.stop].all(axis=1)] = False
     return np.asarray(out)

@@ -40,11 +40,13 @@ def test_targets_are_seen_and_answers_are_hidden(frame, parcels, readout, onset,
             assert mask[:, plan.future :].all() and plan.stop <= plan.future < 200
     per_block = masks.reshape(6, 40, 10, 20)
     assert (per_block.all(axis=3) == per_block.any(axis=3)).all()  # whole tokens only
-    if readout != "future":
-        hidden = masks[:, :, : plan.future]
-        assert (hidden.all(axis=2) == hidden.any(axis=2)).all()  # whole parcels
-        free = 40 - len(rows)
-        assert (hidden[:, :, 0].sum(axis=1) >= free // 2).all()
+    hidden = masks[:, :, : plan.future]
+    assert (hidden.all(axis=2) == hidden.any(axis=2)).all()  # whole parcels
+    free, per_draw = 40 - len(rows), hidden[:, :, 0].sum(axis=1)
+    if readout == "future":
+        assert (per_draw <= 0.3 * free + 2).all()
+    else:
+        assert (per_draw >= free // 2).all()
         assert hidden[:2, ~plan.targets, 0].any(axis=0).sum() >= free - 2  # two draws leave hardly a gap
 
 
@@ -53,12 +55,6 @@ def test_a_draw_does_not_depend_on_how_many_are_drawn(frame):  # type: ignore[no
     assert (draw_masks(plan, GRID, range(8))[3] == draw_masks(plan, GRID, [3])[0]).all()
     other = make_plan(scenario(seed=1), frame, GRID)
     assert (draw_masks(plan, GRID, [0]) != draw_masks(other, GRID, [0])).any()
-
-
-def test_masks_of_the_future_are_the_same_for_all_targets(frame):  # type: ignore[no-untyped-def]
-    one = make_plan(scenario((1, 2), "future", duration_s=30), frame, GRID)
-    other = make_plan(scenario((7, 30, 31), "future", duration_s=30), frame, GRID)
-    assert (draw_masks(one, GRID, range(5)) == draw_masks(other, GRID, range(5))).all()
 
 
 def test_tokens_of_several_parcels_stay_whole(frame):  # type: ignore[no-untyped-def]
