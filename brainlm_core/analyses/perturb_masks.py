@@ -209,6 +209,6 @@ def answers(plan: Plan, truly_hidden: BoolArray, frame: Frame) -> BoolArray:
     if plan.scenario.readout == "future":
         out[:, : plan.future] = False
     if plan.scenario.readout == "both":
-        # A companion answers for the future alone: averaged with the others it would stand for something else.
+        # A companion would answer for the future alone, which is something else than what the others answer.
         out[~truly_hidden[:, plan.first : plan.stop].all(axis=1)] = False
     return np.asarray(out)

@@ -49,7 +49,8 @@ def test_a_response_is_where_it_was_asked(tiny, stage, readout):  # type: ignore
     response = respond(tiny, stage, [scenario(readout=readout)])[0]
     assert np.isnan(response.mean[[0, 1, 20]]).all()
     others = np.setdiff1d(np.arange(40), [0, 1, 20])
-    assert (np.abs(response.summary[others]) > 0).all() and response.statistic == "effect"
+    assert not np.isnan(response.summary[others]).any() and response.statistic == "effect"
+    assert (response.summary[others] != 0).mean() > 0.9
     future = response.plan.future
     assert np.isnan(response.mean[:, :future]).all() == (readout == "future")
     assert np.isnan(response.mean[:, future:]).all() == (readout == "others")
