@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -145,9 +146,18 @@ def allowed_path(text: str) -> Path:
 
 
 def started_locally() -> bool:
-    """Whether server and browser are the same machine, so that its paths are this visitor's own."""
+    """Whether server and browser are the same machine, so that its paths are this visitor's own.
+
+    Behind a reverse proxy every visitor seems to come from this machine: the name that the browser
+    asked for and the headers that proxies add tell them apart.
+    """
+    headers = st.context.headers
+    host = (urlsplit(f"//{headers.get('Host', '')}").hostname or "").lower()
     return (
-        st.get_option("server.address") in _LOOPBACK and (st.context.ip_address or "127.0.0.1") in _LOOPBACK
+        st.get_option("server.address") in _LOOPBACK
+        and (st.context.ip_address or "127.0.0.1") in _LOOPBACK
+        and host in _LOOPBACK
+        and not any(headers.get(name) for name in ("X-Forwarded-For", "Forwarded", "X-Real-Ip"))
     )
 
 

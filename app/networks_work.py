@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
@@ -131,21 +131,31 @@ def picture(who: Visitor, options: NetworksOptions) -> Picture:
     )
 
 
-def chosen_options() -> NetworksOptions:
-    """Return what the controls say (their state is read here, before they are drawn)."""
+def chosen_options(who: Visitor) -> NetworksOptions:
+    """Return what the controls say (their state is read here, before they are drawn).
+
+    A layer or head that the model in hand does not have counts as "all": it was chosen for another model.
+    """
     state = st.session_state
-    reduction = state.get("net-reduction") or "average"
-    layer, head = state.get("net-layer"), state.get("net-head")
-    if reduction != "layer/head" or (layer is None and head is None):
-        layer = head = None
-        reduction = "average" if reduction == "layer/head" else reduction
-    return NetworksOptions(
-        reduction=reduction,
-        layer=layer,
-        head=head,
-        n_networks=int(state.get("net-k", 7)),
-        windows=state.get("net-windows") or "first",
+    options = NetworksOptions(
+        n_networks=int(state.get("net-k", 7)), windows=state.get("net-windows") or "first"
     )
+    reduction = state.get("net-reduction") or "average"
+    if reduction == "rollout":
+        return replace(options, reduction="rollout")
+    view: AttentionView | None = who.results.get(view_key(who, options))
+    if reduction != "layer/head" or view is None:
+        return options
+    layer, head = (
+        chosen if chosen is not None and chosen < size else None
+        for chosen, size in (
+            (state.get("net-layer"), view.attention.n_layers),
+            (state.get("net-head"), view.attention.n_heads),
+        )
+    )
+    if layer is None and head is None:
+        return options
+    return replace(options, reduction="layer/head", layer=layer, head=head)
 
 
 def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> None:

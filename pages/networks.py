@@ -10,6 +10,7 @@ from app.charts import attention as charts
 from app.charts.order import by_network, label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
+from app.flat_brain import flat_brains
 from app.matrix_view import head_grid, matrix_view
 from app.models import title_of
 from app.networks_work import ATTENTION, SCORES, Picture, advance, chosen_options, picture, scores_key
@@ -29,7 +30,7 @@ def main() -> None:
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
     apply_clicks()
-    options = chosen_options()
+    options = chosen_options(who)
     advance(who, recording, options)
     now = picture(who, options)
     chip_row(who, recording)
@@ -70,6 +71,7 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
             required=True,
             format_func=SHOWN.__getitem__,
             key="net-shown",
+            persist_state="session",
             label_visibility="collapsed",
         )
         with st.container(key="net-work"):
@@ -92,6 +94,8 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
         panels.insert(0, charts.summary_map(now.cls))
     with st.container(key="picture"):
         event = brain_view(panels, parcels, key="net-brain", picked=who.picked, height=430)
+    if event.webgl_missing:
+        flat_brains(panels, parcels)
     if event.changed:
         pick(who, event.picked)
     if shown == "row" and now.attention is not None:
@@ -156,6 +160,7 @@ def controls(who: Visitor, recording: Recording, now: Picture) -> None:
         required=True,
         format_func=REDUCTIONS.__getitem__,
         key="net-reduction",
+        persist_state="session",
         width="stretch",
     )
     if reduction == "layer/head" and now.view is not None:
@@ -166,13 +171,14 @@ def controls(who: Visitor, recording: Recording, now: Picture) -> None:
         )
         two.selectbox("Head", [None, *range(heads)], format_func=counted("All heads", "Head"), key="net-head")
     with st.expander("More settings"):
-        st.slider("Networks to draw", 2, 20, 7, key="net-k")
+        st.slider("Networks to draw", 2, 20, 7, key="net-k", persist_state="session")
         st.segmented_control(
             "Windows",
             ["first", "all"],
             default="first",
             required=True,
             key="net-windows",
+            persist_state="session",
             format_func={"first": "First 200 samples", "all": "Whole recording"}.__getitem__,
         )
 
@@ -206,7 +212,7 @@ def details(key: str) -> None:
     recording = who.recording
     if recording is None or who.key != key:
         return
-    now = picture(who, chosen_options())
+    now = picture(who, chosen_options(who))
     tabs = st.tabs(
         ["Matrix", "Layers and heads", "Scores", "Networks", "How this is computed", "Export"],
         key="net-tabs",
@@ -263,7 +269,7 @@ def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
 
 def tab_heads(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw every layer and head small; choosing one shows it everywhere."""
-    options = chosen_options()
+    options = chosen_options(who)
     picked = head_grid(
         charts.thumbnail_scale(now.view),
         key="net-heads",
@@ -366,7 +372,7 @@ def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
             help="fsaverage5, one file per hemisphere.",
             on_click="ignore",
         )
-        result = who.results.get(scores_key(who, chosen_options()))
+        result = who.results.get(scores_key(who, chosen_options(who)))
         if result is not None:
             st.download_button(
                 "Everything (.zip)",

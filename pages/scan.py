@@ -13,6 +13,7 @@ from app.charts.order import label
 from app.charts.signals import LIMIT_SD, frames
 from app.chips import chip_row
 from app.drop_zone import drop_zone, finish_intake, missing_answer
+from app.flat_brain import flat_brains
 from app.state import Visitor, visitor
 from app.waiting import progress
 from app.words import capital, duration, facts, how, note, refusal, sentence, verdict
@@ -69,9 +70,10 @@ def brain(who: Visitor, recording: Recording) -> None:
             key="scan-view",
             label_visibility="collapsed",
         )
+    shown_panel = panel(recording, shown)
     with st.container(key="picture"):
         event = brain_view(
-            [panel(recording, shown)],
+            [shown_panel],
             recording.parcellation,
             key="scan-brain",
             times_s=np.arange(recording.n_timepoints) * recording.tr_s if shown == "signal" else None,
@@ -79,6 +81,8 @@ def brain(who: Visitor, recording: Recording) -> None:
             height=460,
             autoplay=True,
         )
+    if event.webgl_missing:
+        flat_brains([shown_panel], recording.parcellation, event.frame)
     if event.changed:
         who.picked = event.picked
     if who.picked is not None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from app.intake import allowed_path, plain_name
+from app.intake import allowed_path, plain_name, started_locally
 from brainlm_core.errors import ScanError
 
 
@@ -52,3 +53,28 @@ def test_links_that_lead_outside_are_refused(house: Path) -> None:
 )
 def test_upload_names_lose_their_folders(name: str, plain: str) -> None:
     assert plain_name(name) == plain
+
+
+@pytest.mark.parametrize(
+    ("address", "ip", "headers", "local"),
+    [
+        ("127.0.0.1", None, {"Host": "127.0.0.1:8501"}, True),
+        ("127.0.0.1", "127.0.0.1", {"Host": "localhost:8501"}, True),
+        ("127.0.0.1", "::1", {"Host": "[::1]:8501"}, True),
+        ("0.0.0.0", "127.0.0.1", {"Host": "localhost:8501"}, False),
+        ("127.0.0.1", "10.0.0.7", {"Host": "localhost:8501"}, False),
+        ("127.0.0.1", None, {"Host": "brain.example.org"}, False),
+        ("127.0.0.1", None, {"Host": "localhost:8501", "X-Forwarded-For": "10.0.0.7"}, False),
+        ("127.0.0.1", None, {}, False),
+    ],
+)
+def test_paths_are_offered_only_to_the_machine_itself(
+    monkeypatch: pytest.MonkeyPatch, address: str, ip: str | None, headers: dict[str, str], local: bool
+) -> None:
+    monkeypatch.setattr(
+        "app.intake.st",
+        SimpleNamespace(
+            get_option=lambda _: address, context=SimpleNamespace(headers=headers, ip_address=ip)
+        ),
+    )
+    assert started_locally() is local

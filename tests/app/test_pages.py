@@ -163,6 +163,52 @@ def test_choosing_parcel_layer_and_number_of_networks(open_page: Open) -> None:
     assert len(tab.app.dataframe[0].value) == 5
 
 
+def test_a_layer_of_another_model_counts_as_all(open_page: Open) -> None:
+    tab = open_page("networks.py").settle()
+    for name, value in {"reduction": "layer/head", "layer": 40, "head": 2}.items():
+        tab.app.session_state[f"net-{name}"] = value
+    tab.run().settle()
+    assert " % of parcels" in tab.words()
+
+
+def test_public_example_offline_is_one_sentence(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nilearn.datasets
+
+    def unreachable(**_: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(nilearn.datasets, "fetch_development_fmri", unreachable)
+    tab = open_page("scan.py")
+    before = tab.who.key
+    tab.widget("selectbox", "ready-").set_value("public")
+    tab.run().settle()
+    assert "The public example cannot be downloaded now" in tab.words() and tab.who.key == before
+    tab.run()
+    assert not tab.who.jobs, "a failed download must not start again by itself"
+
+
+def test_paths_outside_the_allowed_folders_are_refused(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINLM_ROOTS", str(tmp_path))
+    monkeypatch.setattr("app.drop_zone.started_locally", lambda: True)
+    (tmp_path / "mine.csv").write_bytes(table())
+    tab = open_page("scan.py")
+    tab.widget("selectbox", "ready-").set_value("path")
+    tab.run()
+    for text, words in (("/etc/passwd", "no readable file or folder"), ("mine.csv", "no readable file")):
+        path = next(w for w in tab.app.text_input if w.label.startswith("File or run folder"))
+        path.set_value(text)
+        next(b for b in tab.app.button if b.label == "Open").click()
+        tab.run().settle()
+        assert words in tab.words()
+    path = next(w for w in tab.app.text_input if w.label.startswith("File or run folder"))
+    path.set_value(str(tmp_path / "mine.csv"))
+    next(b for b in tab.app.button if b.label == "Open").click()
+    tab.run().settle()
+    assert "repetition time" in tab.words()
+
+
 def test_missing_weights_leave_the_known_networks_and_one_sentence(open_page: Open, tmp_path: Path) -> None:
     tab = open_page("networks.py", model=str(tmp_path)).settle()
     words = tab.words()

@@ -32,7 +32,7 @@ def tab(dashboard: App, chromium: Any) -> Iterator[Any]:
     """A fresh visitor's tab; fails the test when the page throws a script error."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1100}, reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(dashboard.url)

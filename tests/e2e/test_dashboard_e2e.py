@@ -26,7 +26,7 @@ def brain_picture(tab: Any, brain: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
 
 
-def wait_for_brain(tab: Any, brain: str, seconds: float = 60) -> np.ndarray:
+def wait_for_brain(tab: Any, brain: str, seconds: float = 120) -> np.ndarray:
     """Wait until the canvas shows a brain: many colours over much of its area."""
     deadline = time.monotonic() + seconds
     tab.locator(f"{brain} .bv-stage").first.wait_for(state="visible")
@@ -153,7 +153,7 @@ def pick_parcel(tab: Any, parcel: Any, x: float, y: float, other_than: str = "")
     canvas = tab.locator(f"{NETWORKS} .bv-stage").first
     box = canvas.bounding_box()
     canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while (name := parcel.input_value()) in ("", other_than):
         assert time.monotonic() < deadline, "the click did not reach the page"
         time.sleep(0.2)
