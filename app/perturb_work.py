@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 ANSWER, BANK, COMPANIONS = "perturb-answer", "perturb-bank", "perturb-companions"
 #: An answer is waited for this long before progress is shown, in s.
 PATIENCE_S = 1.5
+#: Sliders' responses reach the browser at most this often, in s.
+PUBLISH_S = 3.0
 #: Mask draws on the page; two leave hardly a parcel without an answer.
 PAGE_DRAWS = 2
 _STATE = "perturb-state"
@@ -249,12 +252,17 @@ def bank_job(desk: Desk, state: PageState, rows: tuple[SliderRow, ...]) -> Job[i
     base = state.base
 
     def work(report: Report) -> int:
-        stage, done = desk.stages[base.window], 0
+        stage, done, told = desk.stages[base.window], 0, time.monotonic()
         while wanted := desk.missing(rows, base):
-            fill_bank(
-                desk, stage, wanted, base, lambda share, text: report(share, text), report.cancelled,
-                lambda n, before=done: report.publish(f"{before}+{n}", n),
-            )  # fmt: skip
+
+            def stored(n: int, before: int = done, last: int = len(wanted)) -> None:
+                nonlocal told
+                # Each part that is published draws the page again: not more often than a hand would notice.
+                if n == last or time.monotonic() - told > PUBLISH_S:
+                    report.publish(f"{before}+{n}", n)
+                    told = time.monotonic()
+
+            fill_bank(desk, stage, wanted, base, report, report.cancelled, stored)
             done += len(wanted)
         return done
 

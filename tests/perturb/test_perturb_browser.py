@@ -206,7 +206,8 @@ def test_a_mangled_link_is_a_sentence_and_changes_nothing(app: App, chromium: An
 
 def test_onset_after_the_end_is_refused_in_words(page: Any) -> None:
     ready(page)
-    late = "actions: [{targets: {network: 'Visual'}, kind: 'add', amplitude_sd: 1, onset_s: 500}], readout: 'others'"
+    what = "targets: {network: 'Visual'}, kind: 'add', amplitude_sd: 1, onset_s: 500"
+    late = f"actions: [{{{what}}}], readout: 'others'"
     js(
         page,
         "(view.send.release({serial: view.kept.serial += 1, scenario: {...view.header.base, "
