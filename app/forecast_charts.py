@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.brain_view import BrainPanel
 from app.charts.order import groups_present, label
 from app.charts.strip import METHODS, Row
-from app.theme import palette, plotly_layout
+from app.theme import group_words, palette, plotly_layout
 from brainlm_core.analyses.forecast_metrics import METHOD_WORDS, Backtest, Race, network_scores, skill_map
 from brainlm_core.analyses.forecast_picture import LIMIT_SD
 from brainlm_core.analyses.forecast_result import Forecast
@@ -31,6 +31,8 @@ THIRD = {
 }
 #: The strip and the skill map look at this many first steps: where there is something to win.
 FIRST_STEPS = 5
+#: Below the title of the time axis, whatever the width.
+_LEGEND = {"orientation": "h", "y": -0.27, "yanchor": "top", "traceorder": "reversed", "font": {"size": 12}}
 _DASHES = {"mean": "dot", "last_value": "dash", "ar": "dashdot", "ridge": "solid", "random_twin": "longdash"}
 
 
@@ -197,10 +199,10 @@ def race_figure(race: Race, verdict: Verdict, measure: str = "r2") -> go.Figure:
     figure.add_hline(y=1 if measure == "mse" else 0, line={"color": colours.line, "width": 1})
     figure.update_layout(
         **plotly_layout(
-            height=320,
+            height=400,
             hovermode="x unified",
             showlegend=True,
-            legend={"orientation": "h", "y": -0.24, "traceorder": "reversed", "font": {"size": 12}},
+            legend=_LEGEND,
         )
     )
     words = {"r2": "Explained variance R²", "mse": "Squared error (SD²)", "correlation": "Correlation"}
@@ -282,10 +284,10 @@ def trace_figure(forecast: Forecast, parcellation: Parcellation, parcel: int, sh
     )
     figure.update_layout(
         **plotly_layout(
-            height=320,
+            height=400,
             hovermode="x unified",
             showlegend=True,
-            legend={"orientation": "h", "y": -0.24, "traceorder": "reversed", "font": {"size": 12}},
+            legend=_LEGEND,
             margin={"l": 8, "r": 8, "t": 24, "b": 8},
         )
     )
@@ -304,7 +306,7 @@ def network_figure(backtest: Backtest, parcellation: Parcellation, steps: int = 
         title, light, dark, marker = METHODS[method]
         figure.add_scatter(
             x=[float(np.nanmean(scores[g][method][:steps])) for g in groups],
-            y=groups,
+            y=[group_words(g) for g in groups],
             mode="markers",
             name=title,
             marker={
