@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser_tools import chromium as chromium  # one browser for all: two cannot run in one thread
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Two test processes with two threads each on two cores are many times slower than one thread each.

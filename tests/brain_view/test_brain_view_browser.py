@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser_tools import FIND_BRAIN, App, brain, brain_pixels, start_streamlit
-from browser_tools import chromium as chromium
+
+from tests.browser_tools import FIND_BRAIN, App, brain, brain_pixels, start_streamlit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SCRIPT = Path(__file__).with_name("brain_app.py")

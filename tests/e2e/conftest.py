@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser_tools import ROOT, App, NoBrowser, open_browser, start_streamlit
+from tests.browser_tools import ROOT, App, start_streamlit
 
 
 @pytest.fixture(scope="session")
@@ -15,16 +15,6 @@ def dashboard() -> Iterator[App]:
     """The running dashboard."""
     with start_streamlit(ROOT / "app" / "main.py") as app:
         yield app
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """A headless Chromium with WebGL; skips in words where there is none."""
-    try:
-        with open_browser() as browser:
-            yield browser
-    except NoBrowser as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

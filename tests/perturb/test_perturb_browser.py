@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from brainlm_core.analyses.scenario import Scenario
-from tests.browser_tools import App, NoBrowser, open_browser, start_streamlit
+from tests.browser_tools import App, start_streamlit
 from tests.perturb.conftest import simulated_recording
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -41,15 +41,6 @@ def app(
     environment = {"PERTURB_TEST_MODEL": str(tiny_folder), "PERTURB_TEST_RECORDING": str(path)}
     with start_streamlit(Path(__file__).with_name("perturb_app.py"), environment=environment) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    try:
-        with open_browser() as browser:
-            yield browser
-    except NoBrowser as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture
