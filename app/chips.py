@@ -41,7 +41,9 @@ def _chips(recording: Recording) -> list[str]:
             )
         )
     else:
-        chips.append(_chip(recording.parcellation.name, source.atlas or recording.parcellation.name))
+        official = " official" if "official" in source.atlas else ""
+        name = f"{recording.parcellation.name}{official}"
+        chips.append(_chip(name, source.atlas or "The parcels of this recording"))
     return chips
 
 

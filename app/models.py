@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -60,10 +61,15 @@ def title_of(name: str) -> str:
     return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
+def short_licence(licence: str) -> str:
+    """Return the name of a licence without what follows it in brackets or after a colon."""
+    return re.split(r"\s*[(:;,]", licence, maxsplit=1)[0]
+
+
 def choose_model(who: Visitor) -> None:
     """Draw the model chip as a popover with the chooser inside; a change runs the page again."""
-    device = f" · {who.device}" if who.device else ""
-    with st.popover(f"{title_of(who.model.name)}{device}", icon=":material/neurology:", key="model-chip"):
+    words = [title_of(who.model.name), short_licence(who.licence), who.device]
+    with st.popover(" · ".join(w for w in words if w), icon=":material/neurology:", key="model-chip"):
         entries = [*MODELS]
         if all(entry.name != who.model.name for entry in MODELS):
             entries.append(ModelEntry(who.model.name, title_of(who.model.name), "In use now."))

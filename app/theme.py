@@ -190,12 +190,12 @@ def inject_css(*, n_pages: int) -> None:
     light, dark = LIGHT, DARK
     names = ("accent", "text", "muted", "line", "surface", "background", "warn", "bad", "good")
     variables = "".join(f"--b-{n}:light-dark({getattr(light, n)},{getattr(dark, n)});" for n in names)
-    room = 900 + 95 * n_pages  # px: name, pages, four chips
+    room = 1020 + 95 * n_pages  # px: name, pages, four chips
     in_bar = f"@media(min-width:{room}px){{.stApp .st-key-chips{{{_IN_BAR}}}}}"
     st.html(f"<style>.stApp{{{variables}}}{_style_sheet()}{in_bar}</style>")
 
 
-_IN_BAR = "position:fixed;top:8px;right:64px;z-index:999995;width:auto;max-width:720px"
+_IN_BAR = "position:fixed;top:8px;right:64px;z-index:999995;width:auto;max-width:800px"
 
 
 @cache

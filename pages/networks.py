@@ -130,7 +130,7 @@ def summary(who: Visitor, now: Picture) -> None:
     if who.model_error is not None:
         sentence("The model could not be used; the known networks are shown.")
         return
-    sentence(charts.who_wins(now.scores))
+    sentence(charts.who_wins(now.scores, is_random=now.view is not None and now.view.model.is_random))
     if now.view is not None:
         for text in now.view.notices:
             note(capital(text))

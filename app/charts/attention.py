@@ -163,8 +163,16 @@ _RIVALS = {
 }
 
 
-def who_wins(scores: Sequence[MethodScores]) -> str:
-    """Say in one sentence how the model compares; nothing is claimed that the intervals do not carry."""
+def who_wins(scores: Sequence[MethodScores], *, is_random: bool = False) -> str:
+    """Say how the model compares; nothing is claimed that the intervals do not carry.
+
+    Parameters
+    ----------
+    scores : sequence of MethodScores
+        As far as they are known.
+    is_random : bool
+        Whether the model in hand was never trained itself.
+    """
     by_method = {row.method: row.knn for row in scores}
     own = by_method.get("attention")
     if own is None:
@@ -180,12 +188,12 @@ def who_wins(scores: Sequence[MethodScores]) -> str:
         key=lambda item: item[1].value,
     )
     verdict = _against(own, best)
+    whose = "The attention of random weights" if is_random else "The model's attention"
     text = (
-        f"The model's attention names the known network of {own.value:.0%} of parcels, "
-        f"{verdict} {name} ({best.value:.0%})."
+        f"{whose} names the known network of {own.value:.0%} of parcels, {verdict} {name} ({best.value:.0%})."
     )
     twin = by_method.get("random_twin")
-    if twin is not None and twin.value is not None:
+    if twin is not None and twin.value is not None and not is_random:
         gained = _against(own, twin)
         if gained == "more often than":
             text += f" Without training it names {twin.value:.0%}."

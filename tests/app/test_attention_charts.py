@@ -40,6 +40,12 @@ def test_a_model_no_better_than_random_weights_is_said_to_be_so() -> None:
     assert "Without training" in said(0.6, 0.8, twin=0.3)
 
 
+def test_random_weights_are_not_compared_with_themselves() -> None:
+    rows = [row("attention", 0.5), row("functional_connectivity", 0.7), row("random_twin", 0.5)]
+    text = charts.who_wins(rows, is_random=True)
+    assert text.startswith("The attention of random weights") and "Training" not in text
+
+
 def test_no_score_gives_the_reason() -> None:
     assert "only 3 parcels" in charts.who_wins([row("attention", None)])
     assert "Reading" in charts.who_wins([])
