@@ -348,7 +348,7 @@ export class BrainView {
 
   #showHovered() {
     const shown = this.hovered ?? this.picked;
-    this.panels.forEach((panel) => panel.legend.mark?.(shown === null ? null : this.frameValues(panel)[shown]));
+    this.panels.forEach((panel) => panel.legend?.mark?.(shown === null ? null : this.frameValues(panel)[shown]));
     if (this.hovered === null || !this.hoverPoint) {
       this.tooltip.hide();
       return;
