@@ -138,9 +138,10 @@ def test_click_on_the_brain_shows_that_parcels_attention_row(tab: Any, dashboard
     tab.locator(".st-key-net-matrix canvas").wait_for(state="visible")
     parcel = tab.get_by_role("combobox", name=re.compile("Parcel"))
     assert parcel.input_value() == ""
-    first = pick_parcel(tab, parcel, 0.22, 0.32)
+    tab.locator(f"{NETWORKS} .bv-stage").nth(1).wait_for(state="visible")  # the networks found are there
+    first = pick_parcel(tab, parcel, 0.22, 0.12)  # outer side of the left hemisphere
     row = wait_for_brain(tab, NETWORKS)
-    second = pick_parcel(tab, parcel, 0.30, 0.30, other_than=first)
+    second = pick_parcel(tab, parcel, 0.72, 0.12, other_than=first)  # … and of the right one
     assert first != second
     changed = wait_for_brain(tab, NETWORKS)
     assert np.abs(changed.astype(int) - row).mean() > 0.5, "another parcel, the same picture"
@@ -150,14 +151,17 @@ def test_click_on_the_brain_shows_that_parcels_attention_row(tab: Any, dashboard
 
 def pick_parcel(tab: Any, parcel: Any, x: float, y: float, other_than: str = "") -> str:
     """Click on the brain at a share of its width and height; return the parcel that the page names."""
-    canvas = tab.locator(f"{NETWORKS} .bv-stage").first
-    box = canvas.bounding_box()
-    canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
-    deadline = time.monotonic() + 90
-    while (name := parcel.input_value()) in ("", other_than):
-        assert time.monotonic() < deadline, "the click did not reach the page"
-        time.sleep(0.2)
-    return name
+    # The panels move when the picture changes: a point that hits one now may miss the next time.
+    for dx in (0.0, -0.06, -0.12, 0.04, 0.08):
+        canvas = tab.locator(f"{NETWORKS} .bv-stage").first
+        box = canvas.bounding_box()
+        canvas.click(position={"x": box["width"] * (x + dx), "y": box["height"] * y})
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            if (name := parcel.input_value()) not in ("", other_than):
+                return name
+            time.sleep(0.2)
+    raise AssertionError("no click reached the page")
 
 
 def test_scores_stand_beside_every_baseline(tab: Any, dashboard: Any) -> None:
