@@ -76,3 +76,18 @@ def test_batched_forecasts_equal_reconstruction_of_each_window(model):
     assert (gap < 0.02).all(), gap
     assert float(gap[4]) == 0
     assert scale > 0.01
+
+
+def test_hidden_parcels_are_answered_at_seen_moments_too(model):
+    """Whole parcels hidden beside the future: the short way would leave them at zero."""
+    rng = np.random.default_rng(1)
+    signal = torch.tensor(rng.normal(size=(1, 25, 100)).cumsum(axis=2) * 0.2, dtype=torch.float32)
+    xyz = torch.tensor(rng.normal(size=(25, 3)) * 40, dtype=torch.float32)
+    hidden = torch.zeros(1, 25, 100, dtype=torch.bool)
+    hidden[:, :, 80:] = True
+    hidden[:, 3:6] = True
+    with torch.inference_mode():
+        long = model.reconstruct(signal, xyz, hidden).predicted
+        short = model.reconstruct_hidden(signal, xyz, hidden).predicted
+    torch.testing.assert_close(short[hidden], long[hidden])
+    assert float(long[0, 3:6, :80].abs().max()) > 0
