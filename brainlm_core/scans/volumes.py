@@ -124,9 +124,9 @@ def _signals(
     demeaned = _demeaned(result)
     notices = [*atlas.notices]
     if grid.n_borrowed:
-        notices.append(
-            f"{grid.n_borrowed} parcels are smaller than the scan's voxels; each took the voxel it lies in."
-        )
+        several = grid.n_borrowed > 1
+        who, it = (f"{grid.n_borrowed} parcels are", "each") if several else ("1 parcel is", "it")
+        notices.append(f"{who} smaller than the scan's voxels; {it} took the voxel it lies in.")
     if header.space_code <= 1 and not _SPACE.search(request.source.name):
         notices.append(
             "The header does not say that the scan is in MNI space; its brain lies where MNI's does."
