@@ -147,7 +147,8 @@ class KernelModel(MaskedModel):
         for index, (values, visible) in enumerate(parts):
             seen = visible.any(0)
             # A parcel hidden throughout must be answered at the seen moments too; the short way does not.
-            if _is_forecast(~hidden[index]) and _is_forecast(visible) and bool(seen.any()):
+            whole = bool((hidden[index].any(0) == hidden[index].all(0)).all())
+            if whole and _is_forecast(visible) and bool(seen.any()):
                 prior = self.group_prior(values, visible, xyz)
                 key = (seen.cpu().numpy().tobytes(), prior.kernels)
                 groups.setdefault(key, (prior, []))[1].append(index)
