@@ -11,7 +11,7 @@ run: setup
 
 test: setup-dev
 	./tools/ensure_browser.sh
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup-dev
 	$(VENV)/bin/ruff check .
