@@ -7,8 +7,8 @@ A pack holds one array per parcellation, all recordings one after the other alon
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ class Cohort:
     tr_s : ndarray (n,), float64
         Repetition times in s.
     files : tuple of Path
-        Scans of a folder.
+        Scans of a folder or a store.
+    read : callable or None
+        Reads one of ``files`` that knows its own repetition time; None reads scans of any format.
     """
 
     name: str
@@ -59,12 +61,15 @@ class Cohort:
     offsets: NDArray[np.int64]
     tr_s: NDArray[np.float64]
     files: tuple[Path, ...] = ()
+    read: Callable[[Path], Recording] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def recording(self, index: int) -> Recording:
         """Return one recording; ScanError when it cannot be used."""
+        if self.read is not None:
+            return self.read(self.files[index])
         if self.files:
             from brainlm_core.scans import read_scan
 
@@ -103,6 +108,7 @@ class Cohort:
             offsets,
             self.tr_s[index],
             files,
+            self.read,
         )
 
     def where(self, condition: str) -> Cohort:
@@ -134,7 +140,7 @@ def open_cohort(
     Parameters
     ----------
     path : str or Path
-        A pack or a folder of scans.
+        A pack, a folder of scans, or a cohort store.
     signals : str or sequence of str
         Array(s) of the pack; several are put side by side.
     coordinates : path or sequence of paths, optional
@@ -156,9 +162,13 @@ def open_cohort(
     path = Path(path)
     table = None if phenotypes is None else _table(Path(phenotypes))
     if path.is_dir():
+        if (path / "store.json").is_file():
+            return _store(path, table, phenotypes)
         return _folder(path, table, tr_s)
     if not path.is_file():
-        raise ConfigError(f"there is no cohort {path.name}", "give a .npz pack or a folder of scans")
+        raise ConfigError(
+            f"there is no cohort {path.name}", "give a .npz pack, a folder of scans, or a store"
+        )
     keys = [signals] if isinstance(signals, str) else list(signals)
     try:
         with np.load(path, allow_pickle=False) as store:
@@ -194,6 +204,21 @@ def open_cohort(
         offsets,
         _repetition_times(n, tr_s, table, own_tr, path.name),
     )
+
+
+def _store(path: Path, table: pd.DataFrame | None, phenotypes: str | Path | None) -> Cohort:
+    from brainlm_core.cohort.phenotypes import match_phenotypes
+    from brainlm_core.cohort.store import CohortStore
+
+    cohort = CohortStore.open(path).cohort()
+    if table is None or phenotypes is None:
+        return cohort
+    own = cohort.phenotypes
+    assert own is not None
+    new = match_phenotypes(table, cohort.ids, cohort.subjects, Path(phenotypes).name).table
+    kept = own.drop(columns=own.columns.intersection(new.columns).difference(["tr_s", "n_volumes"]))
+    new = new.drop(columns=new.columns.intersection(kept.columns))
+    return replace(cohort, phenotypes=pd.concat([kept, new], axis=1))
 
 
 def _folder(path: Path, table: pd.DataFrame | None, tr_s: float | None) -> Cohort:

@@ -15,6 +15,7 @@ COMMANDS: tuple[str, ...] = (
     "networks",
     "forecast",
     "perturb",
+    "cohort",
     "evaluate",
     "pretrain",
     "bench",

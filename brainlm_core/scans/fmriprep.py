@@ -65,15 +65,20 @@ def companions(bold: Path) -> Run:
     return Run(bold, mask if mask.is_file() else None, confounds)
 
 
-def find_run(folder: Path, name: str) -> Run:
-    """Find the one run of a folder.
+def find_runs(folder: Path, name: str, max_entries: int = _MAX_ENTRIES) -> dict[str, Path]:
+    """Find every run below a folder that comes in a template space.
+
+    Returns
+    -------
+    dict
+        Name of the run (``sub-01_task-rest``) to its best image, in order.
 
     Raises
     ------
     ScanError
-        If there is none in a template space, or several and none chosen.
+        If there is none.
     """
-    images = sorted(p for p in _walk(folder, name) if _BOLD.search(p.name))
+    images = sorted(p for p in _walk(folder, name, max_entries) if _BOLD.search(p.name))
     usable: dict[str, list[tuple[int, Path]]] = {}
     for path in images:
         rank = next((i for i, pattern in enumerate(_PREFERENCE) if pattern.search(path.name)), None)
@@ -90,22 +95,33 @@ def find_run(folder: Path, name: str) -> Run:
             f"the {len(images)} BOLD images in {name} are in native space",
             "run fMRIPrep with --output-spaces MNI152NLin2009cAsym or MNI152NLin6Asym",
         )
-    if len(usable) > 1:
-        best = [min(paths)[1].name for paths in usable.values()]
+    return {run: min(paths)[1] for run, paths in usable.items()}
+
+
+def find_run(folder: Path, name: str) -> Run:
+    """Find the one run of a folder.
+
+    Raises
+    ------
+    ScanError
+        If there is none in a template space, or several and none chosen.
+    """
+    best = list(find_runs(folder, name).values())
+    if len(best) > 1:
         more = f" and {len(best) - 6} more" if len(best) > 6 else ""
         raise ScanError(
-            f"the folder {name} holds {len(best)} runs: {', '.join(best[:6])}{more}",
+            f"the folder {name} holds {len(best)} runs: {', '.join(p.name for p in best[:6])}{more}",
             "name one of these files",
         )
-    return companions(min(next(iter(usable.values())))[1])
+    return companions(best[0])
 
 
-def _walk(folder: Path, name: str) -> Iterator[Path]:
+def _walk(folder: Path, name: str, max_entries: int) -> Iterator[Path]:
     try:
         for count, path in enumerate(folder.rglob("*")):
-            if count > _MAX_ENTRIES:
+            if count > max_entries:
                 raise ScanError(
-                    f"the folder {name} holds more than {_MAX_ENTRIES} files", "name one run's file"
+                    f"the folder {name} holds more than {max_entries} files", "name one run's file"
                 )
             if not path.name.startswith("."):
                 yield path
