@@ -105,11 +105,8 @@ def forecast_job(recording: Recording, model: ModelChoice, options: ForecastOpti
     def work(report: Report) -> Made:
         report(0.0, "Loading the model")
         from brainlm_core.analyses.forecast import forecast_from, plan
-        from brainlm_core.engine import get_engine
 
-        engine = get_engine(
-            model.name, accept_licence=model.licence_accepted, progress=_within(report, 0.0, 0.3)
-        )
+        engine = model.engine(_within(report, 0.0, 0.3))
         what = plan(recording, engine.spec, options)
         report(0.3, "Forecasting")
         made = forecast_from(engine, recording, what, _within(report, 0.3, 1.0), report.cancelled)
@@ -123,10 +120,9 @@ def backtest_job(recording: Recording, model: ModelChoice, what: Plan) -> Job[Te
 
     def work(report: Report) -> Tested:
         from brainlm_core.analyses import forecast as analysis
-        from brainlm_core.engine import get_engine
 
         report(0.0, "Forecasting from earlier start points")
-        engine = get_engine(model.name, accept_licence=model.licence_accepted)
+        engine = model.engine()
         if not len(analysis.even_starts(recording, what.grid, what.options.n_starts)):
             said = Verdict("The recording is too short to test a forecast on: no start has a known truth.")
             return Tested(None, None, None, Coverage(None, (), 0), said)
@@ -136,7 +132,7 @@ def backtest_job(recording: Recording, model: ModelChoice, what: Plan) -> Job[Te
         report(0.6, "Comparing with the baselines")
         report.publish("tested", Tested(test, member_sd, *analysis.compare(test, member_sd)))
         report(0.65, "Running the random-weights twin")
-        twin = engine if engine.info.is_random else get_engine(f"random:{model.name}")
+        twin = model.twin()
         own = analysis.twin_back_test(
             twin, recording, what, test.starts, _within(report, 0.65, 1.0), report.cancelled
         )

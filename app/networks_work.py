@@ -64,11 +64,8 @@ def attention_job(recording: Recording, model: ModelChoice, options: NetworksOpt
     def work(report: Report) -> AttentionView:
         report(0.0, "Loading the model")
         from brainlm_core.analyses.networks import attention_of
-        from brainlm_core.engine import get_engine
 
-        engine = get_engine(
-            model.name, accept_licence=model.licence_accepted, progress=_within(report, 0.0, 0.5)
-        )
+        engine = model.engine(_within(report, 0.0, 0.5))
         report(0.5, "Reading the model's attention")
         return attention_of(engine, recording, options, _within(report, 0.5, 1.0), report.cancelled)
 
@@ -80,7 +77,6 @@ def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions
 
     def work(report: Report) -> NetworksResult:
         from brainlm_core.analyses import networks as analysis
-        from brainlm_core.engine import get_engine
 
         report(0.02, "Drawing networks")
         chosen = analysis.chosen_map(view, options)
@@ -92,11 +88,7 @@ def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions
         baselines = analysis.baseline_scores(view, options)
         report.publish("scores", (own, *baselines))
         report(0.7, "Running the random-weights twin")
-        engine = get_engine(model.name, accept_licence=model.licence_accepted)
-        twin_name = model.name if engine.info.is_random else f"random:{model.name}"
-        twin = analysis.twin_scores(
-            view, options, get_engine(twin_name), _within(report, 0.7, 1.0), report.cancelled
-        )
+        twin = analysis.twin_scores(view, options, model.twin(), _within(report, 0.7, 1.0), report.cancelled)
         return NetworksResult(
             view=view,
             options=options,

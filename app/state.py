@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from app.jobs import Job
 from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
+
+if TYPE_CHECKING:
+    from brainlm_core.engine import Engine
 
 #: Model that new visitors start with; `brainlm app --model` sets it.
 MODEL_VARIABLE = "BRAINLM_MODEL"
@@ -30,10 +34,34 @@ class ModelChoice:
         As :func:`brainlm_core.weights.load` takes it.
     licence_accepted : bool
         Whether this visitor has accepted the licence of published weights.
+    device, precision : str
+        As :func:`brainlm_core.engine.get_engine` takes them.
     """
 
     name: str = field(default_factory=lambda: os.environ.get(MODEL_VARIABLE, "default"))
     licence_accepted: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+
+    def engine(self, progress: Callable[[float, str], None] | None = None, *, precision: str = "") -> Engine:
+        """Return this process's engine for the choice; raises as :func:`brainlm_core.weights.load`.
+
+        ``precision`` overrides the choice where an analysis does not stand another one.
+        """
+        from brainlm_core.engine import get_engine
+
+        return get_engine(
+            self.name,
+            device=self.device,
+            precision=precision or self.precision,
+            accept_licence=self.licence_accepted,
+            progress=progress,
+        )
+
+    def twin(self, *, precision: str = "") -> Engine:
+        """Return the engine of the same architecture with random weights."""
+        name = self.name if self.name.startswith("random:") else f"random:{self.name}"
+        return replace(self, name=name).engine(precision=precision)
 
 
 @dataclass
@@ -96,6 +124,8 @@ class Visitor:
 
     def change_model(self, choice: ModelChoice) -> None:
         """Use another model; what is running for the old one stops, the recording stays."""
+        if choice.name == self.model.name:  # the same numbers computed elsewhere, or with other bits
+            self.results.clear()
         self.model = choice
         self.model_error = None
         self.device = self.licence = ""

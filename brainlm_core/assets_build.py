@@ -1,7 +1,7 @@
 """Rebuild every file of ``assets/`` from its named source.
 
 ``python -m brainlm_core.assets_build SOURCES`` where SOURCES is the folder of research
-material (``atlas/``, ``data/``); the recordings in it are not redistributable, so only
+material (``atlas/``, ``data/``, ``spec/``); the recordings in it are not redistributable, so only
 aggregate statistics leave it. ``--only demo`` needs no sources at all.
 """
 
@@ -31,6 +31,8 @@ from brainlm_core.scans.space import build_brain_mask
 #: Components kept of the group correlation; more would begin to describe single subjects.
 N_FACTORS = 40
 N_FREQUENCIES = 65
+#: Of the folder ``spec/fixtures``: a parcel-token and an image-token model.
+VERIFY_CASES = ("tiny13m_mask075", "tinyvit_p14_autoencode_mask075")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,13 @@ ASSETS = (
         "kernel model fitted on 15 HCP and 871 ABIDE I recordings; see its MODEL_CARD.md",
         "HCP open-access data use terms, ABIDE CC BY-NC-SA 3.0: non-commercial (see LICENCE.txt there)",
         "brainlm pretrain configs/default-bundled.yaml",
+    ),
+    Asset(
+        "verify/*/*",
+        "tiny models with random weights, their inputs and what the published code made of them, measured "
+        "for this project by running vandijklab/BrainLM",
+        "figures measured for this project, Apache-2.0",
+        "verify",
     ),
     Asset(
         "demo/*.npz", "simulated from group_statistics.npz, fixed seeds", "as group_statistics.npz", "demo"
@@ -249,6 +258,14 @@ def _savez(path: Path, arrays: dict[str, Any]) -> None:
         np.savez_compressed(stream, **arrays)
 
 
+def build_verify(sources: Path, out: Path) -> None:
+    """Carry one numeric case of each published family over."""
+    for case in VERIFY_CASES:
+        (out / "verify" / case).mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "inputs.npz", "meta.json", "model.safetensors", "outputs.npz"):
+            shutil.copyfile(sources / "spec" / "fixtures" / case / name, out / "verify" / case / name)
+
+
 def build_fs_lr(sources: Path, out: Path) -> None:
     """Reduce the official grayordinate labels to one label per fs_LR 32k vertex."""
     build_fs_lr_labels(sources / "atlas" / "A424.dlabel.nii", out)
@@ -272,6 +289,7 @@ TARGETS: dict[str, Callable[[Path, Path], None]] = {
     "fs_lr": build_fs_lr,
     "brain_mask": build_brain,
     "approximation": build_volume,
+    "verify": build_verify,
 }
 
 
@@ -293,7 +311,7 @@ def _sha256(path: Path) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Build the chosen targets and the manifest."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("sources", nargs="?", type=Path, help="folder with atlas/ and data/")
+    parser.add_argument("sources", nargs="?", type=Path, help="folder with atlas/, data/ and spec/")
     parser.add_argument("--only", choices=sorted(TARGETS), action="append", help="build just this")
     parser.add_argument("--out", type=Path, default=None, help="write here instead of assets/")
     args = parser.parse_args(argv)

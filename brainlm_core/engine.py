@@ -11,7 +11,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 from brainlm_core import weights
 from brainlm_core.device_names import DEVICES, PRECISIONS
 from brainlm_core.devices import choose_device, choose_precision
-from brainlm_core.engine_results import Attention, Embedded, Predicted
+from brainlm_core.engine_results import Attention, Embedded, EngineInfo, Predicted
 from brainlm_core.errors import EngineError
 from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.recording import Recording
@@ -60,44 +59,6 @@ class Cancelled(EngineError):
 
     def __init__(self) -> None:
         super().__init__("the calculation was stopped", "start it again when wanted")
-
-
-@dataclass(frozen=True)
-class EngineInfo:
-    """What an engine is, for pages and provenance.
-
-    Parameters
-    ----------
-    model_name : str
-        As it was asked for.
-    family : str
-        Key of :data:`brainlm_core.model.FAMILIES`.
-    licence, source : str
-        Of the weights.
-    revision : str or None
-        Pinned revision of a download.
-    device : str
-        ``cpu``, ``cuda`` or ``mps``.
-    precision : {"fp32", "bf16", "fp16"}
-    n_parameters : int
-        Trainable parameters.
-    is_random : bool
-        True for a twin that was never trained.
-    """
-
-    model_name: str
-    family: str
-    licence: str
-    source: str
-    revision: str | None
-    device: str
-    precision: str
-    n_parameters: int
-    is_random: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dictionary."""
-        return dict(self.__dict__)
 
 
 class Engine:
@@ -207,6 +168,24 @@ class Engine:
         times = self.model.hidden_only_batch if only_hidden else 1
         self._run(windows, mask, one, "Reconstructing", progress, cancel, times)
         return Predicted(predicted, truly)
+
+    def prior_answer(self, windows: Windows, hidden: BoolArray) -> FloatArray | None:
+        """Predict windows by the closed-form prior of the model alone; None for families without one.
+
+        Returns
+        -------
+        ndarray (W, P, T), float32, or None
+        """
+        prior = getattr(self.model, "prior_reconstruct", None)
+        if prior is None:
+            return None
+        out = np.empty(windows.values.shape, dtype=np.float32)
+
+        def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
+            out[part] = prior(signal, xyz, hide).predicted.float().cpu().numpy()
+
+        self._run(windows, self._mask(windows, hidden), one, "Asking the prior", None, None)
+        return out
 
     def embed(
         self,

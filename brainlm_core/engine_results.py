@@ -1,4 +1,4 @@
-"""What an engine answers, as arrays on the CPU."""
+"""What an engine is, and what it answers as arrays on the CPU."""
 
 from __future__ import annotations
 
@@ -12,6 +12,44 @@ from brainlm_core.errors import ConfigError
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine is, for pages and provenance.
+
+    Parameters
+    ----------
+    model_name : str
+        As it was asked for.
+    family : str
+        Key of :data:`brainlm_core.model.FAMILIES`.
+    licence, source : str
+        Of the weights.
+    revision : str or None
+        Pinned revision of a download.
+    device : str
+        ``cpu``, ``cuda`` or ``mps``.
+    precision : {"fp32", "bf16", "fp16"}
+    n_parameters : int
+        Trainable parameters.
+    is_random : bool
+        True for a twin that was never trained.
+    """
+
+    model_name: str
+    family: str
+    licence: str
+    source: str
+    revision: str | None
+    device: str
+    precision: str
+    n_parameters: int
+    is_random: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable dictionary."""
+        return dict(self.__dict__)
 
 
 @dataclass(frozen=True, eq=False)

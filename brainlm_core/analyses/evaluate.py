@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from brainlm_core.analyses.masked_baselines import (
     MASKS,
-    STATISTICS_NAME,
     GroupRidge,
     draw_mask,
     interpolate,
     mean_fill,
+    statistics_folder,
 )
+from brainlm_core.analyses.result_files import plain
 from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
 from brainlm_core.packs import Cohort
-from brainlm_core.weights import default_folder
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -135,7 +135,7 @@ class EvaluateResult:
         """Write ``evaluation.json`` and return its path."""
         path = Path(folder) / "evaluation.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_plain(self.scores), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(plain(self.scores), indent=1) + "\n", encoding="utf-8")
         return path
 
 
@@ -205,7 +205,7 @@ def _masked(
     for done, (row, windows) in enumerate(_windows(engine, cohort, rows, options.n_windows, notices)):
         if progress is not None:
             progress(done / len(rows), f"Masked reconstruction: recording {done + 1} of {len(rows)}")
-        ridge = GroupRidge.load(_statistics_folder(engine), windows.xyz)
+        ridge = GroupRidge.load(statistics_folder(engine.info.model_name), windows.xyz)
         usable = ~windows.flat[None, :, None] & windows.observed[:, None, :]
         for number, kind in enumerate(MASKS):
             rng = np.random.default_rng([options.seed, row, number])
@@ -227,12 +227,6 @@ def _masked(
     return {"masked_r2": table}
 
 
-def _statistics_folder(engine: Engine) -> Path:
-    """Return where the baselines' training-set statistics lie: beside the weights, else the bundled ones."""
-    own = Path(engine.info.model_name.removeprefix("random:")).expanduser()
-    return own if (own / STATISTICS_NAME).is_file() else default_folder()
-
-
 def _predictions(
     engine: Engine,
     twin: Engine,
@@ -241,8 +235,6 @@ def _predictions(
     ridge: GroupRidge | None,
     cancel: Cancel | None,
 ) -> list[tuple[str, NDArray[np.float32]]]:
-    import torch
-
     out = [
         ("model", engine.reconstruct(windows, hidden, cancel=cancel).predicted),
         ("random_twin", twin.reconstruct(windows, hidden, cancel=cancel).predicted),
@@ -251,12 +243,8 @@ def _predictions(
     ]
     if ridge is not None:
         out.append(("ridge", ridge.predict(windows.values, hidden)))
-    prior = getattr(engine.model, "prior_reconstruct", None)
-    if prior is not None:
-        with torch.inference_mode():
-            tensors = [torch.tensor(a, device=engine.device) for a in (windows.values, windows.xyz, hidden)]
-            out.append(("prior", prior(*tensors).predicted.cpu().numpy()))
-    return out
+    prior = engine.prior_answer(windows, hidden)
+    return out if prior is None else [*out, ("prior", prior)]
 
 
 def _forecast(
@@ -385,16 +373,3 @@ def _spread(n: int, limit: int | None) -> list[int]:
 
 def _score(value: Array, interval: Array | None) -> dict[str, Any]:
     return {"value": float(value), "ci95": None if interval is None else [float(v) for v in interval]}
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON-serialisable values, NaN as null."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from brainlm_core.analyses.forecast_metrics import MEASURES, network_scores, parcel_scores, skill_map
+from brainlm_core.analyses.result_files import plain
 from brainlm_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -132,21 +133,8 @@ def save_result(result: ForecastResult, folder: Path) -> tuple[Path, ...]:
         with (folder / "forecast.npz").open("wb") as stream:
             np.savez_compressed(stream, **arrays(result))
         (folder / "forecast.json").write_text(
-            json.dumps(_plain(result.to_dict()), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+            json.dumps(plain(result.to_dict()), indent=2, allow_nan=False) + "\n", encoding="utf-8"
         )
     except OSError as error:
         raise ConfigError(f"{folder.name} cannot be written", "choose another folder") from error
     return tuple(folder / name for name in ("forecast.json", *tables, "forecast.npz"))
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON-serialisable values, null for what is not finite."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError
+from brainlm_core.weights import default_folder
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -34,7 +35,20 @@ MAX_ANCHOR_MM = 1.0
 STATISTICS_NAME = "group_statistics.npz"
 
 
-def draw_mask(kind: str, shape: tuple[int, int, int], patch: int, rng: np.random.Generator) -> BoolArray:
+def statistics_folder(model_name: str) -> Path:
+    """Return where the training set's statistics lie: beside local weights, else the bundled ones."""
+    own = Path(model_name.removeprefix("random:")).expanduser()
+    return own if (own / STATISTICS_NAME).is_file() else default_folder()
+
+
+def draw_mask(
+    kind: str,
+    shape: tuple[int, int, int],
+    patch: int,
+    rng: np.random.Generator,
+    *,
+    share: float | None = None,
+) -> BoolArray:
     """Draw what is hidden.
 
     Parameters
@@ -45,6 +59,9 @@ def draw_mask(kind: str, shape: tuple[int, int, int], patch: int, rng: np.random
     patch : int
         Samples per token.
     rng : numpy.random.Generator
+    share : float or None
+        Share of the window (``future``) or of the parcels (``parcel``) that is hidden; None takes
+        :data:`FUTURE_SAMPLES` and :data:`PARCEL_SHARE`, those of the evaluation.
 
     Returns
     -------
@@ -53,9 +70,10 @@ def draw_mask(kind: str, shape: tuple[int, int, int], patch: int, rng: np.random
     _, n_parcels, n_timepoints = shape
     hidden = np.zeros(shape, dtype=bool)
     if kind == "future":
-        hidden[:, :, -FUTURE_SAMPLES:] = True
+        samples = FUTURE_SAMPLES if share is None else max(1, round(share * n_timepoints))
+        hidden[:, :, -samples:] = True
     elif kind == "parcel":
-        count = max(1, round(PARCEL_SHARE * n_parcels))
+        count = max(1, round((PARCEL_SHARE if share is None else share) * n_parcels))
         for window in hidden:
             window[rng.permutation(n_parcels)[:count]] = True
     elif kind.startswith("random") and kind.removeprefix("random").isdigit():

@@ -30,6 +30,7 @@ from brainlm_core.analyses.perturb_companions import (
 from brainlm_core.analyses.perturb_null import N_SETS, NullMap, no_null, null_map
 from brainlm_core.analyses.perturb_response import Response, prepare, respond
 from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
+from brainlm_core.analyses.result_files import plain
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
@@ -171,7 +172,7 @@ class PerturbResult:
         ]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            paths[0].write_text(json.dumps(_plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
+            paths[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
             paths[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
             responder_table(response, self.stage, null).to_csv(paths[2], index=False, float_format="%.6g")
             fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
@@ -340,17 +341,6 @@ def _agreement_row(agreement: Agreement) -> dict[str, Any]:
         "null_high": high,
         "p": agreement.p,
     }
-
-
-def _plain(value: Any) -> Any:
-    """Replace NaN by None: JSON has no word for it."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _share(progress: Progress | None, start: float, stop: float) -> Progress | None:

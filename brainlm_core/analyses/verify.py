@@ -34,6 +34,7 @@ from brainlm_core.model.checkpoints import (
 )
 from brainlm_core.model.image_token import ImageTokenModel
 from brainlm_core.model.parcel_token import ParcelTokenModel, position_table
+from brainlm_core.paths import assets_dir
 
 #: Largest absolute differences that count as equal.
 TOLERANCE = {"latent": 1e-5, "logits": 1e-5, "attention": 1e-6, "loss": 1e-5}
@@ -93,6 +94,11 @@ class _Run:
     name: str
     stored: Mapping[str, NDArray[Any]]
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def bundled_cases() -> tuple[Path, ...]:
+    """Return the cases that come with the product: one small model of each published family."""
+    return tuple(sorted(p for p in (assets_dir() / "verify").iterdir() if p.is_dir()))
 
 
 def verify(folder: str | Path) -> VerifyResult:

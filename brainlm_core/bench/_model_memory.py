@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def _memory_mb(entry: str) -> float:
+def memory_mb(entry: str) -> float:
     """Resident memory in MB: ``VmRSS`` now, ``VmHWM`` at its peak.
 
     Linux only gives the peak of this very program there; ``ru_maxrss`` inherits the parent's.
@@ -32,7 +32,7 @@ def main(what: str, parcels: int) -> None:
     ParcelPeer(small)
     torch.randn(512, 512) @ torch.randn(512, 512)
     del small
-    before = _memory_mb("VmRSS")
+    before = memory_mb("VmRSS")
     model, signal, xyz = bench._parcel_setup(parcels)
     with torch.inference_mode():
         if what.startswith("peer"):
@@ -45,7 +45,7 @@ def main(what: str, parcels: int) -> None:
             kept = bench._with_maps(model, signal, xyz)
         else:
             kept = model.reconstruct(signal, xyz[0], torch.zeros(signal.shape, dtype=torch.bool))
-    peak = _memory_mb("VmHWM") - before
+    peak = memory_mb("VmHWM") - before
     del kept
     sys.stdout.write(f"{peak:.1f}\n")
 

@@ -16,6 +16,7 @@ COMMANDS: tuple[str, ...] = (
     "forecast",
     "perturb",
     "cohort",
+    "reconstruct",
     "evaluate",
     "pretrain",
     "bench",

@@ -9,14 +9,16 @@ from brainlm_core.commands import CommandResult
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("folders", nargs="+", metavar="FIXTURE_DIR", help="folders with stored numbers")
+    parser.add_argument(
+        "folders", nargs="*", metavar="FIXTURE_DIR", help="folders with stored numbers (the bundled ones)"
+    )
 
 
 def run(args: argparse.Namespace) -> CommandResult:
     """Compare each folder; the exit code is 1 when one differs."""
-    from brainlm_core.analyses.verify import verify
+    from brainlm_core.analyses.verify import bundled_cases, verify
 
-    results = [verify(folder) for folder in args.folders]
+    results = [verify(folder) for folder in args.folders or bundled_cases()]
     lines = []
     for r in results:
         errors = ", ".join(f"{k} {'-' if v is None else f'{v:.1e}'}" for k, v in r.max_abs_error.items())

@@ -12,8 +12,9 @@ from small_engines import save_tiny
 from brainlm_core.bench import BenchResult
 from brainlm_core.cli import main
 from brainlm_core.commands._model_arguments import add_model_arguments, load_engine
+from brainlm_core.paths import assets_dir
 
-CASES = Path(__file__).resolve().parents[1] / "model" / "fixtures"
+CASES = assets_dir() / "verify"
 
 
 def test_info_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,13 +31,19 @@ def test_info_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verify_prints_one_object_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    cases = ["tiny13m_mask075", "tinyvit_p16_predict_last_mask020"]
+    cases = ["tiny13m_mask075", "tinyvit_p14_autoencode_mask075"]
     assert main(["verify", "--json", *(str(CASES / c) for c in cases)]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["case"] for line in lines] == cases
     for line in lines:
         assert line["mask_equal"] is True
         assert set(line["max_abs_error"]) == {"latent", "logits", "attention", "loss"}
+
+
+def test_verify_without_a_folder_runs_the_bundled_cases(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["case"] for line in lines] == [p.name for p in sorted(CASES.iterdir())]
 
 
 def test_verify_says_no_with_exit_code_one(monkeypatch: pytest.MonkeyPatch) -> None:

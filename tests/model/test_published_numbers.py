@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.verify import verify
+from brainlm_core.analyses.verify import bundled_cases, verify
 from brainlm_core.analyses.verify_recipe import recipe_inputs, recipe_state
 from brainlm_core.errors import BrainLMError
 
-HERE = Path(__file__).parent / "fixtures"
-CASES = sorted(path.name for path in HERE.iterdir() if path.is_dir())
+#: Cases that the product itself carries, and two that only the tests need.
+FOLDERS = {
+    p.name: p for where in (bundled_cases(), (Path(__file__).parent / "fixtures").iterdir()) for p in where
+}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sorted(FOLDERS))
 def test_bundled_case_is_equal(case: str) -> None:
-    result = verify(HERE / case)
+    result = verify(FOLDERS[case])
     assert result.mask_equal
     assert result.passed, result.to_dict()
     assert not result.skipped
@@ -42,7 +44,7 @@ def test_real_shape_is_equal_from_rebuilt_weights(shared_fixture_dir: Path) -> N
 
 
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:
-    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    folder = shutil.copytree(FOLDERS["tiny13m_mask075"], tmp_path / "case")
     with np.load(folder / "outputs.npz") as store:
         arrays = dict(store)
     arrays["logits"] = arrays["logits"] + 2e-5
@@ -54,7 +56,7 @@ def test_a_wrong_number_is_found(tmp_path: Path) -> None:
 
 
 def test_a_wrong_mask_is_found(tmp_path: Path) -> None:
-    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    folder = shutil.copytree(FOLDERS["tiny13m_mask075"], tmp_path / "case")
     with np.load(folder / "outputs.npz") as store:
         arrays = dict(store)
     arrays["mask"] = 1 - arrays["mask"]
@@ -63,7 +65,7 @@ def test_a_wrong_mask_is_found(tmp_path: Path) -> None:
 
 
 def test_missing_optional_arrays_and_unknown_ones_are_fine(tmp_path: Path) -> None:
-    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    folder = shutil.copytree(FOLDERS["tiny13m_mask075"], tmp_path / "case")
     with np.load(folder / "outputs.npz") as store:
         arrays = {"cls": store["cls"], "something_new": np.zeros(3)}
     np.savez(folder / "outputs.npz", **arrays)
@@ -74,7 +76,7 @@ def test_missing_optional_arrays_and_unknown_ones_are_fine(tmp_path: Path) -> No
 
 
 def test_nan_loss_equals_nan_only(tmp_path: Path) -> None:
-    folder = shutil.copytree(HERE / "tiny13m_mask000_identity", tmp_path / "case")
+    folder = shutil.copytree(FOLDERS["tiny13m_mask000_identity"], tmp_path / "case")
     assert verify(folder).max_abs_error["loss"] == 0
     with np.load(folder / "outputs.npz") as store:
         arrays = dict(store)
@@ -86,7 +88,7 @@ def test_nan_loss_equals_nan_only(tmp_path: Path) -> None:
 def test_recipe_rebuilds_the_stored_weights() -> None:
     from safetensors.numpy import load_file
 
-    stored = load_file(HERE / "tiny13m_mask075" / "model.safetensors")
+    stored = load_file(FOLDERS["tiny13m_mask075"] / "model.safetensors")
     rebuilt = recipe_state({k: {"shape": list(v.shape)} for k, v in stored.items()})
     assert set(rebuilt) == set(stored)
     for key, value in stored.items():
@@ -96,7 +98,7 @@ def test_recipe_rebuilds_the_stored_weights() -> None:
 @pytest.mark.parametrize("broken", ["inputs.npz", "outputs.npz", "config.json", "model.safetensors"])
 @pytest.mark.parametrize("how", ["gone", "text", "short"])
 def test_damaged_cases_are_refused_in_words(tmp_path: Path, broken: str, how: str) -> None:
-    folder = shutil.copytree(HERE / "tiny13m_mask075", tmp_path / "case")
+    folder = shutil.copytree(FOLDERS["tiny13m_mask075"], tmp_path / "case")
     path = folder / broken
     if how == "gone":
         path.unlink()
@@ -109,7 +111,7 @@ def test_damaged_cases_are_refused_in_words(tmp_path: Path, broken: str, how: st
 
 
 def test_config_with_hub_extras_is_accepted(tmp_path: Path) -> None:
-    folder = shutil.copytree(HERE / "tinyvit_p16_predict_last_mask020", tmp_path / "case")
+    folder = shutil.copytree(FOLDERS["tinyvit_p16_predict_last_mask020"], tmp_path / "case")
     config = json.loads((folder / "config.json").read_text())
     config |= {"_name_or_path": "x", "torch_dtype": "float32", "image_size": 432, "model_type": "vit_mae"}
     (folder / "config.json").write_text(json.dumps(config))
@@ -129,7 +131,7 @@ def test_recipe_rebuilds_the_stored_inputs(shared_fixture_dir: Path) -> None:
 
 
 def test_unstored_inputs_and_noise_are_rebuilt(tmp_path: Path, shared_fixture_dir: Path) -> None:
-    source = HERE / "tinyvit_p14_autoencode_mask075"
+    source = FOLDERS["tinyvit_p14_autoencode_mask075"]
     folder = shutil.copytree(source, tmp_path / "case")
     with np.load(folder / "inputs.npz") as store:
         pixels = store["pixel_values"]
