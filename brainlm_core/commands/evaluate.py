@@ -8,25 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from brainlm_core.commands import CommandResult
+from brainlm_core.commands._cohort_arguments import add_cohort_arguments, cohort_reference
 from brainlm_core.commands._model_arguments import add_model_arguments, load_engine
 from brainlm_core.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("cohort", metavar="COHORT", help="a .npz pack or a folder of scans")
+    group = add_cohort_arguments(parser)
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for evaluation.json")
-    group = parser.add_argument_group("cohort")
-    group.add_argument(
-        "--signals", default="signals", metavar="KEY", help="array of the pack; several joined by a comma"
-    )
-    group.add_argument(
-        "--coordinates", metavar="CSV", help="x, y, z in mm per column; several joined by a comma"
-    )
-    group.add_argument("--tr", type=float, metavar="S", help="repetition time of all recordings in s")
-    group.add_argument(
-        "--phenotypes", metavar="CSV", help="one row per recording: subject_id, tr_s, age_years …"
-    )
     group.add_argument("--rows", metavar="WHICH", help="only these recordings, counted from 1, e.g. 13-15")
     group.add_argument(
         "--where", metavar="COLUMN=A,B", help="only recordings with these values in the phenotypes"
@@ -46,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> CommandResult:
     """Evaluate, save, and say the main figures."""
     from brainlm_core.analyses.evaluate import EvaluateOptions, evaluate
-    from brainlm_core.packs import open_cohort
 
     options = EvaluateOptions(
         limit=args.limit or None,
@@ -56,13 +45,7 @@ def run(args: argparse.Namespace) -> CommandResult:
         parts=tuple(p.strip() for p in args.parts.split(",") if p.strip()),
         seed=args.seed,
     )
-    cohort = open_cohort(
-        args.cohort,
-        signals=args.signals.split(","),
-        coordinates=None if args.coordinates is None else args.coordinates.split(","),
-        tr_s=args.tr,
-        phenotypes=args.phenotypes,
-    )
+    cohort = cohort_reference(args).open()
     if args.rows:
         cohort = cohort.subset(_rows(args.rows, len(cohort)))
     if args.where:
