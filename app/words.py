@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import html
-import re
-from collections.abc import Sequence
 
 import streamlit as st
 
-from app.brain_view import Category
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look.words import VERDICT_WORDS, capital, duration, legend, verdict
 
-#: Hints for the command line, in brackets, that mean nothing on a page.
-_FLAGS = re.compile(r"\s*\(--[^)]*\)")
-VERDICT_WORDS = {"good": "Good", "usable": "Usable with care", "poor": "Not fit for analysis"}
-_VERDICT_SIGNS = {"good": "●", "usable": "▲", "poor": "■"}
-
-
-def duration(seconds: float) -> str:
-    """Return ``3 min 36 s``; thin spaces before units, and no line break inside."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}\u202fmin\u00a0{rest:02d}\u202fs" if minutes else f"{rest}\u202fs"
+__all__ = [
+    "VERDICT_WORDS",
+    "capital",
+    "duration",
+    "facts",
+    "how",
+    "legend",
+    "note",
+    "refusal",
+    "sentence",
+    "verdict",
+]
 
 
 def sentence(text: str) -> None:
@@ -33,34 +33,12 @@ def note(text: str) -> None:
     st.html(f'<p class="b-note">{html.escape(text)}</p>')
 
 
-def capital(text: str) -> str:
-    """Return text as a sentence of the page: full stop, no flags, capital unless a file name comes first."""
-    text = _FLAGS.sub("", text.strip())
-    if re.match(r"[a-z]+(?:'s)?\b(?![._-])", text):
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?")) else f"{text}."
-
-
 def refusal(error: BrainLMError) -> None:
     """Draw what is wrong and what to do, where the picture would be."""
     st.html(
         f'<div class="b-bad" role="alert"><b>{html.escape(capital(error.what))}</b>'
         f"{html.escape(capital(error.fix))}</div>"
     )
-
-
-def verdict(word: str) -> str:
-    """Return a quality verdict as HTML: sign and word, so that colour is not needed."""
-    sign = f'<span aria-hidden="true">{_VERDICT_SIGNS[word]}</span>'
-    return f'<span class="b-verdict {word}">{sign}{VERDICT_WORDS[word]}</span>'
-
-
-def legend(categories: Sequence[Category]) -> str:
-    """Return colours with their names as HTML."""
-    cells = "".join(
-        f'<span><i style="background:{c.colour}"></i>{html.escape(c.name)}</span>' for c in categories
-    )
-    return f'<div class="b-legend">{cells}</div>'
 
 
 def facts(rows: list[tuple[str, str]]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.brain_view.component import VIEWS, brain_view, picked_parcel
+from app.brain_view.event import BrainEvent
 from app.brain_view.fallback import fallback_figure
-from app.brain_view.panels import BrainEvent, BrainPanel, Category
+from brainlm_core.look.panels import BrainPanel, Category
 
 __all__ = [
     "VIEWS",

@@ -17,12 +17,15 @@ from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentM
 from streamlit.components.v2.types import ComponentRenderer
 from streamlit.runtime import get_instance as get_runtime
 
-from app.brain_view.panels import BrainEvent, BrainPanel
-from app.brain_view.transport import pack, parcellation_bytes, surface_bytes
+from app.brain_view.event import BrainEvent
+from brainlm_core import look
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import ConfigError
+from brainlm_core.look.panels import BrainPanel
+from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes
 
-_HERE = Path(__file__).parent
+#: Package that holds the drawing, ``frontend/``.
+LOOK = Path(look.__file__).resolve().parent
 _PACKAGE = "brainlm-explorer"
 _NAME = f"{_PACKAGE}.brain_view"
 _REGISTRATION = threading.Lock()
@@ -231,13 +234,13 @@ def _declared() -> ComponentRenderer:
 def _component() -> ComponentRenderer:
     """Return the mounting command, known to the Streamlit runtime of this run.
 
-    The files of ``frontend/`` are served by Streamlit itself. The manifest that it wants is given
-    here and not in ``pyproject.toml``: Streamlit looks for that file only beside a package named
-    like its distribution, which an editable checkout of this project does not have.
+    The files of ``brainlm_core/look/frontend/`` are served by Streamlit itself. The manifest that
+    it wants is given here and not in ``pyproject.toml``: Streamlit looks for that file only beside a package
+    named like its distribution, which an editable checkout of this project does not have.
     """
     with _REGISTRATION:
         manager = get_bidi_component_manager()
         if manager.get_component_asset_root(_NAME) is None:
             entry = ComponentConfig(name="brain_view", asset_dir="frontend")
-            manager.register_from_manifest(ComponentManifest(_PACKAGE, "1", [entry]), _HERE)
+            manager.register_from_manifest(ComponentManifest(_PACKAGE, "1", [entry]), LOOK)
         return _declared()

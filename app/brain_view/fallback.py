@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.brain_view.panels import BrainPanel
 from app.theme import DARK, LIGHT
 from brainlm_core.atlas import Parcellation
 from brainlm_core.colour_maps import NO_DATA, lookup_table, map_values, rgb
+from brainlm_core.look.panels import BrainPanel
 from brainlm_core.raster import BrainRaster, brain_raster
 
 if TYPE_CHECKING:

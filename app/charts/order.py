@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matrix_view import Band
-from app.theme import GROUP_ORDER, GROUP_SHORT, NETWORK_COLOURS, group_words
+from app.theme import GROUP_ORDER, GROUP_SHORT, NETWORK_COLOURS
 from brainlm_core.atlas import Parcellation
+from brainlm_core.look.words import groups_present, label
+
+__all__ = ["by_network", "groups_present", "label"]
 
 
 def by_network(parcellation: Parcellation) -> tuple[NDArray[np.intp], tuple[Band, ...]]:
@@ -41,14 +44,3 @@ def by_network(parcellation: Parcellation) -> tuple[NDArray[np.intp], tuple[Band
         for g in [str(sorted_groups[a])]
     )
     return order, bands
-
-
-def groups_present(parcellation: Parcellation) -> tuple[str, ...]:
-    """Return the groups that occur, in the house order."""
-    present = set(parcellation.group)
-    return tuple(g for g in GROUP_ORDER if g in present)
-
-
-def label(parcellation: Parcellation, parcel: int) -> str:
-    """Return ``name · network`` of a parcel."""
-    return f"{parcellation.names[parcel]} · {group_words(parcellation.group[parcel])}"

@@ -1,4 +1,4 @@
-// Shared by both pictures: the container of app/brain_view/transport.py, colours, saving as PNG.
+// Shared by both pictures: the container of brainlm_core/look/transport.py, colours, saving as PNG.
 function unpack(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(0, true);

@@ -16,10 +16,12 @@ from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentM
 from streamlit.components.v2.types import ComponentRenderer
 from streamlit.runtime import get_instance as get_runtime
 
-from app.brain_view.transport import pack, parcellation_bytes, surface_bytes
+from app.brain_view.component import LOOK
 from brainlm_core.atlas import Parcellation
+from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes
 
-_APP = Path(__file__).resolve().parents[1]
+#: Where the files of each component are.
+_FOLDERS = {"brain_view": LOOK, "perturb_view": Path(__file__).resolve().parent}
 _PACKAGE = "brainlm-explorer"
 _REGISTRATION = threading.Lock()
 
@@ -91,8 +93,8 @@ def _component() -> ComponentRenderer:
     """Return the mounting command; the brain view's files are served too, this one imports them."""
     with _REGISTRATION:
         manager = get_bidi_component_manager()
-        for name in ("brain_view", "perturb_view"):
+        for name, folder in _FOLDERS.items():
             if manager.get_component_asset_root(f"{_PACKAGE}.{name}") is None:
                 entry = ComponentConfig(name=name, asset_dir="frontend")
-                manager.register_from_manifest(ComponentManifest(_PACKAGE, "1", [entry]), _APP / name)
+                manager.register_from_manifest(ComponentManifest(_PACKAGE, "1", [entry]), folder)
         return _declared()

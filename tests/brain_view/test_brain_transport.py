@@ -8,10 +8,10 @@ import weakref
 import numpy as np
 import pytest
 
-from app.brain_view import transport
-from app.brain_view.transport import pack, parcellation_bytes, surface_bytes, unpack
 from brainlm_core.atlas import a424, from_coordinates
 from brainlm_core.colour_maps import lookup_table
+from brainlm_core.look import transport
+from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes, unpack
 from brainlm_core.paths import assets_dir
 
 

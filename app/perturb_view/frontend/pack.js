@@ -1,4 +1,4 @@
-// Writes the container that the brain view reads (app/brain_view/transport.py).
+// Writes the container that the brain view reads (brainlm_core/look/transport.py).
 
 /** `arrays`: {name: Float32Array}. */
 export function pack(header, arrays) {

@@ -18,9 +18,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from app.theme import GROUP_WORDS
 from brainlm_core.atlas import N_VERTICES, Parcellation
 from brainlm_core.colour_maps import NO_DATA, NO_PARCEL, lookup_table
+from brainlm_core.look.palette import GROUP_WORDS
 from brainlm_core.paths import assets_dir
 
 #: Steps of a quantised coordinate per mm; int16 then reaches ±128 mm.
@@ -103,14 +103,14 @@ def parcellation_bytes(parcellation: Parcellation) -> bytes:
     labels = parcellation.vertex_labels
     deep = np.ones(parcellation.n_parcels, dtype=np.uint8)
     deep[labels[labels >= 0]] = 0
-    header = {
+    header: dict[str, Any] = {
         "name": parcellation.name,
         "names": list(parcellation.names),
         "groups": [GROUP_WORDS.get(g, g) for g in parcellation.group],
         "hemisphere": list(parcellation.hemisphere),
         "structure": list(parcellation.structure),
     }
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "labels": labels.astype(np.int16),
         "position": parcellation.position.astype(np.float32),
         "deep": deep,

@@ -1,4 +1,4 @@
-// Reads the container that app/brain_view/transport.py packs, and fetches the constant ones once.
+// Reads the container that brainlm_core/look/transport.py packs, and fetches the constant ones once.
 
 const TYPES = {
   float32: Float32Array,

@@ -1,4 +1,4 @@
-"""What one picture shows, and what a visitor did with it: values, no drawing."""
+"""What one brain picture shows: values, no drawing."""
 
 from __future__ import annotations
 
@@ -139,25 +139,3 @@ class BrainPanel:
         if low >= 0 and low < 0.5 * high:
             low = 0.0  # magnitudes start at nothing unless that would hide all differences
         return (low, high) if high > low else (low, low + 1.0)
-
-
-@dataclass(frozen=True)
-class BrainEvent:
-    """What the brain view knows after a run of the script.
-
-    Parameters
-    ----------
-    picked : int or None
-        Parcel (0-based row) that is outlined now.
-    changed : bool
-        True in the one run that a click caused.
-    frame : int
-        Frame that was on screen at the last click; 0 before any.
-    webgl_missing : bool
-        The visitor's browser cannot draw with WebGL 2: show :func:`fallback_figure` instead.
-    """
-
-    picked: int | None = None
-    changed: bool = False
-    frame: int = 0
-    webgl_missing: bool = False

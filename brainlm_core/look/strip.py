@@ -1,0 +1,156 @@
+"""The baseline strip: the model beside its random twin and the simple methods, the same on every page."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from brainlm_core.look.palette import DARK, LIGHT
+
+#: Method -> (label, colour light, colour dark, marker). The order is the order of the rows.
+METHODS: dict[str, tuple[str, str, str, str]] = {
+    "model": ("Model", LIGHT.accent, DARK.accent, "circle"),
+    "attention": ("Model's attention", LIGHT.accent, DARK.accent, "circle"),
+    "random_twin": ("Random weights", "#6B7780", "#9AA8B1", "hollow"),
+    "functional_connectivity": ("Functional connectivity", "#7A4B12", "#D9A45B", "square"),
+    "coordinates": ("Coordinates alone", "#5A4FA3", "#A79BE8", "diamond"),
+    "connectivity_coordinates": ("Both together", "#7A2E5C", "#DE93BE", "bar"),
+    "group_connectivity": ("Group connectivity", "#3E5C1E", "#A9CC7E", "square"),
+    "mean": ("Mean", "#55626C", "#B9C4CB", "bar"),
+    "last_value": ("Last value", "#7A2E5C", "#DE93BE", "diamond"),
+    "ar": ("Own AR", "#5A4FA3", "#A79BE8", "square"),
+    "ridge": ("Ridge VAR", "#7A4B12", "#D9A45B", "square"),
+}
+_PENDING = '<span class="v">…</span>'
+#: Methods printed in bold: the thing that the page is about.
+_MAIN = {"model", "attention"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the strip.
+
+    Parameters
+    ----------
+    method : str
+        Key of :data:`METHODS`.
+    value : float or None
+        None while it is still being computed.
+    interval : (float, float) or None
+        95 % interval, same unit.
+    label : str or None
+        Replaces the usual label.
+    reason : str
+        Why there is no value and will be none; empty while it is being computed.
+    """
+
+    method: str
+    value: float | None
+    interval: tuple[float, float] | None = None
+    label: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published or theoretical value, drawn as a dashed line.
+
+    Parameters
+    ----------
+    value : float
+        Same unit as the scores.
+    label : str
+        Whose value it is.
+    """
+
+    value: float
+    label: str
+
+
+def baseline_strip(
+    scores: Sequence[Row],
+    *,
+    title: str,
+    limits: tuple[float, float],
+    reference: Reference | None = None,
+    decimals: int = 2,
+) -> str:
+    """Return the strip as HTML.
+
+    Parameters
+    ----------
+    scores : sequence of Row
+        Drawn in the order of :data:`METHODS`, whatever order they come in.
+    title : str
+        What is measured, with unit.
+    limits : (float, float)
+        Ends of the axis; widened when a value lies outside.
+    reference : Reference or None
+        A dashed line.
+    decimals : int
+        Of the printed values.
+
+    Returns
+    -------
+    str
+        Escaped HTML that needs the house style sheet.
+    """
+    rank = {name: i for i, name in enumerate(METHODS)}
+    rows = sorted(scores, key=lambda s: rank[s.method])
+    known = [v for s in rows if s.value is not None for v in (s.value, *(s.interval or ()))]
+    if reference is not None:
+        known.append(reference.value)
+    low, high = min([limits[0], *known]), max([limits[1], *known])
+
+    def x(value: float) -> float:
+        return 100 * (value - low) / (high - low)
+
+    line = "" if reference is None else f'<span class="r" style="left:{x(reference.value):.1f}%"></span>'
+    cells = [_row(score, x, line, decimals) for score in rows]
+    middle = (low + high) / 2
+    axis = "".join(f'<span style="left:{x(v):.1f}%">{v:.{decimals}f}</span>' for v in (low, middle, high))
+    said = "; ".join(_said(s, decimals) for s in rows)
+    note = (
+        ""
+        if reference is None
+        else f'<p class="b-note">Dashed: {html.escape(reference.label)}, {reference.value:.3f}.</p>'
+    )
+    return (
+        f'<p class="b-note"><b>{html.escape(title)}</b></p>'
+        f'<div class="b-strip" role="img" aria-label="{html.escape(f"{title}. {said}.", quote=True)}">'
+        f'{"".join(cells)}<span></span><span class="axis">{axis}</span><span></span></div>{note}'
+    )
+
+
+def _row(score: Row, x, line: str, decimals: int) -> str:  # type: ignore[no-untyped-def]
+    label, light, dark, marker = METHODS[score.method]
+    label = html.escape(score.label or label)
+    main = " main" if score.method in _MAIN else ""
+    if score.value is None:
+        sign = (
+            f'<span class="v" title="{html.escape(score.reason, quote=True)}">–</span>'
+            if score.reason
+            else _PENDING
+        )
+        return f'<span class="n{main}">{label}</span><span class="t">{line}</span>{sign}'
+    interval = ""
+    if score.interval is not None:
+        a, b = (x(v) for v in score.interval)
+        interval = f'<span class="i" style="left:{a:.1f}%;width:{max(b - a, 0.5):.1f}%"></span>'
+    dot = f'<span class="d {marker}" style="left:{x(score.value):.1f}%"></span>'
+    return (
+        f'<span class="n{main}">{label}</span>'
+        f'<span class="t" style="color:light-dark({light},{dark})">{line}{interval}{dot}</span>'
+        f'<span class="v{main}">{score.value:.{decimals}f}</span>'
+    )
+
+
+def _said(score: Row, decimals: int) -> str:
+    label = score.label or METHODS[score.method][0]
+    if score.value is None:
+        return f"{label}: {score.reason or 'not yet computed'}"
+    interval = ""
+    if score.interval is not None:
+        interval = f", 95 % interval {score.interval[0]:.{decimals}f} to {score.interval[1]:.{decimals}f}"
+    return f"{label} {score.value:.{decimals}f}{interval}"
