@@ -308,7 +308,7 @@ def analyse(
         response,
         null,
         dose,
-        (*agreements(known, response, null), twin_agreement(response, other)),
+        (*agreements(known, response, null.sets), twin_agreement(response, other)),
         other,
         notices_of(stage, response),
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.analyses.network_features import functional_connectivity
 from brainlm_core.analyses.perturb_masks import Plan
-from brainlm_core.analyses.perturb_null import MIN_SETS, NullMap
+from brainlm_core.analyses.perturb_null import MIN_SETS
 from brainlm_core.analyses.perturb_response import Response, respond
 from brainlm_core.analyses.perturb_trials import Cancel, FloatArray, Progress, Stage
 from brainlm_core.analyses.scenario import Action, Scenario
@@ -81,7 +81,7 @@ class Agreement:
     null : ndarray (n,), float64
         The same with the predictions for the random sets; empty where that makes no sense.
     p : float or None
-        Two-sided, from the null.
+        Two-sided, from the null; see :func:`chance_p`.
     prediction : ndarray (P,), float32
         The map that the response was compared with.
     """
@@ -192,18 +192,19 @@ def _predict(
     return {name: np.where(plan.excluded, np.nan, values).astype(np.float32) for name, values in out.items()}
 
 
-def agreements(known: Knowledge, response: Response, null: NullMap) -> tuple[Agreement, ...]:
+def agreements(known: Knowledge, response: Response, sets: Sequence[Plan]) -> tuple[Agreement, ...]:
     """Return the rank correlation of the response with every prediction, beside the random sets' predictions.
 
     Connectivity carries a sign and is compared with the signed response (where the scenario shifts
-    signals); distance and attention carry none and are compared with its size.
+    signals); distance and attention carry none and are compared with its size. ``sets`` are the plans of the
+    random matched sets (:func:`brainlm_core.analyses.perturb_null.matched_plans`); none, no chance level.
     """
     signed = response.statistic == "effect"
     change = response.input_change[:, response.plan.first : response.plan.stop].astype(np.float64)
     weight = change.mean(axis=1) if signed else np.sqrt((change**2).mean(axis=1))
     weight = np.sort(weight[response.plan.targets])
     chance: dict[str, list[float]] = {}
-    for plan in null.sets:
+    for plan in sets:
         seeds = np.flatnonzero(plan.targets)
         same = weight if len(weight) == len(seeds) else np.full(len(seeds), weight.mean())
         for name, values in _predict(known, seeds, same, plan, signed).items():
@@ -214,13 +215,23 @@ def agreements(known: Knowledge, response: Response, null: NullMap) -> tuple[Agr
         draws = np.array([v for v in chance.get(name, []) if not np.isnan(v)])
         p = None
         if len(draws) >= MIN_SETS and not np.isnan(value):
-            p = (1 + int((np.abs(draws) >= abs(value)).sum())) / (1 + len(draws))
+            p = chance_p(value, draws)
         out.append(Agreement(name, value, draws, p, values))
     return tuple(out)
 
 
 def _compared(response: Response, predictor: str) -> FloatArray:
     return response.summary if predictor == "functional_connectivity" else np.abs(response.summary)
+
+
+def chance_p(value: float, draws: NDArray[np.float64]) -> float:
+    """Return how rarely chance lies as far out as ``value``: two-sided, by rank.
+
+    Random sets share the map's large structure, so their correlations need not lie around zero: the
+    smaller tail is doubled, instead of comparing sizes.
+    """
+    above, below = int((draws >= value).sum()), int((draws <= value).sum())
+    return min(1.0, 2 * (1 + min(above, below)) / (1 + len(draws)))
 
 
 def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:

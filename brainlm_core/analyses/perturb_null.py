@@ -127,6 +127,24 @@ def random_sets(
     return out
 
 
+def matched_plans(stage: Stage, plan: Plan, n_sets: int = N_SETS) -> tuple[tuple[Plan, ...], ...]:
+    """Return the random sets of the null by mask draw: drawn from what the model sees beside the targets.
+
+    Raises
+    ------
+    ConfigError
+        If the targets leave too few parcels to draw from.
+    """
+    out = []
+    for draw, mask in enumerate(draw_masks(plan, stage.grid, range(NULL_DRAWS))):
+        seen = ~mask[:, plan.first : plan.stop].any(axis=1) & ~plan.excluded
+        rng = np.random.default_rng([plan.scenario.seed, 11, draw])
+        count = len(range(draw, n_sets, NULL_DRAWS))
+        scenarios = random_sets(plan, stage.frame, seen, count, rng)
+        out.append(tuple(make_plan(scenario, stage.frame, stage.grid) for scenario in scenarios))
+    return tuple(out)
+
+
 def null_map(
     engine: Engine,
     stage: Stage,
@@ -149,16 +167,12 @@ def null_map(
     """
     plan = response.plan
     masks = draw_masks(plan, stage.grid, range(NULL_DRAWS))
-    trials = [Trial(plan, mask) for mask in masks]
     try:
-        for draw, mask in enumerate(masks):
-            seen = ~mask[:, plan.first : plan.stop].any(axis=1) & ~plan.excluded
-            rng = np.random.default_rng([plan.scenario.seed, 11, draw])
-            count = len(range(draw, n_sets, NULL_DRAWS))
-            for scenario in random_sets(plan, stage.frame, seen, count, rng):
-                trials.append(Trial(make_plan(scenario, stage.frame, stage.grid), mask))
+        matched = matched_plans(stage, plan, n_sets)
     except ConfigError as error:
         return no_null(response, error.what)
+    trials = [Trial(plan, mask) for mask in masks]
+    trials += [Trial(other, masks[draw]) for draw, others in enumerate(matched) for other in others]
     if len(trials) - NULL_DRAWS < MIN_SETS:
         return no_null(response, f"only {len(trials) - NULL_DRAWS} other sets of this size exist")
     values = np.full((len(trials), len(response.summary)), np.nan, dtype=np.float32)

@@ -1,0 +1,218 @@
+"""What simple predictions would have said of a model's responses, network by network, over many people.
+
+Per recording and network: the response to a shift of the whole network, its rank correlation with what
+functional connectivity, distance, the model's attention and the random-weights twin say, and the same
+correlations with the predictions for random matched sets of parcels. Over recordings: the mean with its
+interval, and the mean that each random set would have given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainlm_core.analyses.perturb_companions import (
+    Agreement,
+    agreements,
+    chance_p,
+    knowledge,
+    twin_agreement,
+    twin_response,
+)
+from brainlm_core.analyses.perturb_masks import Plan, make_plan
+from brainlm_core.analyses.perturb_null import N_SETS, random_sets
+from brainlm_core.analyses.perturb_response import prepare, respond
+from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
+from brainlm_core.analyses.scenario import Scenario
+from brainlm_core.atlas import YEO7
+from brainlm_core.errors import AnalysisError, ConfigError, ScanError
+from brainlm_core.packs import Cohort
+
+if TYPE_CHECKING:
+    from brainlm_core.engine import Engine
+
+#: When the shift starts and how long it lasts, in s, as the sliders of the dashboard do at first.
+ONSET_S, DURATION_S = 28.8, 28.8
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Agreement of responses with simple predictions.
+
+    Parameters
+    ----------
+    recordings : tuple of str
+        Which recordings answered.
+    networks : tuple of str
+    predictors : tuple of str
+        As :data:`brainlm_core.analyses.perturb_companions.PREDICTORS`, and ``"random_twin"``.
+    rho : ndarray (recordings, networks, predictors), float64
+        Spearman's rank correlation; NaN where something does not vary.
+    chance : ndarray (recordings, networks, predictors, sets), float64
+        The same with the predictions for random matched sets; NaN for the twin.
+    model : str
+    notices : tuple of str
+    """
+
+    recordings: tuple[str, ...]
+    networks: tuple[str, ...]
+    predictors: tuple[str, ...]
+    rho: NDArray[np.float64]
+    chance: NDArray[np.float64]
+    model: str
+    notices: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per network and predictor: mean over recordings, its interval, the same by chance.
+
+        ``low`` and ``high``: 95 % interval of the mean over recordings (Student's t). ``chance_low`` and
+        ``chance_high``: middle 95 % of the means that the random sets give; ``p``: two-sided, from them.
+        """
+        from scipy.stats import t
+
+        rows = []
+        for i, network in enumerate(self.networks):
+            for j, predictor in enumerate(self.predictors):
+                values = self.rho[:, i, j]
+                values = values[~np.isnan(values)]
+                n = len(values)
+                mean = float(values.mean()) if n else float("nan")
+                half = float(t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+                by_set = self.chance[:, i, j][~np.isnan(self.rho[:, i, j])].mean(axis=0) if n else np.empty(0)
+                by_set = by_set[~np.isnan(by_set)]
+                row: dict[str, Any] = {
+                    "network": network,
+                    "predictor": predictor,
+                    "n": n,
+                    "rho": mean,
+                    "low": mean - half,
+                    "high": mean + half,
+                    "chance_low": np.nan,
+                    "chance_high": np.nan,
+                    "p": np.nan,
+                }
+                if by_set.size and n:
+                    row["chance_low"], row["chance_high"] = np.percentile(by_set, (2.5, 97.5))
+                    row["p"] = chance_p(mean, by_set)
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def each(self) -> pd.DataFrame:
+        """Return one row per recording, network and predictor."""
+        return pd.DataFrame(
+            [
+                {"recording": r, "network": n, "predictor": p, "rho": self.rho[a, b, c]}
+                for a, r in enumerate(self.recordings)
+                for b, n in enumerate(self.networks)
+                for c, p in enumerate(self.predictors)
+            ]
+        )
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write ``agreement.csv`` (means) and ``agreement_each.csv``; ConfigError if that cannot be."""
+        folder = Path(folder)
+        paths = folder / "agreement.csv", folder / "agreement_each.csv"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.table().to_csv(paths[0], index=False, float_format="%.4f")
+            self.each().to_csv(paths[1], index=False, float_format="%.4f")
+        except OSError as error:
+            raise ConfigError(f"{folder.name} cannot be written", "choose another folder for -o") from error
+        return paths
+
+
+def network_scenario(network: str, *, draws: int = 8, amplitude_sd: float = 2.0) -> Scenario:
+    """Return the scenario "shift a whole network, ask the other parcels"."""
+    action = {"targets": {"network": network}, "kind": "add", "amplitude_sd": amplitude_sd}
+    action |= {"onset_s": ONSET_S, "duration_s": DURATION_S}
+    return Scenario.from_dict({"actions": [action], "readout": "others", "draws": draws})
+
+
+def survey(
+    engine: Engine,
+    cohort: Cohort,
+    *,
+    twin: Engine,
+    networks: Sequence[str] = YEO7,
+    draws: int = 8,
+    n_sets: int = N_SETS,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Survey:
+    """Compare responses with simple predictions in the first window of every recording.
+
+    Parameters
+    ----------
+    engine : Engine
+    cohort : Cohort
+    twin : Engine
+        The random-weights twin.
+    networks : sequence of str
+    draws : int
+        Mask draws per response.
+    n_sets : int
+        Random matched sets; they need no passes of the model.
+    progress, cancel : callable or None
+
+    Returns
+    -------
+    Survey
+        Recordings that cannot be read are left out, with a notice.
+
+    Raises
+    ------
+    AnalysisError
+        If no recording answers.
+    ConfigError
+        If a network is unknown or fills too much of a hemisphere.
+    EngineError
+        If the caller cancelled.
+    """
+    scenarios = [network_scenario(network, draws=draws) for network in networks]
+    names: list[str] = []
+    notices: list[str] = []
+    found: list[list[tuple[Agreement, ...]]] = []
+    for row in range(len(cohort)):
+        if progress is not None:
+            progress(row / len(cohort), f"Recording {row + 1} of {len(cohort)}")
+        try:
+            stage = prepare(engine, cohort.recording(row))
+        except ScanError as error:
+            notices.append(f"{cohort.ids[row]} was left out: {error.what}.")
+            continue
+        known = knowledge(engine, stage, cancel)
+        mine = []
+        for scenario in scenarios:
+            response = respond(engine, stage, [scenario], cancel=cancel)[0]
+            sets = _random_plans(stage, response.plan, n_sets)
+            other = twin_response(twin, stage, scenario, cancel=cancel)
+            mine.append((*agreements(known, response, sets), twin_agreement(response, other)))
+        names.append(cohort.ids[row])
+        found.append(mine)
+    if not found:
+        raise AnalysisError("no recording of the cohort could be read", "check the files")
+    if progress is not None:
+        progress(1.0, "Done")
+    predictors = tuple(a.predictor for a in found[0][0])
+    rho = np.array([[[a.value for a in one] for one in mine] for mine in found])
+    chance = np.full((*rho.shape, n_sets), np.nan)
+    for i, mine in enumerate(found):
+        for j, one in enumerate(mine):
+            for k, agreement in enumerate(one):
+                chance[i, j, k, : len(agreement.null)] = agreement.null
+    return Survey(
+        tuple(names), tuple(networks), predictors, rho, chance, engine.info.model_name, tuple(notices)
+    )
+
+
+def _random_plans(stage: Stage, plan: Plan, n_sets: int) -> list[Plan]:
+    """Return random matched sets from all parcels that are no target: no mask binds them, nothing is run."""
+    rng = np.random.default_rng([plan.scenario.seed, 13])
+    scenarios = random_sets(plan, stage.frame, ~plan.excluded, n_sets, rng)
+    return [make_plan(scenario, stage.frame, stage.grid) for scenario in scenarios]
