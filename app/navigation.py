@@ -37,4 +37,5 @@ PAGES: tuple[PageEntry, ...] = (
     PageEntry("Scan", "scan.py", "scan"),
     PageEntry("Networks", "networks.py", "networks"),
     PageEntry("Forecast", "forecast.py", "forecast"),
+    PageEntry("Perturb", "perturb.py", "perturb"),
 )

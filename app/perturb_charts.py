@@ -36,19 +36,34 @@ WORDS = {
 
 
 def strip_rows(agreement: Sequence[Agreement]) -> list[Row]:
-    """Return the rows of the baseline strip, unknown ones empty."""
-    known = {a.predictor: a.value for a in agreement}
-    return [
-        Row(method, None if np.isnan(known.get(name, np.nan)) else known[name], None, label)
-        for name, (method, label) in AGREEMENT_ROWS.items()
-    ]
+    """Return the rows of the baseline strip; the bar is the middle 95 % of chance, not an interval."""
+    known = {a.predictor: a for a in agreement}
+    rows = []
+    for name, (method, label) in AGREEMENT_ROWS.items():
+        found = known.get(name)
+        if found is None:
+            rows.append(Row(method, None, None, label))
+        elif np.isnan(found.value):
+            rows.append(Row(method, None, None, label, "one of the two does not vary"))
+        else:
+            rows.append(Row(method, found.value, _chance(found), label))
+    return rows
+
+
+def _chance(agreement: Agreement) -> tuple[float, float] | None:
+    """Return the middle 95 % of the correlations with the predictions for random sets."""
+    if not len(agreement.null):
+        return None
+    low, high = np.percentile(agreement.null, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def agreement_table(agreement: Sequence[Agreement]) -> pd.DataFrame:
     """Return every prediction with its correlation beside that of the random sets."""
     rows = []
     for a in agreement:
-        chance = "" if not len(a.null) else "{:+.2f} to {:+.2f}".format(*np.percentile(a.null, (2.5, 97.5)))
+        ends = _chance(a)
+        chance = "" if ends is None else f"{ends[0]:+.2f} to {ends[1]:+.2f}"
         rows.append(
             {
                 "Prediction": WORDS[a.predictor],
@@ -60,11 +75,16 @@ def agreement_table(agreement: Sequence[Agreement]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def responders(response: Response, stage: Stage, null: NullMap | None) -> pd.DataFrame:
-    """Return the ranked table in words."""
+def responders(
+    response: Response, stage: Stage, null: NullMap | None, *, compare: Response | None = None
+) -> pd.DataFrame:
+    """Return the ranked table in words; with ``compare``, the same parcels' response in scenario A."""
     from brainlm_core.analyses.perturb import responder_table
 
     table = responder_table(response, stage, null)
+    if compare is not None:
+        at = list(table.columns).index(f"{response.statistic}_sd") + 1
+        table.insert(at, "a_sd", compare.summary[table["parcel"].to_numpy() - 1])
     table["network"] = [group_words(g) for g in table["network"]]
     names = {
         "rank": "Rank",
@@ -73,6 +93,7 @@ def responders(response: Response, stage: Stage, null: NullMap | None) -> pd.Dat
         "network": "Network",
         "hemisphere": "Side",
         f"{response.statistic}_sd": "Response (SD)",
+        "a_sd": "In A (SD)",
         "low_sd": "Low (SD)",
         "high_sd": "High (SD)",
         "lag_s": "Peak after onset (s)",

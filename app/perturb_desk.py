@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 
 from app.perturb_rows import SLIDER_KINDS, SliderRow
 from brainlm_core.analyses.scenario import Scenario
+from brainlm_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import PerturbResult, Response, Stage
+    from brainlm_core.analyses.perturb_masks import Plan
     from brainlm_core.engine import Engine
 
 #: Answers and companions kept; the oldest goes first.
 MAX_ANSWERS, MAX_RESULTS, MAX_BANKS = 24, 8, 60
+#: Mask draws of a first answer and of the sliders' responses: two leave hardly a parcel without an answer.
+FIRST_DRAWS = 2
 #: Moments of the animation at most.
 MAX_FRAMES = 40
 #: Sliders whose responses are computed in one request.
@@ -56,14 +60,28 @@ class Desk:
     engine, twin_name : Engine, str
     stages : dict
         Window number -> Stage.
+    answers : OrderedDict
+        Scenario -> Response of the first draws.
+    full : OrderedDict
+        Scenario -> Response of all draws that it asks for, once there.
+    results : OrderedDict
+        Scenario -> response and companions.
+    banks : OrderedDict
+        Slider without its value -> responses at a few values.
+    blocked : dict
+        Slider without its value -> why nothing can be asked of it.
+    interactions : dict
+        Scenario -> root mean square (SD) of what its actions do together beyond each alone.
     """
 
     engine: Engine
     twin_name: str
     stages: dict[int, Stage] = field(default_factory=dict)
     answers: OrderedDict[Scenario, Response] = field(default_factory=OrderedDict)
+    full: OrderedDict[Scenario, Response] = field(default_factory=OrderedDict)
     results: OrderedDict[Scenario, PerturbResult] = field(default_factory=OrderedDict)
     banks: OrderedDict[BankKey, tuple[SingleResponse, ...]] = field(default_factory=OrderedDict)
+    blocked: dict[BankKey, str] = field(default_factory=dict)
     interactions: dict[Scenario, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,6 +93,12 @@ class Desk:
             while len(store) > limit:
                 store.popitem(last=False)
 
+    def best(self, scenario: Scenario | None) -> Response | None:
+        """Return the answer of most draws so far, None without any."""
+        if scenario is None:
+            return None
+        return self.full.get(scenario) or self.answers.get(scenario)
+
     def bank(self, row: SliderRow, base: Scenario) -> tuple[SingleResponse, ...]:
         """Return the single responses of a slider known so far."""
         return self.banks.get(bank_key(row, base), ())
@@ -83,6 +107,8 @@ class Desk:
         """Return which sliders lack which responses: the first two of every slider before the rest."""
         first, later = [], []
         for row in sorted(rows, key=lambda r: not r.active):
+            if bank_key(row, base) in self.blocked:
+                continue
             known = {single.value for single in self.bank(row, base)}
             nodes = SLIDER_KINDS[row.kind].nodes
             early = tuple(v for v in nodes[:2] if v not in known)
@@ -98,7 +124,7 @@ def bank_key(row: SliderRow, base: Scenario) -> BankKey:
     return (
         row.targets, row.kind, row.onset_s, row.duration_s, row.ramp_s,
         row.frequency_hz if row.kind == "sine" else None,
-        base.readout, base.draws, base.seed, base.window,
+        base.readout, min(FIRST_DRAWS, base.draws), base.seed, base.window,
     )  # fmt: skip
 
 
@@ -115,7 +141,11 @@ def fill_bank(
     from brainlm_core.analyses.perturb import respond
 
     for start in range(0, len(wanted), ROWS_PER_REQUEST):
-        part = wanted[start : start + ROWS_PER_REQUEST]
+        part = [
+            (row, values)
+            for row, values in wanted[start : start + ROWS_PER_REQUEST]
+            if _possible(desk, stage, row, base)
+        ]
         scenarios = [base.with_actions([row.action(v)]) for row, values in part for v in values]
         names = ", ".join(row.label for row, _ in part)
 
@@ -123,7 +153,14 @@ def fill_bank(
             progress((at + share * n) / len(wanted), f"Preparing the sliders: {names}")
 
         answers = iter(
-            respond(desk.engine, stage, scenarios, draws=base.draws, progress=tell, cancel=cancelled)
+            respond(
+                desk.engine,
+                stage,
+                scenarios,
+                draws=min(FIRST_DRAWS, base.draws),
+                progress=tell,
+                cancel=cancelled,
+            )
         )
         for row, values in part:
             new = []
@@ -132,18 +169,28 @@ def fill_bank(
                 new.append(SingleResponse(value, answer.summary, answer.mean.astype(np.float16)))
             known = {single.value: single for single in (*desk.bank(row, base), *new)}
             desk.keep(desk.banks, bank_key(row, base), tuple(known[v] for v in sorted(known)), MAX_BANKS)
-        stored(start + len(part))
+        stored(min(start + ROWS_PER_REQUEST, len(wanted)))
 
 
-def frames_of(response: Response) -> NDArray[np.intp]:
+def _possible(desk: Desk, stage: Stage, row: SliderRow, base: Scenario) -> bool:
+    """Return whether anything can be asked of a slider; if not, keep why."""
+    from brainlm_core.analyses.perturb_masks import make_plan
+
+    try:
+        make_plan(base.with_actions([row.action(SLIDER_KINDS[row.kind].nodes[0])]), stage.frame, stage.grid)
+    except ConfigError as error:
+        desk.blocked[bank_key(row, base)] = error.what
+        return False
+    return True
+
+
+def frames_of(plan: Plan, n_timepoints: int) -> NDArray[np.intp]:
     """Return the samples that the animation shows: from the onset to a while after the end."""
-    plan = response.plan
-    n = len(response.times_s)
     if plan.scenario.readout == "future":
-        samples = np.arange(plan.future, min(plan.future + 40, n))
+        samples = np.arange(plan.future, min(plan.future + 40, n_timepoints))
     else:
-        end = plan.stop if plan.future == n else plan.future
-        samples = np.arange(plan.first, min(end + 20, n))
+        end = plan.stop if plan.future == n_timepoints else plan.future
+        samples = np.arange(plan.first, min(end + 20, n_timepoints))
     return samples[:: -(-len(samples) // MAX_FRAMES)]
 
 
@@ -161,7 +208,7 @@ def same_mask_interaction(
 
     whole = make_plan(scenario, stage.frame, stage.grid)
     alone = [make_plan(scenario.with_actions([a]), stage.frame, stage.grid) for a in scenario.actions]
-    masks = draw_masks(whole, stage.grid, range(scenario.draws))
+    masks = draw_masks(whole, stage.grid, range(min(FIRST_DRAWS, scenario.draws)))
     gaps = np.zeros((len(masks), len(whole.targets)))
     trials, signs = [], []
     for k, mask in enumerate(masks):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 def scene_of(stage: Stage, response: Response, *, theme: str = "light") -> Scene:
     """Return the response and its course as brains beside each other, on one clock."""
-    samples = frames_of(response)
     plan = response.plan
+    samples = frames_of(plan, len(response.times_s))
     course = np.ascontiguousarray(response.mean[:, samples].T)
     notes = ["response of the model, not a measured effect"]
     if stage.provenance.simulated:
@@ -99,7 +99,7 @@ def scenario_button(scenario: Scenario) -> None:
 
 def _peak(response: Response) -> int:
     """Return the frame at which most happens."""
-    course = response.mean[:, frames_of(response)]
+    course = response.mean[:, frames_of(response.plan, len(response.times_s))]
     return int(np.nan_to_num(np.abs(course)).mean(axis=0).argmax())
 
 

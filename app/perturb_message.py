@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.perturb_desk import Desk, frames_of
+from app.perturb_desk import Desk, bank_key, frames_of
 from app.perturb_rows import SLIDER_KINDS, SliderRow
-from app.perturb_work import PageState
+from app.perturb_state import PageState, rows_of
 from app.theme import group_words
+from app.words import capital
+from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import Response, Stage
 
-READOUT_WORDS = {"others": "The other parcels", "future": "The future", "both": "Both"}
-SECOND_WORDS = {"time": "Response over time", "lag": "When it peaks", "z": "Against random sets"}
+READOUT_WORDS = {
+    "others": "the other parcels, meanwhile",
+    "future": "what comes after",
+    "both": "both",
+}
+#: What a brain can show, in the order of the list; the first is on the left where two fit beside each other.
+MAP_WORDS = {
+    "response": "Model's response",
+    "time": "Response over time",
+    "lag": "When the response peaks",
+    "z": "Against random sets of parcels",
+    "interaction": "Interaction of the sliders",
+}
+COMPARE_WORDS = {"a": "A", "b": "B", "change": "B minus A"}
+GAP_WORDS = "acted upon, or no answer"
 _GAP = -128
+#: What the model sees of a window before anything is loaded, in s: the published window but its last block.
+_SEEN_S = 129.6
 
 
 def message(
@@ -39,35 +57,39 @@ def message(
     n = recording.n_parcels
     stage = None if desk is None else desk.stages.get(state.base.window)
     scenario = state.scenario
-    answer = None if desk is None or scenario is None else desk.answers.get(scenario)
-    compare = None if desk is None or state.compare is None else desk.answers.get(state.compare)
+    first = None if desk is None or scenario is None else desk.answers.get(scenario)
+    answer = None if desk is None else desk.best(scenario)
+    compare = None if desk is None else desk.best(state.compare)
     result = None if desk is None or scenario is None else desk.results.get(scenario)
-    samples, times, seen_until = _clock(state, rows, desk, stage, answer)
+    samples, times, seen_until = _clock(state, rows, stage, answer)
     header_rows, bank = _bank(rows, state, desk, samples, n)
     exact_known = stage is not None and (scenario is None or answer is not None) and state.error is None
+    zero = np.zeros(n, np.float32)
     arrays: dict[str, NDArray[Any]] = {
         **bank,
-        "exact_effect": np.zeros(n, np.float32) if answer is None else answer.summary,
+        "exact_effect": zero if answer is None else answer.summary,
+        # What the first-order picture is held against: the same mask draws as the single responses.
+        "first_effect": zero if first is None else first.summary,
         "exact_frames": np.zeros(len(samples) * n, np.float32)
         if answer is None
         else np.ascontiguousarray(answer.mean[:, samples].T).ravel(),
         "a_effect": np.full(n, np.nan, np.float32) if compare is None else compare.summary,
     }
-    second = {"time": SECOND_WORDS["time"]}
-    header: dict[str, Any] = {"lag_limits": [0.0, 1.0]}
+    ready = ["response", "time", "interaction"]
+    lag_limits = [0.0, 1.0]
     if answer is not None:
         arrays["lag"] = answer.lag_s()
-        second["lag"] = SECOND_WORDS["lag"]
-        top = float(np.nanmax(arrays["lag"])) if not np.isnan(arrays["lag"]).all() else 1.0
-        header["lag_limits"] = [0.0, max(top, 1.0)]
+        ready.append("lag")
+        if not np.isnan(arrays["lag"]).all():
+            lag_limits[1] = max(float(np.nanmax(arrays["lag"])), 1.0)
     if result is not None and not result.null.reason:
         arrays["z"] = result.null.z
-        second["z"] = SECOND_WORDS["z"]
+        ready.append("z")
     tr = recording.tr_s if stage is None else stage.window.tr_s
-    seen = 144.0 if stage is None else stage.grid.last_block() * tr
+    seen = _SEEN_S if stage is None else stage.grid.last_block() * tr
     limit, frame_limit = _limits(arrays)
-    header |= {
-        "identity": who_identity,
+    header = {
+        "identity": f"{who_identity}/{state.token}",
         "serial": state.serial,
         "replaced": state.replaced,
         "rows": header_rows,
@@ -76,52 +98,43 @@ def message(
         "base": {k: v for k, v in state.base.to_dict().items() if k not in ("actions", "readout")},
         "kinds": {name: {**vars(k), "switch": k.switch} for name, k in SLIDER_KINDS.items()},
         "readouts": READOUT_WORDS,
-        "seconds": second,
+        "maps": {name: words for name, words in MAP_WORDS.items() if name in ready},
+        "compare_maps": COMPARE_WORDS,
+        "gap": GAP_WORDS,
         "limits": {"seen_s": round(seen, 4), "tr": round(tr, 6), "max_frequency": round(0.5 / tr, 3)},
         "frame_times": [round(float(t), 4) for t in times],
         "seen_until": seen_until,
         "exact": exact_known,
+        "draws": 0 if answer is None else len(answer.effect_by_draw),
         "a": None if state.compare is None else state.compare.to_dict(),
         "a_ready": compare is not None,
         "unit": "SD" if answer is None or answer.statistic == "effect" else "SD (size)",
         "limit": limit,
         "frame_limit": frame_limit,
-        "height": 380,
+        "lag_limits": lag_limits,
         "camera": state.camera,
         "share": share_of(state),
-        "busy": "" if stage is not None else "The model is being loaded.",
-        "sentence": sentence_of(state, recording, answer),
+        "loading": stage is None,
     }
     return header, arrays
 
 
 def _clock(
-    state: PageState,
-    rows: tuple[SliderRow, ...],
-    desk: Desk | None,
-    stage: Stage | None,
-    answer: Response | None,
+    state: PageState, rows: tuple[SliderRow, ...], stage: Stage | None, answer: Response | None
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], float | None]:
     """Return the samples on screen, their times in s, and until when the model sees the data."""
-    if answer is None and stage is not None:
+    plan = None if answer is None else answer.plan
+    if plan is None and stage is not None and (state.scenario is not None or rows):
         from brainlm_core.analyses.perturb_masks import make_plan
-        from brainlm_core.errors import BrainLMError
 
         scenario = state.scenario or state.base.with_actions([rows[0].action(1.0)])
-        try:
+        with contextlib.suppress(BrainLMError):  # what is wrong with it, the page says when it asks
             plan = make_plan(scenario, stage.frame, stage.grid)
-        except BrainLMError:
-            plan = None
-        if plan is not None:
-            samples = np.arange(plan.first, min(plan.stop + 20, stage.window.n_timepoints))
-            samples = samples[:: -(-len(samples) // 40)]
-            return samples, stage.times_s[samples], None
-    if answer is None:
+    if plan is None or stage is None:
         return np.arange(2), np.arange(2, dtype=np.float64), None
-    samples = frames_of(answer)
-    plan = answer.plan
-    border = None if plan.future == len(answer.times_s) else float(answer.times_s[plan.future - 1])
-    return samples, answer.times_s[samples], border
+    samples = frames_of(plan, len(stage.times_s))
+    border = None if plan.future == len(stage.times_s) else float(stage.times_s[plan.future - 1])
+    return samples, stage.times_s[samples], border
 
 
 def _bank(
@@ -144,7 +157,8 @@ def _bank(
             effects.append(single.summary)
             frames.append(steps.ravel())
             scales.append(scale)
-        listed.append(row.to_message(nodes))
+        blocked = "" if desk is None else desk.blocked.get(bank_key(row, state.base), "")
+        listed.append(row.to_message(nodes, capital(blocked) if blocked else ""))
     return listed, {
         "bank_effects": np.concatenate(effects) if effects else np.zeros(0, np.float32),
         "bank_frames": np.concatenate(frames) if frames else np.zeros(0, np.int8),
@@ -182,8 +196,10 @@ def sentence_of(state: PageState, recording: Recording, answer: Response | None)
     """Return the one sentence: who moves most, in the model's view."""
     if state.scenario is None:
         return "Drag a slider: the brain shows what the model expects to go with it."
+    moved = [row for row in rows_of(state, recording) if row.active]
+    what = "; ".join(_in_words(row) for row in moved) if len(moved) <= 2 else f"{len(moved)} sliders moved"
     if answer is None:
-        return "The model is answering."
+        return f"{what}: the model is answering."
     groups = np.array(recording.parcellation.group)
     means = {}
     for group in dict.fromkeys(groups):
@@ -191,19 +207,12 @@ def sentence_of(state: PageState, recording: Recording, answer: Response | None)
         if group not in ("cortex", "unknown") and (~np.isnan(values)).sum() >= 3:
             means[str(group)] = float(np.nanmean(values))
     if not means or max(abs(v) for v in means.values()) == 0:
-        return "The model expects no change anywhere else."
+        return f"{what}: the model expects no change anywhere else."
     top = max(means, key=lambda g: abs(means[g]))
-    what = "; ".join(_in_words(row) for row in _active(state, recording))
     size = f"{means[top]:+.2f}" if answer.statistic == "effect" else f"{means[top]:.2f}"
     return f"{what}: the model expects {group_words(top)} to go along most, {size} SD on average.".replace(
         "-", "−"
     )
-
-
-def _active(state: PageState, recording: Recording) -> list[SliderRow]:
-    from app.perturb_work import rows_of
-
-    return [row for row in rows_of(state, recording) if row.active]
 
 
 def _in_words(row: SliderRow) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.theme import NETWORK_COLOURS, group_words
-from brainlm_core.analyses.scenario import KINDS, Action, Scenario, Target
+from brainlm_core.analyses.scenario import KINDS, MAX_TIME_S, Action, Scenario, Target
 from brainlm_core.atlas import YEO7, Parcellation
 from brainlm_core.errors import BrainLMError, ConfigError
 
@@ -69,13 +69,15 @@ class Common:
     Parameters
     ----------
     kind : str
-    frequency_hz, onset_s, duration_s : float
+    frequency_hz, onset_s : float
+    duration_s : float or None
+        None lasts until the model's view ends.
     """
 
     kind: str = "add"
     frequency_hz: float = 0.05
     onset_s: float = 28.8
-    duration_s: float = 28.8
+    duration_s: float | None = 28.8
 
     @classmethod
     def from_message(cls, data: Any) -> Common:
@@ -85,8 +87,11 @@ class Common:
                 str(data["kind"]),
                 float(data["frequency_hz"]),
                 float(data["onset_s"]),
-                float(data["duration_s"]),
+                None if data["duration_s"] is None else float(data["duration_s"]),
             )
+            times = (out.frequency_hz, out.onset_s, 1.0 if out.duration_s is None else out.duration_s)
+            if not all(0 <= v <= MAX_TIME_S for v in times):  # not NaN either
+                raise ValueError(f"a time or a frequency of {times}")
         except (TypeError, KeyError, ValueError) as error:
             raise ConfigError("the sliders sent something unreadable", "reload the page") from error
         if out.kind not in SLIDER_KINDS:
@@ -110,7 +115,9 @@ class SliderRow:
     kind : str
     value : float
         In the unit of the kind.
-    frequency_hz, onset_s, duration_s, ramp_s : float
+    frequency_hz, onset_s, ramp_s : float
+    duration_s : float or None
+        None lasts until the model's view ends.
     """
 
     id: str
@@ -123,7 +130,7 @@ class SliderRow:
     value: float
     frequency_hz: float
     onset_s: float
-    duration_s: float
+    duration_s: float | None
     ramp_s: float = 0.0
 
     @property
@@ -146,12 +153,21 @@ class SliderRow:
             **numbers,
         )
 
-    def to_message(self, nodes: Sequence[tuple[float, int]]) -> dict[str, Any]:
-        """Return what the browser needs; ``nodes`` are (value, position in the bank)."""
+    def to_message(self, nodes: Sequence[tuple[float, int]], blocked: str) -> dict[str, Any]:
+        """Return what the browser needs.
+
+        Parameters
+        ----------
+        nodes : sequence of (float, int)
+            Value and position in the bank of every response that is there.
+        blocked : str
+            Why nothing can be asked of this slider; empty when something can.
+        """
         out = asdict(self)
         out["targets"] = self.targets.to_dict()
         out["parcels"] = list(self.parcels)
         out["nodes"] = [{"value": v, "at": at} for v, at in nodes]
+        out["blocked"] = blocked
         return out
 
 
@@ -218,7 +234,7 @@ def _set(row: SliderRow, action: Action) -> SliderRow:
         value=float(getattr(action, kind.key)) if kind.key else 1.0,
         frequency_hz=action.frequency_hz if action.frequency_hz is not None else row.frequency_hz,
         onset_s=action.onset_s,
-        duration_s=row.duration_s if action.duration_s is None else action.duration_s,
+        duration_s=action.duration_s,
         ramp_s=action.ramp_s,
     )
 
@@ -232,7 +248,7 @@ def common_of(scenario: Scenario | None, fallback: Common) -> Common:
         first.kind,
         first.frequency_hz if first.frequency_hz is not None else fallback.frequency_hz,
         first.onset_s,
-        fallback.duration_s if first.duration_s is None else first.duration_s,
+        first.duration_s,
     )
 
 

@@ -7,18 +7,20 @@ from dataclasses import replace
 import streamlit as st
 
 from app import perturb_charts as charts
-from app import perturb_exports, perturb_work
+from app import perturb_exports, perturb_state, perturb_work
 from app.brain_view import BrainPanel, fallback_figure
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
 from app.models import title_of
-from app.perturb_message import message, share_of
+from app.perturb_desk import Desk
+from app.perturb_message import message, sentence_of, share_of
+from app.perturb_state import PageState
 from app.perturb_view import perturb_view
-from app.perturb_work import ANSWER, BANK, COMPANIONS, PageState
+from app.perturb_work import ANSWER, BANK, COMPANIONS
 from app.state import Visitor, visitor
 from app.theme import palette
 from app.waiting import progress
-from app.words import capital, how, note, refusal
+from app.words import capital, how, note, refusal, sentence
 from brainlm_core.analyses.perturb import notices_of
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import BrainLMError
@@ -30,13 +32,18 @@ def main() -> None:
     who = visitor()
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
-    state = perturb_work.page_state(who, recording)
+    state = perturb_state.page_state(who, recording)
     perturb_work.advance(who, recording, state)
     address(state)
     chip_row(who, recording)
-    working(who, state)
+    said, work = st.columns([2, 1], gap="large")
+    with said:
+        desk = perturb_work.desk_of(who)
+        sentence(sentence_of(state, recording, None if desk is None else desk.best(state.scenario)))
+    with work:
+        working(who, state)
     brain(who, recording, state)
-    beside(who, recording, state)
+    beside(who, state)
     details(who.key)
 
 
@@ -48,18 +55,16 @@ def address(state: PageState) -> None:
 
 
 def working(who: Visitor, state: PageState) -> None:
-    """Draw progress or refusal; the picture stays."""
+    """Draw progress or refusal; what stands below does not move under the hand (see the house style)."""
     with st.container(key="pt-work"):
-        # A line that comes and goes must not move the sliders under the hand.
-        st.html("<style>.st-key-pt-work{min-height:3.5rem}</style>")
+        st.html('<div class="b-rest"></div>')
         running = next((slot for slot in (ANSWER, BANK, COMPANIONS) if slot in who.jobs), None)
-        if running is not None:
-            progress(running, len(who.jobs[running].parts))
-        elif state.error is not None or who.model_error is not None:
+        if state.error is not None or who.model_error is not None:
             refusal(state.error or who.model_error)  # type: ignore[arg-type]
-            st.button(
-                "Go on with the last scenario that worked", key="pt-again", on_click=forget, args=(who, state)
-            )
+            way_out = "Try again" if state.error is None else "Go on with the last scenario that worked"
+            st.button(way_out, key="pt-again", on_click=forget, args=(who, state))
+        elif running is not None:
+            progress(running, len(who.jobs[running].parts))
         elif perturb_work.stopped(who, state):
             st.button("Go on with the calculation", key="pt-go", on_click=forget, args=(who, state))
 
@@ -70,16 +75,16 @@ def forget(who: Visitor, state: PageState) -> None:
     if state.error is not None and desk is not None and desk.answers:
         state.adopt(next(reversed(desk.answers)))
     who.model_error = None
-    perturb_work.go_on(state)
+    state.go_on()
 
 
 def brain(who: Visitor, recording: Recording, state: PageState) -> None:
     """Draw sliders and brains."""
     desk = perturb_work.desk_of(who)
-    rows = perturb_work.rows_of(state, recording)
+    rows = perturb_state.rows_of(state, recording)
     header, arrays = message(f"{who.key}/{who.model.name}", state, recording, rows, desk)
     missing = perturb_view(
-        header, arrays, recording.parcellation, key="pt-view", on_release=perturb_work.take_message
+        header, arrays, recording.parcellation, key="pt-view", on_release=perturb_state.take_message
     )
     if missing:
         panel = BrainPanel("Model's response", arrays["exact_effect"], "SD", "diverging")
@@ -89,15 +94,13 @@ def brain(who: Visitor, recording: Recording, state: PageState) -> None:
             alt="Model's response.",
         )
     note(
-        "While you drag, the picture is the sum of single responses, computed in your "
-        "browser; on release it is the "
-        "model's exact answer. Grey parcels were acted upon or gave no answer. Not shown: "
-        "cause. A response is what "
-        "the model expects to go with a change, not what the change would do to a brain."
+        "While you drag, the brain shows the sum of single responses; on release, the model's exact answer. "
+        "Not shown: cause. A response is what the model expects to go with a change of its input, not what "
+        "the change would do to a brain."
     )
 
 
-def beside(who: Visitor, recording: Recording, state: PageState) -> None:
+def beside(who: Visitor, state: PageState) -> None:
     """Draw what must stand beside a response: predictions without the model's answer, dose, null."""
     desk = perturb_work.desk_of(who)
     scenario = state.scenario
@@ -105,39 +108,49 @@ def beside(who: Visitor, recording: Recording, state: PageState) -> None:
         return
     result = desk.results.get(scenario)
     parts = who.jobs[COMPANIONS].parts if COMPANIONS in who.jobs else {}
-    agreement = result.agreement if result is not None else parts.get("twin", parts.get("agreement", ()))
-    dose = result.dose if result is not None else parts.get("dose")
     left, right = st.columns(2, gap="large")
     with left:
+        agreement = result.agreement if result is not None else parts.get("twin", parts.get("agreement", ()))
         st.html(
             baseline_strip(
                 charts.strip_rows(agreement),
-                title="What would have said the same? (rank correlation with the response)",
+                title="What would have said the same? Rank correlation with the response",
                 limits=(-0.5, 1.0),
             )
         )
-        if result is not None:
-            note(charts.null_sentence(result.null))
-        elif COMPANIONS in who.jobs:
-            note("The null is being computed: the same actions on 200 random sets of parcels.")
-        if scenario in desk.interactions:
-            note(
-                f"Interaction between the sliders at the same masks: {desk.interactions[scenario]:.3f} SD "
-                "(root mean square over parcels)."
-            )
-        for text in notices_of(desk.stages[scenario.window], desk.answers[scenario]):
-            note(capital(text))
+        note("Bars: the middle 95 % of the same for 200 random sets of parcels.")
+        remarks(who, state, desk, scenario)
     with right:
+        dose = result.dose if result is not None else parts.get("dose")
+        st.subheader("Dose")
         if dose is None:
-            note("The dose curve appears with the companions.")
-        else:
-            st.plotly_chart(
-                charts.dose_figure(dose),
-                key="pt-dose",
-                config={"displayModeBar": False},
-                alt="Response of the ten strongest responders at doses from −3 to +3 SD, with a line.",
-            )
-            note(charts.dose_sentence(dose))
+            note("The response at −3 to +3 SD appears here once it is computed.")
+            return
+        st.plotly_chart(
+            charts.dose_figure(dose),
+            key="pt-dose",
+            config={"displayModeBar": False},
+            alt="Response of the ten strongest responders at doses from −3 to +3 SD, with a line.",
+        )
+        note(charts.dose_sentence(dose))
+
+
+def remarks(who: Visitor, state: PageState, desk: Desk, scenario: Scenario) -> None:
+    """Draw what the null says, the interaction, and what a reader must know."""
+    result = desk.results.get(scenario)
+    if result is not None:
+        note(charts.null_sentence(result.null))
+    elif COMPANIONS in who.jobs:
+        note("The null is being computed: the same action on 200 random sets of parcels.")
+    if scenario in desk.interactions:
+        note(
+            f"Interaction of the sliders at the very same masks: {desk.interactions[scenario]:.3f} SD "
+            "(root mean square over parcels)."
+        )
+    answer = desk.best(scenario)
+    if answer is not None:
+        for text in notices_of(desk.stages[scenario.window], answer):
+            note(capital(text))
 
 
 @st.fragment
@@ -147,7 +160,7 @@ def details(key: str) -> None:
     recording = who.recording
     if recording is None or who.key != key:
         return
-    state = perturb_work.page_state(who, recording)
+    state = perturb_state.page_state(who, recording)
     tabs = st.tabs(
         ["Responders", "Over time", "Predictions", "Scenario", "How this is computed", "Export"],
         key="pt-tabs",
@@ -166,9 +179,14 @@ def tab_responders(who: Visitor, _: Recording, state: PageState) -> None:
     if desk is None or state.scenario not in desk.answers:
         note("The answer is not there yet.")
         return
+    answer = desk.best(state.scenario)
+    if answer is None:
+        return
     result = desk.results.get(state.scenario)
     stage = desk.stages[state.scenario.window]
-    table = charts.responders(desk.answers[state.scenario], stage, None if result is None else result.null)
+    table = charts.responders(
+        answer, stage, None if result is None else result.null, compare=desk.best(state.compare)
+    )
     columns = {name: st.column_config.NumberColumn(format="%.3f") for name in table.columns if "SD" in name}
     columns |= {
         "z": st.column_config.NumberColumn(format="%.2f"),
@@ -180,8 +198,8 @@ def tab_responders(who: Visitor, _: Recording, state: PageState) -> None:
         alt="Parcels ranked by their response, with interval, lag and false discovery rate.",
     )  # fmt: skip
     note(
-        "Low and high: 95 % interval over mask draws, that is, over what else the model saw; "
-        "not over people. "
+        f"Low and high: 95 % interval over {len(answer.effect_by_draw)} mask draws, that is, over what else "
+        "the model saw; not over people. Not shown where fewer than three draws gave an answer. "
         "More draws are under Scenario."
     )
 
@@ -194,7 +212,9 @@ def tab_time(who: Visitor, recording: Recording, state: PageState) -> None:
         return
     from brainlm_core.analyses.perturb import responder_table
 
-    response = desk.answers[state.scenario]
+    response = desk.best(state.scenario)
+    if response is None:
+        return
     table = responder_table(response, desk.stages[state.scenario.window])
     strongest = [int(n) - 1 for n in table["parcel"].head(5)]
     st.plotly_chart(
@@ -243,7 +263,7 @@ def tab_scenario(who: Visitor, recording: Recording, state: PageState) -> None:
             state.base = replace(state.base, **changes)
             state.scenario = state.scenario and replace(state.scenario, **changes)
             state.compare = state.compare and replace(state.compare, **changes)
-            perturb_work.go_on(state)
+            state.go_on()
             st.rerun()
     if stage is not None:
         note(f"Window {stage.number} starts at {stage.window.starts_s[0]:.0f} s of the recording.")
@@ -252,16 +272,10 @@ def tab_scenario(who: Visitor, recording: Recording, state: PageState) -> None:
         file = st.file_uploader("Open a scenario.json", type="json", key=f"pt-file-{state.replaced}")
     if file is not None:
         try:
-            scenario = Scenario.from_json(file.getvalue())
-            scenario.check_parcellation(recording.parcellation)
-            for action in scenario.actions:
-                action.targets.rows(recording.parcellation)
-            perturb_work.use_model(who, scenario.model)
+            perturb_state.from_file(who, recording, state, file.getvalue())
         except BrainLMError as error:
             refusal(error)
         else:
-            state.adopt(scenario)
-            perturb_work.go_on(state)
             st.rerun()
     with right:
         if state.scenario is not None:
@@ -272,26 +286,23 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
     """Say how the pictures are computed."""
     how(
         [
-            f"{title_of(who.model.name)} answers the same window twice, with and without the "
-            f"action, under the same "
-            "mask. The difference, in standard deviations of each parcel, is the response.",
-            "The model always sees the targets and never the parcels that answer: other parcels "
-            "are hidden for the "
-            "whole window, or the time after the action is, or both. Responses are averaged over mask draws.",
-            "While dragging: responses at a few strengths per slider, joined by straight lines "
-            "and added up. The "
-            "interaction is how far the exact answer lies from that.",
-            "Null: the same action on 200 random sets of parcels, as many in each hemisphere, at "
-            "the same masks; z "
-            "and false discovery rate (Benjamini-Hochberg). Dose: −3 to +3 SD and a straight line.",
-            "Predictions without the model's answer: connectivity with the targets, nearness, the "
-            "targets' attention; "
-            "and the same architecture with random weights.",
+            f"{title_of(who.model.name)} answers the same window twice, with and without the action, under "
+            "the same mask. The difference, in standard deviations of each parcel, is the response.",
+            "The model always sees the targets and never the parcels that answer: other parcels are hidden "
+            "for the whole window, or the time after the action is, or both. Responses are averaged over "
+            "mask draws.",
+            "While dragging: responses at a few strengths per slider, joined by straight lines and added up. "
+            "The interaction is how far the exact answer lies from that.",
+            "Null: the same action on 200 random sets of parcels, as many in each hemisphere, at the same "
+            "masks; z and false discovery rate (Benjamini-Hochberg). Dose: −3 to +3 SD and a straight line.",
+            "Predictions without the model's answer: connectivity with the targets, nearness, the targets' "
+            "attention; and the same architecture with random weights. The model also mixes parcels by other "
+            "paths than attention.",
         ],
         "masked autoencoder: Ortega Caro et al. 2024; false discovery rate: Benjamini & Hochberg 1995.",
-        "cause and effect. In simulations with known directed coupling the bundled model does "
-        "not recover the "
-        "direction: a response mirrors what tends to go together.",
+        "cause and effect. In five simulated networks with known directed coupling the responses of the "
+        "default model told coupled from uncoupled pairs no better than chance (area under the curve 0.50 "
+        "to 0.52 for every read-out tried): they mirror what tends to go together.",
     )
 
 
@@ -302,10 +313,12 @@ def tab_export(who: Visitor, _: Recording, state: PageState) -> None:
         note("The answer is not there yet.")
         return
     stage = desk.stages[state.scenario.window]
-    perturb_exports.buttons(stage, desk.answers[state.scenario], desk.results.get(state.scenario))
+    answer = desk.best(state.scenario)
+    if answer is not None:
+        perturb_exports.buttons(stage, answer, desk.results.get(state.scenario))
     note(
-        "The brains on screen are saved with the camera button of the brain view. The link is "
-        "in the address bar."
+        "The brains as they stand on screen are saved by the arrow above them. Copy link gives an address "
+        "that opens this scenario and camera."
     )
 
 

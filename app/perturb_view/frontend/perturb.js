@@ -2,10 +2,11 @@
 // of single responses. On release the scenario goes to the server, and its exact answer takes the place.
 
 import { BrainView } from "../brainlm-explorer.brain_view/view.js";
-import { element, number } from "../brainlm-explorer.brain_view/colour.js";
+import { element } from "../brainlm-explorer.brain_view/colour.js";
 import { fetchConstant, sameBytes, unpack } from "../brainlm-explorer.brain_view/transport.js";
-import { pack } from "./pack.js";
+import { choices, offered, panel, show, shown } from "./maps.js";
 import { Sliders } from "./sliders.js";
+import { inWords } from "./status.js";
 import { Bank, difference } from "./sums.js";
 
 // What a visitor did outlives reruns, remounts and page changes within this tab.
@@ -17,13 +18,21 @@ const asked = ({ rows, common, readout }) => ({
   rows: rows.map(({ id, kind, value, onset_s, duration_s, ramp_s, frequency_hz }) => ({ id, kind, value, onset_s, duration_s, ramp_s, frequency_hz })),
   common, readout,
 });
+/** Whether responses to `a` at other values are responses to `b`. */
+const alike = (a, b) => a && b && ["kind", "onset_s", "duration_s", "ramp_s", "frequency_hz"].every((key) => a[key] === b[key]);
 
 export class PerturbView {
   constructor(parent) {
     this.stats = { dragMs: [], drags: 0, messages: 0 };
     this.root = element("div", "pv");
     this.root.perturbView = this; // for tests and benchmarks
-    const stage = element("div", "pv-brain");
+    const stage = element("div", "pv-stage"), left = element("div", "pv-brain");
+    this.map = element("select");
+    this.map.addEventListener("change", () => { this.kept.map = this.map.value; this.#draw(); });
+    const choose = element("label", "pv-choice pv-map");
+    this.mapLabel = choose.appendChild(element("span"));
+    choose.append(this.map);
+    left.append(stage, choose);
     this.side = new Sliders({
       drag: () => this.#drag(),
       release: () => this.#release(),
@@ -35,12 +44,17 @@ export class PerturbView {
       keep: () => { this.kept.a = this.#scenario(); this.#send(); },
       clear: () => { this.kept.a = null; this.#send(); this.#draw(); },
       link: () => this.#copyLink(),
-      second: (name) => { this.kept.second = name; this.#draw(); },
       pick: (parcel) => this.#addParcel(parcel),
       drop: (id) => this.#edit((state) => { state.rows = state.rows.filter((row) => row.id !== id); }),
     });
-    this.root.append(stage, this.side.root);
+    this.root.append(left, this.side.root);
     parent.append(this.root);
+    this.observer = new ResizeObserver(() => {
+      const before = this.width;
+      this.width = this.root.clientWidth;
+      if (this.header && this.width && (before < 700) !== (this.width < 700)) this.#draw();
+    });
+    this.observer.observe(this.root);
     this.brain = new BrainView(stage);
     this.brain.connect({
       pick: ({ parcel }) => { if (parcel >= 0) this.#addParcel(parcel); },
@@ -73,7 +87,7 @@ export class PerturbView {
   #take(header, arrays, parcellation) {
     const known = memory.get(header.key);
     const fresh = !known || known.identity !== header.identity;
-    this.kept = fresh ? { identity: header.identity, serial: header.serial, past: [], next: [], second: "time", a: header.a } : known;
+    this.kept = fresh ? { identity: header.identity, serial: header.serial, past: [], next: [], map: "", a: header.a } : known;
     memory.set(header.key, this.kept);
     this.header = header;
     this.arrays = arrays;
@@ -84,25 +98,36 @@ export class PerturbView {
       this.named = parcellation;
       this.side.setParcels(parcellation.header.names);
     }
-    const behind = this.kept.serial > header.serial; // the visitor has gone on meanwhile
-    if (fresh || !behind) {
-      this.kept.serial = Math.max(this.kept.serial, header.serial);
-      if (fresh || !this.kept.state || header.replaced !== this.kept.replaced) {
-        this.kept.state = { rows: header.rows, common: header.common, readout: header.readout };
-        this.kept.replaced = header.replaced;
-      }
-    }
-    for (const row of this.kept.state.rows) { // responses are the server's, values the visitor's
-      const match = header.rows.find(({ id }) => id === row.id);
-      Object.assign(row, { nodes: match?.nodes ?? [] });
-    }
-    this.side.sentence.textContent = header.sentence;
-    this.side.fillChoices({ kinds: header.kinds, readouts: header.readouts, seconds: header.seconds });
-    if (!(this.kept.second in header.seconds)) this.kept.second = "time";
-    this.side.second.value = this.kept.second;
+    if (this.kept.serial <= header.serial) this.#adopt(header); // else the visitor has gone on meanwhile
+    this.#takeResponses();
+    this.side.fillChoices(header);
     this.side.show(this.kept.state, header.limits);
     this.#draw();
     if (fresh && header.camera) this.#restoreCamera(header.camera);
+  }
+
+  /** Takes the sliders from the server where they came from outside: at first, from a link, from a file. */
+  #adopt(header) {
+    const { kept } = this;
+    kept.serial = header.serial;
+    if (kept.state && header.replaced === kept.replaced) return;
+    if (kept.last) {
+      kept.past.push(kept.last); // a scenario file can be undone like any other step
+      kept.next = [];
+    }
+    kept.state = { rows: header.rows, common: header.common, readout: header.readout };
+    kept.last = clone(kept.state);
+    kept.replaced = header.replaced;
+  }
+
+  /** Responses are the server's, values the visitor's. */
+  #takeResponses() {
+    const { rows, readout } = this.kept.state;
+    for (const row of rows) {
+      const match = this.header.rows.find(({ id }) => id === row.id);
+      const own = readout === this.header.readout && alike(match, row);
+      Object.assign(row, { nodes: own ? match.nodes : [], blocked: own ? match.blocked : "" });
+    }
   }
 
   // --- states ------------------------------------------------------------------------------
@@ -141,12 +166,12 @@ export class PerturbView {
       Object.assign(state.common, changes);
       const { limits, kinds } = this.header, { common } = state;
       common.onset_s = Math.min(common.onset_s, limits.seen_s - limits.tr);
-      common.duration_s = Math.min(common.duration_s, limits.seen_s - common.onset_s);
+      if (common.duration_s !== null) common.duration_s = Math.min(common.duration_s, limits.seen_s - common.onset_s);
       for (const row of state.rows) {
         if (changes.kind) row.value = kinds[changes.kind].neutral;
         Object.assign(row, changes, { onset_s: common.onset_s, duration_s: common.duration_s });
-        if (2 * row.ramp_s > row.duration_s) row.ramp_s = 0;
-        row.nodes = []; // other responses
+        if (row.duration_s !== null && 2 * row.ramp_s > row.duration_s) row.ramp_s = 0;
+        Object.assign(row, { nodes: [], blocked: "" }); // other responses
       }
     });
   }
@@ -157,7 +182,7 @@ export class PerturbView {
       const { common } = this.kept.state;
       this.#edit((state) => state.rows.push({
         id, label: this.named.header.names[parcel], colour: "var(--accent)", targets: { parcels: [parcel + 1] },
-        parcels: [parcel], removable: true, nodes: [], kind: common.kind, value: this.header.kinds[common.kind].neutral,
+        parcels: [parcel], removable: true, nodes: [], blocked: "", kind: common.kind, value: this.header.kinds[common.kind].neutral,
         onset_s: common.onset_s, duration_s: common.duration_s, ramp_s: 0, frequency_hz: common.frequency_hz,
       }));
     }
@@ -183,7 +208,7 @@ export class PerturbView {
     to.push(clone(kept.state));
     kept.state = from.pop();
     kept.last = clone(kept.state);
-    for (const row of kept.state.rows) row.nodes = this.header.rows.find(({ id }) => id === row.id)?.nodes ?? [];
+    this.#takeResponses();
     this.side.show(kept.state, this.header.limits);
     this.#draw();
     this.#send();
@@ -192,7 +217,7 @@ export class PerturbView {
   #send() {
     this.kept.serial += 1;
     this.#draw(); // the first-order picture until the exact one comes
-    const extra = this.kept.state.rows.filter((row) => row.removable).map((row) => row.parcels[0] + 1);
+    const extra = this.kept.state.rows.filter(({ id }) => id.startsWith("p")).map((row) => row.parcels[0] + 1);
     this.send.release({
       serial: this.kept.serial, scenario: this.#scenario(), extra, a: this.kept.a,
       common: this.kept.state.common, readout: this.kept.state.readout, camera: this.#camera(),
@@ -212,72 +237,37 @@ export class PerturbView {
   /** Chooses exact or first-order values and shows them. */
   #draw(dragging = false) {
     const { header, arrays, nParcels: p, nFrames: f, kept } = this;
-    kept.last ??= clone(kept.state);
     const exact = !dragging && header.exact && header.serial === kept.serial;
-    this.effect ??= new Float32Array(p);
-    this.frames ??= new Float32Array(p * f);
-    if (this.effect.length !== p) this.effect = new Float32Array(p);
-    if (this.frames.length !== p * f) this.frames = new Float32Array(p * f);
+    if (this.effect?.length !== p) this.effect = new Float32Array(p);
+    if (this.frames?.length !== p * f) this.frames = new Float32Array(p * f);
     const active = this.#active();
     const complete = this.bank.sum(active, this.effect, this.frames);
-    let text = active.length ? "First-order picture: the sum of the single sliders." : "Move a slider, or click a parcel to add one.";
-    if (!complete) text = "The single responses of this slider are still being computed; release it for the exact answer.";
+    const now = { effect: this.effect, frames: this.frames, first: null };
+    this.interaction = null;
     if (exact) {
-      const between = complete ? difference(arrays.exact_effect, this.effect) : null;
-      this.interaction = between;
-      text = "Exact answer of the model.";
-      if (between) {
-        const share = between.size > 0 ? `, ${Math.round((100 * between.gap) / between.size)}\u2009% of the response` : "";
-        text += ` Interaction: it differs from the first-order picture by ${number(between.gap)}\u2009SD${share}.`;
+      if (complete && active.length) {
+        now.first = this.effect.slice();
+        this.interaction = difference(arrays.first_effect, now.first);
       }
       this.effect.set(arrays.exact_effect);
       this.frames.set(arrays.exact_frames);
     }
-    if (header.busy && !exact) text = `${text} ${header.busy}`;
-    this.root.dataset.picture = exact ? "exact" : "first-order";
-    this.side.say(text);
-    this.side.setBar({ undo: kept.past.length, redo: kept.next.length, active: active.length, comparing: Boolean(kept.a) });
-    this.#show();
-  }
-
-  /** Hands values to the brains: into their own memory where only values changed. */
-  #show() {
-    const { header, arrays, nParcels: p, nFrames: f, kept } = this;
     const comparing = Boolean(kept.a && header.a_ready);
-    const wide = (map) => { // a still among moving pictures: the same at every moment
-      const out = new Float32Array(p * f);
-      for (let k = 0; k < f; k += 1) out.set(map, k * p);
-      return out;
-    };
-    const unit = header.unit, limits = [-header.limit, header.limit];
-    const panel = (title, values, more = {}) => ({ title, unit, scale: "diverging", limits, ...more, values });
-    const panels = comparing
-      ? [panel("A: response", wide(arrays.a_effect)), panel("B: response", wide(this.effect))]
-      : [panel("Model's response", wide(this.effect)), this.#second(panel, wide)];
-    const brainHeader = {
-      key: header.key, surface: header.surface, parcellation: header.parcellation,
-      panels: panels.map(({ values, ...rest }) => ({ ...rest, categories: [], alt: `${rest.title}, ${rest.unit}. Grey: acted upon, or no answer.`, n_frames: f })),
-      times: header.frame_times, seen_until: header.seen_until, picked: null, height: header.height,
-      view: "overview", inflation: 0.55, start_frame: 0, autoplay: false, pickable: true,
-    };
-    const layout = JSON.stringify(brainHeader);
-    const ready = this.brain.panels?.length === panels.length && this.brain.panels.every((shown, i) => shown.values.length === panels[i].values.length);
-    if (layout === this.layout && ready) {
-      panels.forEach(({ values }, i) => this.brain.panels[i].values.set(values));
-      this.brain.clock.onFrame(this.brain.clock.frame);
-      return;
-    }
-    this.layout = layout;
-    this.brain.update(pack(brainHeader, Object.fromEntries(panels.map(({ values }, i) => [`panel${i}`, values]))));
+    const change = comparing ? difference(this.effect, arrays.a_effect) : null;
+    this.root.dataset.picture = exact ? "exact" : "first-order";
+    this.side.say(inWords({ exact, dragging, complete, active: active.length, interaction: this.interaction, change, header }));
+    this.side.setBar({ undo: kept.past.length, redo: kept.next.length, active: active.length, comparing: Boolean(kept.a) });
+    this.#show(now, choices({ header, comparing, first: now.first, active: active.length }));
   }
 
-  #second(panel, wide) {
-    const { header, arrays } = this;
-    if (this.kept.second === "lag") {
-      return panel("When the response peaks", wide(arrays.lag), { unit: "s after onset", scale: "sequential", limits: header.lag_limits });
-    }
-    if (this.kept.second === "z") return panel("Against random sets", wide(arrays.z), { unit: "z", limits: [-6, 6] });
-    return panel("Response over time", this.frames, { limits: [-header.frame_limit, header.frame_limit] });
+  #show(now, maps) {
+    const { header, arrays, nFrames, kept } = this, names = Object.keys(maps);
+    const width = (this.width ||= this.root.clientWidth || 1000);
+    const chosen = shown(names, kept.map, width);
+    this.mapLabel.textContent = chosen.length > 1 ? "Right brain" : "Brain";
+    this.side.fill(this.map, Object.fromEntries(offered(names, width).map((name) => [name, maps[name]])), chosen.at(-1));
+    const panels = chosen.map((name) => panel(name, { header, arrays, now, nFrames }));
+    this.layout = show(this.brain, panels, { header, nFrames, width, before: this.layout });
   }
 
   // --- camera and link ---------------------------------------------------------------------
@@ -307,14 +297,15 @@ export class PerturbView {
     this.link = address.href;
     try {
       await navigator.clipboard.writeText(this.link);
-      this.side.say("The link is in the clipboard. It carries the scenario and the camera, not the scan.");
+      this.side.say(["Link copied.", "It carries the scenario and the camera, not the scan."]);
     } catch {
-      this.side.say(`Copy this address: ${this.link}`);
+      this.side.say(["Copy this address:", this.link]);
     }
   }
 
   destroy() {
     this.destroyed = true;
+    this.observer.disconnect();
     this.brain.destroy();
     this.root.remove();
   }

@@ -6,23 +6,19 @@ const option = (value, text) => Object.assign(element("option", "", text), { val
 const seconds = (value) => `${number(Number(value.toFixed(1)))}\u2009s`;
 
 export class Sliders {
-  /** `on`: drag(), release(), undo(), redo(), reset(), keep(), clear(), link(), second(name), pick(parcel), drop(id). */
+  /** `on`: drag(), release(), undo(), redo(), reset(), keep(), clear(), link(), pick(parcel), drop(id). */
   constructor(on) {
     this.on = on;
     this.root = element("aside", "pv-side");
     this.root.setAttribute("aria-label", "Scenario");
-    this.sentence = element("h1", "pv-one");
     this.status = element("p", "pv-status");
     this.status.setAttribute("role", "status");
+    this.status.append(element("b"), element("span"));
     this.bar = this.#buildBar();
-    this.settings = this.#buildSettings();
     this.list = element("div", "pv-list");
     this.search = this.#buildSearch();
-    this.timing = element("div", "pv-timing");
-    this.onset = this.#slider("Onset", "onset_s", seconds);
-    this.duration = this.#slider("Duration", "duration_s", seconds);
-    this.timing.append(this.onset.root, this.duration.root);
-    this.root.append(this.sentence, this.bar, this.settings, this.list, this.search, this.timing, this.status);
+    this.settings = this.#buildSettings();
+    this.root.append(this.bar, this.status, this.list, this.search, this.settings);
     this.rows = new Map();
   }
 
@@ -46,6 +42,9 @@ export class Sliders {
 
   #buildSettings() {
     const root = element("div", "pv-settings");
+    this.onset = this.#slider("Onset", "onset_s", seconds);
+    this.duration = this.#slider("Duration", "duration_s", (v) => (this.toTheEnd ? "to the end" : seconds(v)));
+    root.append(this.onset.root, this.duration.root);
     const choose = (name, label, action) => {
       const box = element("label", "pv-choice");
       const select = element("select");
@@ -55,10 +54,9 @@ export class Sliders {
       this[name] = select;
     };
     choose("kind", "Sliders", () => this.on.changeAll({ kind: this.kind.value }));
-    choose("readout", "Answer for", () => this.on.ask({ readout: this.readout.value }));
-    choose("second", "Second brain", () => this.on.second(this.second.value));
     this.frequency = this.#slider("Frequency", "frequency_hz", (v) => `${number(Number(v.toFixed(3)))}\u2009Hz`);
     root.append(this.frequency.root);
+    choose("readout", "Answer for", () => this.on.ask({ readout: this.readout.value }));
     return root;
   }
 
@@ -69,7 +67,7 @@ export class Sliders {
     input.setAttribute("aria-label", label);
     const out = element("output");
     const read = () => { out.textContent = words(input.valueAsNumber); };
-    input.addEventListener("input", read);
+    input.addEventListener("input", () => { this.toTheEnd = false; read(); });
     input.addEventListener("change", () => this.on.changeAll({ [field]: input.valueAsNumber }));
     root.append(element("span", "pv-name", label), input, out);
     return {
@@ -92,7 +90,7 @@ export class Sliders {
     input.addEventListener("change", () => {
       const parcel = this.byName?.get(input.value.trim().toLowerCase());
       if (parcel === undefined) {
-        this.say(input.value ? `No parcel is called ${input.value}` : "");
+        this.say(input.value ? [`No parcel is called ${input.value}.`, "Choose one from the list, or click the brain."] : ["", ""]);
         return;
       }
       input.value = "";
@@ -102,8 +100,11 @@ export class Sliders {
     return box;
   }
 
-  say(text) {
-    if (this.status.textContent !== text) this.status.textContent = text;
+  /** [what it is, more about it]; the same words again are not read out again. */
+  say([what, more]) {
+    const [bold, rest] = this.status.children;
+    if (bold.textContent !== what) bold.textContent = what;
+    if (rest.textContent !== more) rest.textContent = more;
   }
 
   setParcels(names) {
@@ -111,11 +112,20 @@ export class Sliders {
     this.names.replaceChildren(...names.map((name) => option(name, "")));
   }
 
-  fillChoices({ kinds, readouts, seconds: choices }) {
+  fillChoices({ kinds, readouts }) {
     this.kinds = kinds;
-    this.kind.replaceChildren(...Object.entries(kinds).map(([key, k]) => option(key, k.label)));
-    this.readout.replaceChildren(...Object.entries(readouts).map(([key, label]) => option(key, label)));
-    this.second.replaceChildren(...Object.entries(choices).map(([key, label]) => option(key, label)));
+    this.fill(this.kind, Object.fromEntries(Object.entries(kinds).map(([key, { label }]) => [key, label])));
+    this.fill(this.readout, readouts);
+  }
+
+  /** Gives a list its entries {value: words}; one that is open in somebody's hand is left alone when nothing changed. */
+  fill(select, entries, value = select.value) {
+    const text = JSON.stringify(entries);
+    if (select.dataset.entries !== text) {
+      select.dataset.entries = text;
+      select.replaceChildren(...Object.entries(entries).map(([key, words]) => option(key, words)));
+    }
+    if (select.value !== value) select.value = value;
   }
 
   /** Draws all rows of a state; a slider in the hand is left alone. */
@@ -126,7 +136,8 @@ export class Sliders {
     this.frequency.root.hidden = kind !== "sine";
     this.frequency.set(frequency, 0.01, limits.max_frequency, 0.005);
     this.onset.set(onset, 0, limits.seen_s, limits.tr);
-    this.duration.set(duration, limits.tr, limits.seen_s, limits.tr);
+    this.toTheEnd = duration === null;
+    this.duration.set(duration ?? limits.seen_s - onset, limits.tr, limits.seen_s, limits.tr);
     const keep = new Set();
     state.rows.forEach((row) => {
       keep.add(row.id);
@@ -182,6 +193,9 @@ export class Sliders {
 
   #setRow(known, row) {
     known.row = row;
+    known.input.disabled = Boolean(row.blocked);
+    known.root.title = row.blocked;
+    known.root.classList.toggle("pv-waiting", !row.nodes.length);
     if (known.held) {
       row.value = known.input.valueAsNumber;
       return;
@@ -192,14 +206,22 @@ export class Sliders {
     this.#words(known);
   }
 
+  #valueInWords(kind, { value, blocked }) {
+    if (blocked) return "–";
+    if (kind.switch) return value ? "on" : "off";
+    if (kind.jump && value === kind.neutral) return "off";
+    return `${value > 0 && kind.low < 0 ? "+" : ""}${number(value)}\u2009${kind.unit}`;
+  }
+
   #words({ row, input, out, root }) {
     const kind = this.kinds[row.kind];
-    const text = kind.switch ? (row.value ? "on" : "off") : `${row.value > 0 && kind.low < 0 ? "+" : ""}${number(row.value)}\u2009${kind.unit}`;
+    const text = this.#valueInWords(kind, row);
     out.textContent = text;
     input.setAttribute("aria-valuetext", text);
     root.classList.toggle("pv-active", row.value !== kind.neutral);
     const span = kind.high - kind.low;
     const zero = ((kind.neutral - kind.low) / span) * 100, at = ((row.value - kind.low) / span) * 100;
+    input.style.setProperty("--zero", `${zero}%`);
     input.style.setProperty("--from", `${Math.min(zero, at)}%`);
     input.style.setProperty("--to", `${Math.max(zero, at)}%`);
   }

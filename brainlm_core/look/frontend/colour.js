@@ -26,6 +26,7 @@ export class ColourScale {
     this.kind = panel.scale;
     this.unit = panel.unit;
     [this.low, this.high] = panel.limits;
+    this.gap = panel.gap ?? "no data"; // what a missing value means here
     this.names = panel.categories.map(([name]) => name);
     this.theme = theme;
     this.noData = parseColour(tables.header.no_data[theme]);
@@ -69,7 +70,7 @@ export class ColourScale {
 
   /** A value in words, with its unit. */
   words(value) {
-    if (value !== value) return "no data";
+    if (value !== value) return this.gap;
     if (this.kind === "categories") return this.names[value] ?? "";
     return this.unit ? `${number(value)}\u2009${this.unit}` : number(value);
   }
@@ -133,7 +134,7 @@ export function buildLegend(scale, onOnly) {
     };
   }
   if (scale.hasGaps) {
-    const gap = element("span", "bv-category bv-gap", "no data");
+    const gap = element("span", "bv-category bv-gap", scale.gap);
     const swatch = element("span", "bv-swatch bv-hatched");
     swatch.style.backgroundColor = css(scale.noData);
     gap.prepend(swatch);

@@ -23,8 +23,8 @@ export function buildPanel(panel, old, moving, onOnly) {
   panel.heading.textContent = panel.title;
   panel.stage.setAttribute("aria-label", panel.alt);
   panel.stage.setAttribute("aria-description", moving ? KEYS.moving : KEYS.still);
-  const { below, above, hasGaps, theme } = panel.scale, before = old?.explains;
-  panel.explains = JSON.stringify([panel.scale.kind, panel.unit, panel.limits, panel.categories, below, above, hasGaps, theme]);
+  const { below, above, hasGaps, gap, theme } = panel.scale, before = old?.explains;
+  panel.explains = JSON.stringify([panel.scale.kind, panel.unit, panel.limits, panel.categories, below, above, hasGaps, gap, theme]);
   if (before === panel.explains) {
     panel.legend = old.legend;
     return;
