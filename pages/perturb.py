@@ -36,7 +36,7 @@ def main() -> None:
     perturb_work.advance(who, recording, state)
     address(state)
     chip_row(who, recording)
-    said, work = st.columns([2, 1], gap="large")
+    said, work = st.columns([2, 1], gap="medium")
     with said:
         desk = perturb_work.desk_of(who)
         sentence(sentence_of(state, recording, None if desk is None else desk.best(state.scenario)))
