@@ -2,7 +2,7 @@
 
 ``python -m brainlm_core.assets_build SOURCES`` where SOURCES is the folder of research
 material (``atlas/``, ``data/``, ``spec/``); the recordings in it are not redistributable, so only
-aggregate statistics leave it. ``--only demo`` needs no sources at all.
+aggregate statistics leave it. ``--only demo`` and ``--only cohort`` need no sources at all.
 """
 
 from __future__ import annotations
@@ -124,6 +124,12 @@ ASSETS = (
     ),
     Asset(
         "demo/*.npz", "simulated from group_statistics.npz, fixed seeds", "as group_statistics.npz", "demo"
+    ),
+    Asset(
+        "reference_cohort.parquet",
+        "embeddings of 240 simulated recordings (group_statistics.npz, fixed seeds) by the default model",
+        "as group_statistics.npz and weights/default",
+        "cohort",
     ),
 )
 
@@ -253,6 +259,13 @@ def build_demo(sources: Path | None, out: Path) -> None:
         write(simulate(statistics, scenario), out / "demo" / f"{scenario.key}.npz")
 
 
+def build_cohort(sources: Path | None, out: Path) -> None:
+    """Draw and embed the simulated reference cohort."""
+    from brainlm_core.cohort.reference import build
+
+    build(out)
+
+
 def _savez(path: Path, arrays: dict[str, Any]) -> None:
     with path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
@@ -290,6 +303,7 @@ TARGETS: dict[str, Callable[[Path, Path], None]] = {
     "brain_mask": build_brain,
     "approximation": build_volume,
     "verify": build_verify,
+    "cohort": build_cohort,
 }
 
 
@@ -317,8 +331,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     out = args.out or assets_dir()
     chosen = args.only or list(TARGETS)
-    if args.sources is None and set(chosen) != {"demo"}:
-        parser.error("name the folder of sources, or use --only demo")
+    if args.sources is None and not set(chosen) <= {"demo", "cohort"}:
+        parser.error("name the folder of sources, or use --only demo or --only cohort")
     for name in TARGETS:
         if name in chosen:
             TARGETS[name](args.sources, out)

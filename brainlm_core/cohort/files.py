@@ -90,7 +90,14 @@ class EmbeddingsWriter:
         try:
             if self._writer is None:
                 self._schema = table.schema
-                self._writer = pq.ParquetWriter(self._temporary, table.schema, compression="zstd")
+                split = [f"{c}.list.element" for c in _VECTORS if c in table.column_names]
+                self._writer = pq.ParquetWriter(
+                    self._temporary,
+                    table.schema,
+                    compression="zstd",
+                    use_dictionary=[c for c in table.column_names if c not in _VECTORS],
+                    use_byte_stream_split=split,
+                )
             self._writer.write_table(table)
         except OSError as error:
             raise cannot_write(self.path, error) from error

@@ -91,6 +91,18 @@ class GroupStatistics:
             )
 
 
+def component_series(
+    statistics: GroupStatistics, n_timepoints: int, tr_s: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw Gaussian series (K, n_timepoints) with the group spectra, mean 0 and SD 1 each."""
+    grid = np.fft.rfftfreq(n_timepoints, tr_s)
+    power = np.stack([np.interp(grid, statistics.frequencies_hz, row) for row in statistics.spectra])
+    power[:, 0] = 0.0
+    white = np.fft.rfft(rng.standard_normal((len(power), n_timepoints)), axis=1)
+    series = np.fft.irfft(white * np.sqrt(power), n=n_timepoints, axis=1)
+    return np.asarray(series / series.std(axis=1, keepdims=True))
+
+
 def simulate(
     statistics: GroupStatistics,
     scenario: DemoScenario,
@@ -121,14 +133,7 @@ def simulate(
         Zero-mean signals, arbitrary units.
     """
     rng = np.random.default_rng(scenario.seed)
-    k = statistics.factors.shape[1]
-    grid = np.fft.rfftfreq(n_timepoints, tr_s)
-    power = np.stack([np.interp(grid, statistics.frequencies_hz, row) for row in statistics.spectra])
-    power[:, 0] = 0.0
-    white = np.fft.rfft(rng.standard_normal((k, n_timepoints)), axis=1)
-    series = np.fft.irfft(white * np.sqrt(power), n=n_timepoints, axis=1)  # (K, T)
-    series /= series.std(axis=1, keepdims=True)
-    signals = statistics.factors @ series
+    signals = statistics.factors @ component_series(statistics, n_timepoints, tr_s, rng)
     signals += np.sqrt(statistics.noise)[:, None] * rng.standard_normal(signals.shape)
     network = np.array(a424().yeo7) == scenario.network
     phase = 2 * np.pi * scenario.frequency_hz * tr_s * np.arange(n_timepoints)

@@ -1,0 +1,185 @@
+"""Points on one or two linked maps in WebGL: hover, lasso, box, click; one selection for both.
+
+Plotly's ``scattergl`` would be resent whole, and forget zoom and lasso, with every change of the selection;
+here the selection is drawn in the browser at once and only row numbers travel back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app.brain_view.transport import pack
+from brainlm_core.errors import ConfigError
+
+_HERE = Path(__file__).parent
+#: Colour index of a point without a value.
+MISSING = 255
+
+
+@dataclass(frozen=True, eq=False)
+class PointMap:
+    """Places of the same points on one map.
+
+    Parameters
+    ----------
+    title : str
+        Above the map.
+    xy : ndarray (n, 2), float
+        Any unit; both axes are drawn to one scale. NaN leaves a point out.
+    axes : (str, str)
+        Names of the axes; empty for maps whose axes mean nothing.
+    here : (float, float) or None
+        Where the scan in hand lies, marked with a cross.
+    near : sequence of int
+        Points to which the scan in hand is joined by a line.
+    """
+
+    title: str
+    xy: NDArray[np.floating]
+    axes: tuple[str, str] = ("", "")
+    here: tuple[float, float] | None = None
+    near: Sequence[int] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class PointColour:
+    """What the points are coloured by.
+
+    Parameters
+    ----------
+    name : str
+        In words, with unit.
+    index : ndarray (n,), uint8
+        Into ``palette``; :data:`MISSING` for points without a value.
+    palette : sequence of str
+        ``"#rrggbb"``, at most 255.
+    names : sequence of str
+        One per colour for categories, drawn with a shape each; empty for a continuous scale.
+    values : ndarray (n,), float32, or None
+        Told on hover on a continuous scale.
+    limits : (float, float)
+        Ends of a continuous scale.
+    """
+
+    name: str
+    index: NDArray[np.uint8]
+    palette: Sequence[str]
+    names: Sequence[str] = ()
+    values: NDArray[np.float32] | None = None
+    limits: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class PointsEvent:
+    """What a visitor has just done.
+
+    Parameters
+    ----------
+    selected : ndarray (k,), int, or None
+        Rows of a new selection (none when it was cleared); None when it did not change.
+    picked : int or None
+        Row of a point that was just clicked.
+    """
+
+    selected: NDArray[np.intp] | None = None
+    picked: int | None = None
+
+
+@cache
+def _component() -> Any:
+    return st.components.v2.component(
+        "brainlm_points",
+        html=(_HERE / "points.html").read_text("utf-8"),
+        css=(_HERE / "style.css").read_text("utf-8"),
+        js="".join((_HERE / name).read_text("utf-8") for name in ("draw.js", "points.js")),
+    )
+
+
+def points_view(
+    maps: Sequence[PointMap],
+    colour: PointColour,
+    *,
+    key: str,
+    ids: Sequence[str],
+    selected: NDArray[np.intp],
+    picked: int | None,
+    alt: str,
+    height: int = 460,
+) -> PointsEvent:
+    """Draw one or two linked maps; return what was selected or clicked since the last run.
+
+    Parameters
+    ----------
+    maps : sequence of PointMap
+        All with ``n`` points.
+    colour : PointColour
+    key : str
+        Identity of the element; zoom and tool survive as long as it stays.
+    ids : sequence of str, length n
+        Told on hover.
+    selected : ndarray (k,), int
+        Rows that are selected now.
+    picked : int or None
+        Row to mark.
+    alt : str
+        What the picture shows, for those who do not see it.
+    height : int
+        Of a map, in px.
+
+    Raises
+    ------
+    ConfigError
+        If maps and points differ in number.
+    """
+    n = len(ids)
+    if not maps or any(len(m.xy) != n for m in maps) or len(colour.index) != n:
+        raise ConfigError(f"the maps do not fit {n} points", "give one place and one colour per point")
+    header = {
+        "ids": list(ids),
+        "maps": [_header(m) for m in maps],
+        "colour": {
+            "name": colour.name,
+            "palette": list(colour.palette),
+            "names": list(colour.names),
+            "limits": [float(v) for v in colour.limits],
+        },
+        "picked": -1 if picked is None else int(picked),
+        "alt": alt,
+        "height": height,
+    }
+    mask = np.zeros(n, dtype=np.uint8)
+    mask[np.asarray(selected, dtype=np.intp)] = 1
+    arrays: dict[str, NDArray[Any]] = {"index": colour.index.astype(np.uint8), "selected": mask}
+    if colour.values is not None:
+        arrays["values"] = colour.values.astype(np.float32)
+    for k, one in enumerate(maps):
+        arrays[f"xy{k}"] = np.asarray(one.xy, dtype=np.float32)
+    result = _component()(
+        key=key, data=pack(header, arrays), on_selected_change=_nothing, on_picked_change=_nothing
+    )
+    rows, point = result.get("selected"), result.get("picked")
+    chosen = None
+    if isinstance(rows, list):
+        chosen = np.array([r for r in rows if isinstance(r, int) and 0 <= r < n], dtype=np.intp)
+    return PointsEvent(chosen, int(point) if isinstance(point, int | float) and 0 <= point < n else None)
+
+
+def _header(one: PointMap) -> dict[str, Any]:
+    return {
+        "title": one.title,
+        "axes": list(one.axes),
+        "here": None if one.here is None else [float(v) for v in one.here],
+        "near": [int(i) for i in one.near],
+    }
+
+
+def _nothing() -> None:
+    """Do nothing: Streamlit wants a callback for every value that a component may send."""
