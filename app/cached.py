@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import streamlit as st
+
+if TYPE_CHECKING:
+    from brainlm_core.analyses.verify import VerifyResult
 
 #: Left to the first visitor's first picture before heavy imports compete with it, in s.
 HEAD_START_S = 2.0
@@ -16,6 +20,14 @@ def licence_accepted() -> bool:
     from brainlm_core.weights import licence_accepted
 
     return licence_accepted()
+
+
+@st.cache_resource(show_spinner=False)
+def verified() -> tuple[VerifyResult, ...]:
+    """Hold this build against the bundled numbers of the published code, once per server."""
+    from brainlm_core.analyses.verify import bundled_cases, verify
+
+    return tuple(verify(folder) for folder in bundled_cases())
 
 
 @st.cache_resource(show_spinner=False)

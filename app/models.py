@@ -70,36 +70,66 @@ def choose_model(who: Visitor) -> None:
     """Draw the model chip as a popover with the chooser inside; a change runs the page again."""
     words = [title_of(who.model.name), short_licence(who.licence), who.device]
     with st.popover(" · ".join(w for w in words if w), icon=":material/neurology:", key="model-chip"):
-        entries = [*MODELS]
-        if all(entry.name != who.model.name for entry in MODELS):
-            entries.append(ModelEntry(who.model.name, title_of(who.model.name), "In use now."))
-        if started_locally():
-            entries.append(
-                ModelEntry(
-                    LOCAL, title_of(LOCAL), "With config.json and model.safetensors or pytorch_model.bin."
-                )
-            )
-        names = [entry.name for entry in entries]
-        chosen = st.radio(
-            "Model",
-            names,
-            index=names.index(who.model.name),
-            format_func=title_of,
-            captions=[entry.note for entry in entries],
-            key=f"model-name-{who.model.name}",
+        chooser(who, "model")
+
+
+def chooser(who: Visitor, prefix: str) -> None:
+    """Draw the list of models; ``prefix`` keeps the widgets of two lists on one page apart."""
+    entries = [*MODELS]
+    if all(entry.name != who.model.name for entry in MODELS):
+        entries.append(ModelEntry(who.model.name, title_of(who.model.name), "In use now."))
+    if started_locally():
+        entries.append(
+            ModelEntry(LOCAL, title_of(LOCAL), "With config.json and model.safetensors or pytorch_model.bin.")
         )
-        _details(who, chosen)
-        if who.licence:
-            st.caption(f"Licence of the weights in use: {who.licence}")
+    names = [entry.name for entry in entries]
+    chosen = st.radio(
+        "Model",
+        names,
+        index=names.index(who.model.name),
+        format_func=title_of,
+        captions=[entry.note for entry in entries],
+        key=f"{prefix}-name-{who.model.name}",
+    )
+    _details(who, chosen, prefix)
+    if who.licence:
+        st.caption(f"Licence of the weights in use: {who.licence}")
 
 
-def _details(who: Visitor, chosen: str) -> None:
+def device_controls(who: Visitor) -> None:
+    """Draw where and with how many bits the model runs; a change runs the page again."""
+    from brainlm_core.devices import available_devices, available_precisions
+
+    devices = available_devices()
+    precisions = available_precisions(who.model.device)
+    device = st.segmented_control(
+        "Device",
+        devices,
+        default=who.model.device,
+        required=True,
+        format_func=lambda d: "Best one here" if d == "auto" else d.upper(),
+        key=f"device-{who.model.device}",
+    )
+    precision = st.segmented_control(
+        "Precision",
+        precisions,
+        default=who.model.precision if who.model.precision in precisions else "auto",
+        required=True,
+        format_func=lambda p: "Best for the device" if p == "auto" else p,
+        key=f"precision-{who.model.device}-{who.model.precision}",
+        help="bf16 and fp16 compute with fewer digits: faster, and a little less exact.",
+    )
+    if (device, precision) != (who.model.device, who.model.precision):
+        _switch(who, replace(who.model, device=device, precision=precision))
+
+
+def _details(who: Visitor, chosen: str, prefix: str) -> None:
     """Take the choice over, after the licence or the folder where one is needed."""
     if chosen == LOCAL:
-        folder = st.text_input("Folder", key="model-folder", placeholder="/data/models/my-brainlm")
+        folder = st.text_input("Folder", key=f"{prefix}-folder", placeholder="/data/models/my-brainlm")
         if folder and folder != who.model.name:
             try:
-                _switch(who, ModelChoice(str(allowed_path(folder)), who.model.licence_accepted))
+                _switch(who, replace(who.model, name=str(allowed_path(folder))))
             except BrainLMError as error:
                 st.error(f"{error.what[:1].upper()}{error.what[1:]}. {error.fix[:1].upper()}{error.fix[1:]}.")
         return
@@ -109,8 +139,8 @@ def _details(who: Visitor, chosen: str) -> None:
             "These weights are under [CC BY-NC-ND 4.0](https://creativecommons.org/licenses/by-nc-nd/4.0/): "
             "no commercial use, no changed copies. They are downloaded once."
         )
-        if st.button("Accept the licence and use it", key="accept-licence", type="primary"):
-            _switch(who, ModelChoice(chosen, licence_accepted=True))
+        if st.button("Accept the licence and use it", key=f"{prefix}-accept-licence", type="primary"):
+            _switch(who, replace(who.model, name=chosen, licence_accepted=True))
         return
     if chosen != who.model.name:
         _switch(who, replace(who.model, name=chosen))

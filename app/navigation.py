@@ -38,4 +38,5 @@ PAGES: tuple[PageEntry, ...] = (
     PageEntry("Networks", "networks.py", "networks"),
     PageEntry("Forecast", "forecast.py", "forecast"),
     PageEntry("Perturb", "perturb.py", "perturb"),
+    PageEntry("Model", "model.py", "model"),
 )

@@ -23,6 +23,17 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def available_devices() -> tuple[str, ...]:
+    """Return the settings of :func:`choose_device` that this machine can honour."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(name for name in DEVICES if there.get(name, True))
+
+
+def available_precisions(device: str) -> tuple[str, ...]:
+    """Return the precisions that make sense on a device: fp16 on a CPU is slow and helps nobody."""
+    return PRECISIONS if choose_device(device).type != "cpu" else tuple(p for p in PRECISIONS if p != "fp16")
+
+
 def choose_precision(precision: str, device: torch.device, model: MaskedModel) -> str:
     """Return the precision for a setting on a device; see :meth:`Engine.load`."""
     if precision not in PRECISIONS:

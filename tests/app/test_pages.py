@@ -226,6 +226,6 @@ def test_licence_is_asked_for_before_published_weights(
     tab.run()
     assert tab.who.model.name == "default", "nothing may be switched before the licence is accepted"
     assert "CC BY-NC-ND" in tab.words()
-    tab.widget("button", "accept-licence").click()
+    tab.widget("button", "model-accept-licence").click()
     tab.run()
     assert tab.who.model.name == "13m" and tab.who.model.licence_accepted

@@ -1,0 +1,265 @@
+"""The tabs of the Model page: the card's figures, what choices change, input scale, cost, limits."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from app import model_charts as charts
+from app.charts.strip import baseline_strip
+from app.jobs import Job
+from app.model_work import (
+    COST,
+    DOCTOR,
+    SWEEP,
+    chosen_options,
+    cost_job,
+    doctor_job,
+    side_key,
+    start,
+    stopped,
+    sweep_job,
+    try_again,
+)
+from app.models import chooser, device_controls, title_of
+from app.state import Visitor
+from app.waiting import progress
+from app.words import facts, note
+from brainlm_core.model_card import CardTable, ModelCard, read_card
+from brainlm_core.recording import Recording
+
+#: What the training choices mean, one line each.
+CHOICES = (
+    ("Hidden share", "Hide little and neighbours in time and space answer; hide most and only what is common to "
+     "all brains is left. The published models were trained at 20 to 90 %."),
+    ("Length of a piece", "A short hole can be bridged by a straight line. A hole longer than the signal's memory, "
+     "a few seconds, can only be filled from other parcels."),
+    ("Scaling", "Median and interquartile range resist spikes; mean and SD do not. A model sees only what its "
+     "scaling leaves: absolute levels are gone in all of them."),
+    ("Window", "200 samples, 144 s at 0.72 s. Too short to know one person's connectivity well, so what the model "
+     "fills in is in part the average person."),
+)  # fmt: skip
+#: What cannot be expected, in three groups.
+LIMITS = (
+    (
+        "Of fMRI itself",
+        (
+            "The signal follows blood, seconds after neurons, and mixes in heart, breath and motion.",
+            "About half of the variance at 0.72 s is noise that nothing can fill in.",
+            "Two parcels that go together need not be connected, and which leads cannot be read off.",
+        ),
+    ),
+    (
+        "Of the training",
+        (
+            "Few people: 15 from HCP, 871 from ABIDE, most of them young. Other ages, scanners, tasks and "
+            "illnesses are extrapolation.",
+            "Filling in rewards what is predictable. What is rare, small or fast leaves no trace.",
+            "A model that knows the group fills in the group: a map of one scan is partly a map of everybody.",
+        ),
+    ),
+    (
+        "Of what is shown here",
+        (
+            "Attention is what the model reads, responses are what it expects, embeddings are what it keeps. "
+            "None of them is a cause.",
+            "A score without its baseline says nothing; every score here has one, and several are lost to it.",
+            "For research only. Not for diagnosis.",
+        ),
+    ),
+)
+
+
+def card(who: Visitor, _: Recording) -> None:
+    """Draw the figures of the bundled model's card beside their baselines."""
+    from brainlm_core.weights import default_folder
+
+    own = _own_card(who)
+    shown = own or read_card(default_folder())
+    if shown is None:
+        note("The bundled model card is missing; reinstall BrainLM Explorer.")
+        return
+    if own is None:
+        note(f"{title_of(who.model.name)} comes without a card of figures. These are the default model's.")
+    for line in shown.section("How the figures were made").split("\n\n")[:1]:
+        note(line.replace("**", "").replace("\n", " "))
+    tables = st.columns(2, gap="large")
+    for i, table in enumerate(shown.tables):
+        with tables[i % 2]:
+            _table(table, f"md-card-{i}")
+    with st.expander("The whole card"):
+        st.markdown(shown.text.partition("\n")[2])
+
+
+def _own_card(who: Visitor) -> ModelCard | None:
+    from pathlib import Path
+
+    from brainlm_core.weights import default_folder
+
+    if who.model.name == "default":
+        return read_card(default_folder())
+    folder = Path(who.model.name)
+    return read_card(folder) if folder.is_dir() else None
+
+
+def _table(table: CardTable, key: str) -> None:
+    column = 0
+    if len(table.columns) > 1:
+        column = st.selectbox(
+            table.title,
+            range(len(table.columns)),
+            format_func=lambda i: _column(table, i),
+            key=key,
+        )
+    rows = charts.card_rows(table, column)
+    known = [v for r in rows if r.value is not None for v in (r.value, *(r.interval or ()))]
+    if not known:
+        return
+    # A hopeless baseline must not press the others together.
+    low = max(min(known), -0.6)
+    shown = [r for r in rows if r.value is None or r.value >= low]
+    left_out = [r for r in rows if r not in shown]
+    st.html(
+        baseline_strip(shown, title=_column(table, column), limits=(min(low, 0.0), max(known)), decimals=3)
+    )
+    if left_out:
+        note(
+            "Off the scale: " + ", ".join(f"{(r.label or '').lower()} {r.value:.3f}" for r in left_out) + "."
+        )
+
+
+def _column(table: CardTable, i: int) -> str:
+    """Return a column in words; two columns of one name are told apart by the one before."""
+    name = table.columns[i]
+    if table.columns.count(name) > 1:
+        name = f"{table.columns[i - 1]}, {name}"
+    if name.isdigit() and table.columns[0].startswith("step"):
+        name = f"step {name}"
+    return name[:1].upper() + name[1:]
+
+
+def choices(who: Visitor, recording: Recording) -> None:
+    """Say what the training choices mean, and draw how they change the result on this scan."""
+    key = side_key(who, SWEEP)
+    _background(who, SWEEP, key, lambda: sweep_job(recording, who.model, chosen_options(recording)))
+    found = who.results.get(key)
+    if found is not None:
+        for column, one in zip(st.columns(2, gap="large"), found, strict=True):
+            with column:
+                what = "how much is hidden" if one.name == "share" else "how long the hidden pieces are"
+                st.html(f'<p class="b-note"><b>Explained variance by {what}</b></p>')
+                st.plotly_chart(
+                    charts.sweep_figure(one),
+                    key=f"md-sweep-{one.name}",
+                    config={"displayModeBar": False},
+                    alt=f"Explained variance of the model and of every baseline by {what}.",
+                )
+        note(
+            "This scan, the window and the scaling chosen above. Interpolation lies below the axis throughout."
+        )
+    cells = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in CHOICES)
+    st.html(f'<dl class="b-facts">{cells}</dl>')
+
+
+def input_scale(who: Visitor, recording: Recording) -> None:
+    """Draw the input-scale doctor's curve and finding."""
+    key = side_key(who, DOCTOR)
+    _background(who, DOCTOR, key, lambda: doctor_job(recording, who.model))
+    found = who.results.get(key)
+    if found is None:
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.plotly_chart(
+            charts.gain_figure(found),
+            key="md-gain",
+            config={"displayModeBar": False},
+            alt="Explained variance of hidden pieces by the gain that the signals are multiplied with.",
+        )
+    with right:
+        st.markdown(f"**{html.escape(found.sentence)}**")
+        note(
+            "The signals are multiplied by a row of gains, the same 20 % of pieces are hidden each time, and "
+            "the answer is divided again, so that all gains are judged alike."
+        )
+        note("Not shown: whether the scan is healthy. A scan outside this scale only needs another scaling.")
+
+
+def machine(who: Visitor, _: Recording) -> None:
+    """Draw weights, device, cost on this machine, and equality with the published code."""
+    left, middle, right = st.columns(3, gap="large")
+    with left:
+        st.subheader("Weights")
+        chooser(who, "page")
+    with middle:
+        st.subheader("Device and cost")
+        device_controls(who)
+        key = side_key(who, COST)
+        if COST in who.jobs:
+            progress(COST)
+        elif st.button("Measure on this machine", key="md-measure"):
+            start(who, COST, key, lambda: cost_job(who.model))
+            st.rerun()
+        found = who.results.get(key)
+        if found is not None:
+            facts(
+                [
+                    ("Runs on", f"{found.device.upper()}, {found.precision}"),
+                    ("Embedding", _seconds(found.encode_s)),
+                    ("Attention maps", _seconds(found.attention_s)),
+                    ("Filling in", _seconds(found.reconstruct_s)),
+                    ("Loading", _seconds(found.load_s)),
+                    ("Weights", f"{found.weights_mb:.0f} MB"),
+                    ("Peak above that", "not told" if found.peak_mb is None else f"{found.peak_mb:.0f} MB"),
+                ]
+            )
+            note(f"One window of 200 samples and {found.n_parcels} parcels, in a process of its own.")
+    with right:
+        st.subheader("Equal to the published code")
+        _verified()
+
+
+def _verified() -> None:
+    from app.cached import verified
+    from brainlm_core.analyses.verify import TOLERANCE
+
+    for result in verified():
+        family = "Image tokens (111M, 650M)" if "vit" in result.case else "Parcel tokens (13M)"
+        rows = [(family, "equal" if result.passed else "DIFFERS")]
+        rows.append(("Masks", "exactly equal" if result.mask_equal else "differ"))
+        for name, value in result.max_abs_error.items():
+            if value is not None:
+                rows.append(
+                    (name.capitalize(), f"off by {value:.0e} at most (allowed {TOLERANCE[name]:.0e})")
+                )
+        facts(rows)
+    note(
+        "Small models with random weights, run here once since the server started, against stored answers of "
+        "the published code: `brainlm verify`."
+    )
+
+
+def limits(_: Visitor, __: Recording) -> None:
+    """Say where the pictures end."""
+    for column, (title, lines) in zip(st.columns(3, gap="large"), LIMITS, strict=True):
+        with column:
+            st.subheader(title)
+            st.markdown("\n".join(f"- {line}" for line in lines))
+
+
+def _background(who: Visitor, slot: str, key: tuple[str, ...], job: Callable[[], Job[Any]]) -> None:
+    """Start what a tab needs when it is looked at; show how far it is."""
+    if key in who.results or who.model_error is not None:
+        return
+    if stopped(who, slot, key):
+        st.button("Go on with the calculation", key=f"{slot}-go", on_click=try_again, args=(who,))
+        return
+    start(who, slot, key, job)
+    progress(slot)
+
+
+def _seconds(value: float) -> str:
+    return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.1f} s"
