@@ -10,11 +10,11 @@ from app.brain_view import BrainPanel
 from app.charts.order import label
 from app.charts.strip import METHODS, Row
 from app.theme import palette, plotly_layout
+from brainlm_core.analyses.model_card import CardTable
 from brainlm_core.analyses.reconstruct import METHODS as RECONSTRUCT_METHODS
 from brainlm_core.analyses.reconstruct import ReconstructResult, Sweep
 from brainlm_core.analyses.scale_doctor import ScaleDoctorResult
 from brainlm_core.atlas import Parcellation
-from brainlm_core.model_card import CardTable
 
 FloatArray = NDArray[np.float32]
 
@@ -36,24 +36,9 @@ _DASHES = {
     "random_twin": "longdash",
     "prior": "dashdot",
 }
-#: How a model card names its rows, and the method of the strip that each is.
-CARD_METHODS = {
-    "model": "model",
-    "attention of the model": "attention",
-    "its prior alone": "prior",
-    "random-weights twin": "random_twin",
-    "its random-weights twin": "random_twin",
-    "interpolation": "interpolation",
-    "mean": "mean",
-    "last value": "last_value",
-    "own autoregression": "ar",
-    "ridge": "ridge",
-    "vector autoregression with ridge": "ridge",
-    "functional connectivity": "functional_connectivity",
-    "coordinates": "coordinates",
-    "connectivity and coordinates": "connectivity_coordinates",
-    "group connectivity": "group_connectivity",
-}
+#: What lies below is left off the strip and said in words: it would press all others together.
+OFF_SCALE = -0.5
+_LEGEND = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 12}}
 
 
 def panels(result: ReconstructResult, third: str, *, simulated: bool) -> list[BrainPanel]:
@@ -112,7 +97,7 @@ def strip_rows(result: ReconstructResult | None) -> list[Row]:
         return [
             Row(m, None, label=_word(m)) for m in ("model", "random_twin", "mean", "interpolation", "ridge")
         ]
-    wanted = [m for m in RECONSTRUCT_METHODS if m in result.scores]
+    wanted = [m for m in RECONSTRUCT_METHODS if m in result.scores and m not in off_scale(result)]
     if not result.model.is_random and "random_twin" not in wanted:
         wanted.append("random_twin")
     rows = []
@@ -124,6 +109,23 @@ def strip_rows(result: ReconstructResult | None) -> list[Row]:
             else Row(method, score.r2, (score.low, score.high), label=_word(method))
         )
     return rows
+
+
+def off_scale(result: ReconstructResult) -> dict[str, float]:
+    """Return the baselines that are too bad for the strip, with their R²."""
+    return {
+        m: s.r2 for m, s in result.scores.items() if s.r2 < OFF_SCALE and m not in ("model", "random_twin")
+    }
+
+
+def default_parcel(result: ReconstructResult) -> int:
+    """Return the parcel shown before one was picked: hidden in part where there is one."""
+    share = result.scored.mean(axis=1)
+    partly = np.where((share > 0) & (share < 1), result.observed.var(axis=1), -1.0)
+    if partly.max() > 0:
+        usual = np.abs(share - np.median(share[partly > 0])) < 0.02
+        return int(np.where(usual, partly, -1.0).argmax())
+    return int(share.argmax())
 
 
 def sentence(result: ReconstructResult) -> str:
@@ -160,7 +162,7 @@ def trace_figure(result: ReconstructResult, parcellation: Parcellation, parcel: 
                 y=np.where(hidden, result.answers[method][parcel], np.nan),
                 mode="lines",
                 name=_word(method) or METHODS[method][0],
-                line={"color": _colour(method), "width": 1.6, "dash": _DASHES[method]},
+                line={"color": _colour(method), "width": 1.6, "dash": _DASHES.get(method, "solid")},
                 hovertemplate="%{y:.2f}<extra>" + (_word(method) or METHODS[method][0]) + "</extra>",
             )
     observed = np.where(result.windows.observed[0], result.observed[parcel], np.nan)
@@ -182,10 +184,10 @@ def trace_figure(result: ReconstructResult, parcellation: Parcellation, parcel: 
     )
     figure.update_layout(
         **plotly_layout(
-            height=260,
+            height=300,
             hovermode="x unified",
             showlegend=True,
-            legend={"orientation": "h", "y": 1.18, "x": 0, "font": {"size": 12}},
+            legend=_LEGEND,
         )
     )
     figure.update_xaxes(title_text="Time (s)", showgrid=False)
@@ -218,7 +220,7 @@ def sweep_figure(sweep: Sweep) -> go.Figure:
             height=320,
             hovermode="x unified",
             showlegend=True,
-            legend={"orientation": "h", "y": -0.25, "yanchor": "top", "traceorder": "reversed"},
+            legend=_LEGEND | {"traceorder": "reversed"},
         )
     )
     if is_share:
@@ -258,15 +260,17 @@ def gain_figure(found: ScaleDoctorResult) -> go.Figure:
 
 def card_rows(table: CardTable, column: int) -> list[Row]:
     """Return one column of a card's table as rows of the strip, the card's own words kept."""
+    same = {"connectivity_and_coordinates": "connectivity_coordinates"}
     rows = []
-    for name, values in table.rows.items():
-        found = values[column]
-        words = name[:1].upper() + name[1:]
-        method = CARD_METHODS.get(name, "other")
-        if found is None:
-            rows.append(Row(method, None, label=words, reason="not in the card"))
-        else:
-            rows.append(Row(method, found.value, found.interval, label=words))
+    for row in table.rows:
+        method = same.get(row.key, row.key)
+        method = method if method in METHODS else "other"
+        words, found = row.name[:1].upper() + row.name[1:], row.values[column]
+        rows.append(
+            Row(method, None, label=words, reason="not in the card")
+            if found is None
+            else Row(method, found.value, found.ci95, label=words)
+        )
     return rows
 
 

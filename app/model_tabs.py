@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -28,20 +29,33 @@ from app.models import chooser, device_controls, title_of
 from app.state import Visitor
 from app.waiting import progress
 from app.words import facts, note
-from brainlm_core.model_card import CardTable, ModelCard, read_card
+from brainlm_core.analyses.model_card import CARD_NAME, BarDistance, CardTable, load_card
 from brainlm_core.recording import Recording
+from brainlm_core.weights import default_folder
 
 #: What the training choices mean, one line each.
 CHOICES = (
-    ("Hidden share", "Hide little and neighbours in time and space answer; hide most and only what is common to "
-     "all brains is left. The published models were trained at 20 to 90 %."),
-    ("Length of a piece", "A short hole can be bridged by a straight line. A hole longer than the signal's memory, "
-     "a few seconds, can only be filled from other parcels."),
-    ("Scaling", "Median and interquartile range resist spikes; mean and SD do not. A model sees only what its "
-     "scaling leaves: absolute levels are gone in all of them."),
-    ("Window", "200 samples, 144 s at 0.72 s. Too short to know one person's connectivity well, so what the model "
-     "fills in is in part the average person."),
-)  # fmt: skip
+    (
+        "Hidden share",
+        "Hide little, and neighbours in time and space answer; hide most, and only what is common to all "
+        "brains is left. The published models were trained at 20 to 90 %.",
+    ),
+    (
+        "Length of a piece",
+        "A short hole can be bridged by a straight line. One longer than the signal's memory, a few seconds, "
+        "can only be filled from other parcels.",
+    ),
+    (
+        "Scaling",
+        "Median and interquartile range resist spikes; mean and SD do not. A model sees only what its "
+        "scaling leaves: absolute levels are gone in all of them.",
+    ),
+    (
+        "Window",
+        "200 samples, 144 s at 0.72 s: too short to know one person's connectivity well, so what is filled "
+        "in is in part the average person.",
+    ),
+)
 #: What cannot be expected, in three groups.
 LIMITS = (
     (
@@ -58,7 +72,7 @@ LIMITS = (
             "Few people: 15 from HCP, 871 from ABIDE, most of them young. Other ages, scanners, tasks and "
             "illnesses are extrapolation.",
             "Filling in rewards what is predictable. What is rare, small or fast leaves no trace.",
-            "A model that knows the group fills in the group: a map of one scan is partly a map of everybody.",
+            "A model that knows the group fills in the group: a map of one scan is partly everybody's.",
         ),
     ),
     (
@@ -66,7 +80,7 @@ LIMITS = (
         (
             "Attention is what the model reads, responses are what it expects, embeddings are what it keeps. "
             "None of them is a cause.",
-            "A score without its baseline says nothing; every score here has one, and several are lost to it.",
+            "A score without its baseline says nothing. Every score here has one, and several lose to it.",
             "For research only. Not for diagnosis.",
         ),
     ),
@@ -74,45 +88,55 @@ LIMITS = (
 
 
 def card(who: Visitor, _: Recording) -> None:
-    """Draw the figures of the bundled model's card beside their baselines."""
-    from brainlm_core.weights import default_folder
-
-    own = _own_card(who)
-    shown = own or read_card(default_folder())
+    """Draw the figures of the model's card beside their baselines; the default's where it has none."""
+    folder = _card_folder(who)
+    shown = load_card(folder)
     if shown is None:
         note("The bundled model card is missing; reinstall BrainLM Explorer.")
         return
-    if own is None:
+    if folder != default_folder():
+        note(f"Figures of {title_of(who.model.name)}, from its own card.")
+    elif who.model.name != "default":
         note(f"{title_of(who.model.name)} comes without a card of figures. These are the default model's.")
-    for line in shown.section("How the figures were made").split("\n\n")[:1]:
-        note(line.replace("**", "").replace("\n", " "))
-    tables = st.columns(2, gap="large")
+    note(f"On recordings that the model was never fitted on. Intervals: {shown.intervals}.")
+    columns = st.columns(2, gap="large")
     for i, table in enumerate(shown.tables):
-        with tables[i % 2]:
-            _table(table, f"md-card-{i}")
-    with st.expander("The whole card"):
-        st.markdown(shown.text.partition("\n")[2])
+        with columns[i % 2]:
+            _table(table)
+    if shown.distance_to_bars:
+        st.subheader("Against what simple methods reach")
+        rows = [_distance(bar) for bar in shown.distance_to_bars]
+        st.dataframe(
+            rows, hide_index=True, alt="How far the model is from each bar, and whether it is reached."
+        )
+    text = folder / "MODEL_CARD.md"
+    if text.is_file():
+        with st.expander("The whole card"):
+            st.markdown(text.read_text("utf-8", errors="replace").partition("\n")[2])
 
 
-def _own_card(who: Visitor) -> ModelCard | None:
-    from pathlib import Path
-
-    from brainlm_core.weights import default_folder
-
-    if who.model.name == "default":
-        return read_card(default_folder())
+def _card_folder(who: Visitor) -> Path:
     folder = Path(who.model.name)
-    return read_card(folder) if folder.is_dir() else None
+    return folder if who.model.name != "default" and (folder / CARD_NAME).is_file() else default_folder()
 
 
-def _table(table: CardTable, key: str) -> None:
+def _distance(bar: BarDistance) -> dict[str, str]:
+    pairs = zip(bar.columns, bar.distance, strict=True)
+    return {
+        "Bar": bar.bar[:1].upper() + bar.bar[1:],
+        "Distance": ", ".join(f"{c}: {d:+.3f}" for c, d in pairs).replace("-", "−"),
+        "Reached": "yes" if bar.reached else "no",
+    }
+
+
+def _table(table: CardTable) -> None:
     column = 0
     if len(table.columns) > 1:
         column = st.selectbox(
             table.title,
             range(len(table.columns)),
             format_func=lambda i: _column(table, i),
-            key=key,
+            key=f"md-card-{table.key}",
         )
     rows = charts.card_rows(table, column)
     known = [v for r in rows if r.value is not None for v in (r.value, *(r.interval or ()))]
@@ -157,9 +181,7 @@ def choices(who: Visitor, recording: Recording) -> None:
                     config={"displayModeBar": False},
                     alt=f"Explained variance of the model and of every baseline by {what}.",
                 )
-        note(
-            "This scan, the window and the scaling chosen above. Interpolation lies below the axis throughout."
-        )
+        note("This scan, window and scaling. Interpolation, worse throughout, is left out.")
     cells = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in CHOICES)
     st.html(f'<dl class="b-facts">{cells}</dl>')
 

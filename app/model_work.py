@@ -1,9 +1,9 @@
-"""What the Model page asks for: the reconstruction at once, sweeps and measurements when they are looked at."""
+"""What the Model page asks for: the reconstruction at once, the rest when it is looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -54,18 +54,19 @@ def chosen_options(recording: Recording) -> ReconstructOptions:
     state = st.session_state
     for key, value in _DEFAULTS.items():
         state.setdefault(key, value)
-    scaling = str(state["md-scaling"])
-    networks = recording.parcellation.group
-    network = str(state["md-network"])
-    return ReconstructOptions(
-        kind=str(state["md-kind"]),
-        share=int(state["md-share"]) / 100,
-        block=int(state["md-block"]),
-        network=network if network in networks else networks[0],
+    kind, scaling = str(state["md-kind"]), str(state["md-scaling"])
+    options = ReconstructOptions(
+        kind=kind,
         window=int(state["md-window"]) - 1,
         scaling=None if scaling == "model" else scaling,
         seed=int(state["md-seed"]),
     )
+    # What has no meaning for a kind stays out of the question, or the same answer would be computed twice.
+    if kind == "network":
+        networks, wanted = recording.parcellation.group, str(state["md-network"])
+        return replace(options, network=wanted if wanted in networks else networks[0])
+    options = replace(options, share=int(state["md-share"]) / 100)
+    return replace(options, block=int(state["md-block"])) if kind == "random" else options
 
 
 def result_key(who: Visitor, options: ReconstructOptions) -> tuple[str, ...]:

@@ -25,10 +25,10 @@ from app.state import Visitor, visitor
 from app.theme import group_words
 from app.waiting import progress
 from app.words import capital, how, note, refusal, sentence
-from brainlm_core.analyses.reconstruct import ReconstructOptions
+from brainlm_core.analyses.reconstruct import METHOD_WORDS, ReconstructOptions
 from brainlm_core.recording import Recording
 
-KINDS = {"random": "Random pieces", "future": "The end", "parcels": "Whole parcels", "network": "A network"}
+KINDS = {"random": "Pieces", "future": "The end", "parcels": "Parcels", "network": "Network"}
 SCALINGS = {"model": "As trained", "robust": "Robust", "zscore": "z-score", "ukb1000": "UK Biobank"}
 BLOCKS = (5, 10, 20, 40, 100)
 LAST_SEED = 10_000
@@ -43,7 +43,7 @@ def main() -> None:
     advance(who, recording, options)
     now = picture(who, options)
     chip_row(who, recording)
-    left, right = st.columns([2, 1], gap="large")
+    left, right = st.columns([5, 2], gap="large")
     with left:
         working(who, options, now)
         brain(who, recording, now)
@@ -105,9 +105,7 @@ def trace(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw the picked parcel's signal with what was hidden of it."""
     if now.result is None:
         return
-    parcel = who.picked
-    if parcel is None:
-        parcel = int(now.result.hidden.sum(axis=1).argmax())
+    parcel = model_charts.default_parcel(now.result) if who.picked is None else who.picked
     st.plotly_chart(
         model_charts.trace_figure(now.result, recording.parcellation, parcel),
         key="md-trace",
@@ -186,6 +184,8 @@ def remarks(who: Visitor, now: Picture) -> None:
         note(
             f"Window from {start:.0f} to {stop:.0f} s. Intervals: which parcels there are, not other people."
         )
+        for method, value in model_charts.off_scale(now.result).items():
+            note(f"Off the scale: {METHOD_WORDS[method]} {value:.2f}.")
         for text in now.result.notices:
             note(capital(text))
     if who.recording is not None and who.recording.provenance.simulated:
@@ -234,18 +234,19 @@ def tab_how(who: Visitor, _: Recording) -> None:
     """Say how the pictures are computed."""
     how(
         [
-            "The recording is brought to the model's sampling interval, each parcel is scaled, and one window "
-            "of 200 samples is cut.",
-            f"A part is hidden. {title_of(who.model.name)} sees the rest and fills the part in; so does the same "
-            "architecture with random weights.",
+            "The recording is brought to the model's sampling interval, each parcel is scaled, and one "
+            "window of 200 samples is cut.",
+            f"A part is hidden. {title_of(who.model.name)} sees the rest and fills the part in; so does the "
+            "same architecture with random weights.",
             "Baselines from the same visible entries: each parcel's mean; straight lines in time; a ridge "
-            "regression from the parcels visible at the same moment, by the covariance of the training recordings.",
+            "regression from the parcels visible at the same moment, by the covariance of the training "
+            "recordings.",
             "Score: 1 minus the squared error over the variance of the hidden entries, all parcels together.",
             "Intervals: 500 draws of parcels with replacement.",
         ],
         "masked autoencoder: He et al. 2022; on fMRI: Ortega Caro et al. 2024.",
-        "whether the model understands anything: a smooth and correlated signal can be filled in by any method "
-        "that knows smoothness and correlation.",
+        "whether the model understands anything: a smooth and correlated signal can be filled in by any "
+        "method that knows smoothness and correlation.",
     )
 
 

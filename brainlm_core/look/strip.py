@@ -12,15 +12,18 @@ from brainlm_core.look.palette import DARK, LIGHT
 METHODS: dict[str, tuple[str, str, str, str]] = {
     "model": ("Model", LIGHT.accent, DARK.accent, "circle"),
     "attention": ("Model's attention", LIGHT.accent, DARK.accent, "circle"),
+    "prior": ("Its prior alone", "#3B7D84", "#86CDD0", "bar"),
     "random_twin": ("Random weights", "#6B7780", "#9AA8B1", "hollow"),
     "functional_connectivity": ("Functional connectivity", "#7A4B12", "#D9A45B", "square"),
     "coordinates": ("Coordinates alone", "#5A4FA3", "#A79BE8", "diamond"),
     "connectivity_coordinates": ("Both together", "#7A2E5C", "#DE93BE", "bar"),
     "group_connectivity": ("Group connectivity", "#3E5C1E", "#A9CC7E", "square"),
     "mean": ("Mean", "#55626C", "#B9C4CB", "bar"),
+    "interpolation": ("Interpolation in time", "#A0522D", "#E6A57E", "diamond"),
     "last_value": ("Last value", "#7A2E5C", "#DE93BE", "diamond"),
     "ar": ("Own AR", "#5A4FA3", "#A79BE8", "square"),
     "ridge": ("Ridge VAR", "#7A4B12", "#D9A45B", "square"),
+    "other": ("Other", "#55626C", "#B9C4CB", "bar"),
 }
 _PENDING = '<span class="v">…</span>'
 #: Methods printed in bold: the thing that the page is about.
@@ -109,7 +112,7 @@ def baseline_strip(
     line = "" if reference is None else f'<span class="r" style="left:{x(reference.value):.1f}%"></span>'
     cells = [_row(score, x, line, decimals) for score in rows]
     middle = (low + high) / 2
-    axis = "".join(f'<span style="left:{x(v):.1f}%">{v:.{decimals}f}</span>' for v in (low, middle, high))
+    axis = "".join(f'<span style="left:{x(v):.1f}%">{v:.2f}</span>' for v in (low, middle, high))
     said = "; ".join(_said(s, decimals) for s in rows)
     note = (
         ""
