@@ -18,6 +18,7 @@ COMMANDS: tuple[str, ...] = (
     "reconstruct",
     "cohort",
     "embed",
+    "decode",
     "evaluate",
     "pretrain",
     "bench",
