@@ -198,9 +198,8 @@ class Placement:
     def sentence(self) -> str:
         """Return how this scan lies to the cohort, in words."""
         if not self.is_far:
-            return (
-                f"As near to its nearest scans as this cohort's: farther than {self.percentile:.0%} of them."
-            )
+            nearer = f"{self.percentile:.0%}"
+            return f"Within this cohort: {nearer} of its scans lie nearer to their own nearest scans."
         than = f"than {self.percentile:.1%} of the cohort"
         if self.percentile >= 1:
             than = "than any scan of the cohort from its own"

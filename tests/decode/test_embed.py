@@ -71,7 +71,7 @@ def test_a_scan_from_elsewhere_is_called_far(people):
     assert far.percentile == 1
     assert far.is_far
     assert far.sentence().startswith("Far from this cohort: farther from its nearest scans than any scan")
-    assert "Among this cohort" in drawn.place(people.cls[0]).sentence()
+    assert "Within this cohort" in drawn.place(people.cls[0]).sentence()
 
 
 def test_nearest_scans_are_true_neighbours(people):
