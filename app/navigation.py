@@ -38,5 +38,6 @@ PAGES: tuple[PageEntry, ...] = (
     PageEntry("Networks", "networks.py", "networks"),
     PageEntry("Forecast", "forecast.py", "forecast"),
     PageEntry("Perturb", "perturb.py", "perturb"),
+    PageEntry("Embeddings", "embeddings.py", "embeddings"),
     PageEntry("Model", "model.py", "model"),
 )

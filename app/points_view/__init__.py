@@ -16,8 +16,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.brain_view.transport import pack
 from brainlm_core.errors import ConfigError
+from brainlm_core.look.transport import pack
 
 _HERE = Path(__file__).parent
 #: Colour index of a point without a value.

@@ -102,6 +102,7 @@ class MapCanvas {
     for (let i = 0; i < n; i++) grow(xy[2 * i], xy[2 * i + 1]);
     if (map.here) grow(...map.here);
     const span = Math.max(x1 - x0, y1 - y0) || 1;
+    this.extent = [Math.max((x1 - x0) / span, 0.05), Math.max((y1 - y0) / span, 0.05)];
     const unit = (x, y) => [(2 * x - x0 - x1) / span, (2 * y - y0 - y1) / span];
     this.place = new Float32Array(2 * n);
     for (let i = 0; i < n; i++) {
@@ -136,8 +137,8 @@ class MapCanvas {
 
   // From places in the unit square to pixels of the host, and back.
   frame() {
-    const half = (Math.min(this.w, this.h - 40) / 2 - 18) * this.zoom;
-    return { half, x: this.w / 2 - this.centre[0] * half, y: this.h / 2 + 4 + this.centre[1] * half };
+    const half = Math.min((this.w / 2 - 28) / this.extent[0], (this.h / 2 - 46) / this.extent[1]) * this.zoom;
+    return { half, x: this.w / 2 - this.centre[0] * half, y: this.h / 2 + 8 + this.centre[1] * half };
   }
 
   pixel(i) {

@@ -1,0 +1,180 @@
+"""Colours, tables and sentences of the Embeddings page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from app.brain_view import BrainPanel
+from app.points_view import MISSING, PointColour
+from app.theme import colour_stops
+from brainlm_core.analyses.cohort_compare import MEASURES, GroupComparison, Neighbours
+from brainlm_core.analyses.cohort_map import AxesMap, Placed
+from brainlm_core.cohort.embeddings import Embeddings
+
+#: Columns in words.
+WORDS = {
+    "site": "Site",
+    "age_years": "Age (years)",
+    "sex": "Sex",
+    "diagnosis": "Diagnosis",
+    "group": "Group",
+    "coffee_cups": "Cups of coffee a day",
+    "full_iq": "Full IQ",
+    "eyes": "Eyes",
+    "tr_s": "Repetition time (s)",
+    "n_volumes": "Volumes",
+    "duration_s": "Duration (s)",
+    "n_windows": "Windows averaged",
+    "mean_fd_mm": "Mean head motion (mm)",
+    "mean_autocorrelation": "Mean lag-1 autocorrelation",
+    "mean_amplitude": "Mean amplitude",
+    "recording_id": "Recording",
+    "subject_id": "Person",
+}
+#: Ten colours that stay apart for the colour-blind (after Okabe and Ito), then again with another shape.
+CATEGORY_COLOURS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9",
+    "#D55E00", "#7A4B12", "#5A4FA3", "#8DA000", "#A3262F",
+)  # fmt: skip
+#: Text columns with more values than this cannot be told apart by colour.
+MAX_CATEGORIES = 20
+
+
+def words(column: str) -> str:
+    """Return a column's name as a reader expects it."""
+    return WORDS.get(column, column.replace("_", " ").capitalize())
+
+
+def colour_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns that points can be coloured by, phenotypes first."""
+    out = []
+    for column in table.columns.drop(["recording_id", "subject_id"]):
+        known = table[column].replace("", np.nan).dropna()
+        numeric = pd.api.types.is_numeric_dtype(table[column].dtype)
+        if known.nunique() >= 2 and (numeric or known.nunique() <= MAX_CATEGORIES):
+            out.append(column)
+    front = [c for c in ("group", "diagnosis", "age_years", "sex", "site") if c in out]
+    return [*front, *(c for c in out if c not in front)]
+
+
+def point_colour(column: pd.Series, name: str) -> PointColour:
+    """Return what points are coloured by: a scale for numbers, a colour and shape each for groups."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.to_numpy(np.float64)
+        known = np.isfinite(values)
+        low, high = (float(v) for v in np.percentile(values[known], [1, 99]))
+        if high <= low:
+            low, high = float(values[known].min()), float(values[known].max())
+        share = np.clip((np.where(known, values, low) - low) / ((high - low) or 1.0), 0, 1)
+        index = np.where(known, np.round(share * 254), MISSING).astype(np.uint8)
+        stops = colour_stops("sequential", 255)
+        return PointColour(name, index, stops, values=values.astype(np.float32), limits=(low, high))
+    text = column.replace("", np.nan)
+    names = sorted(str(v) for v in text.dropna().unique())
+    lookup = {n: k for k, n in enumerate(names)}
+    index = np.array([MISSING if pd.isna(v) else lookup[str(v)] for v in text], dtype=np.uint8)
+    colours = [CATEGORY_COLOURS[k % len(CATEGORY_COLOURS)] for k in range(len(names))]
+    return PointColour(name, index, colours, names)
+
+
+def axis_names(made: AxesMap) -> tuple[str, str]:
+    """Return the names of the two axes, with what they explain."""
+    one, two = made.explained
+    return (f"Axis 1, {one:.0%} of the variance", f"Axis 2, {two:.0%}")
+
+
+def one_sentence(cohort: Embeddings, made: AxesMap) -> str:
+    """Return what the map shows."""
+    people = len(set(cohort.subjects))
+    simulated = "simulated " if cohort.provenance.simulated else ""
+    return (
+        f"{len(cohort)} {simulated}recordings of {people} people by what the model makes of them: near each "
+        f"other means alike. The two axes show {sum(made.explained):.0%} of the variance."
+    )
+
+
+def place_sentence(place: Placed) -> str:
+    """Return where the scan in hand lies among the cohort."""
+    if place.is_far:
+        return (
+            f"Your scan is far from this cohort: {place.farther_than:.0%} of its recordings lie closer to "
+            "their neighbours. What the map says about it means little."
+        )
+    return (
+        f"Your scan lies among this cohort: {place.farther_than:.0%} of its recordings lie closer to their "
+        "neighbours."
+    )
+
+
+def selection_table(cohort: Embeddings, rows: NDArray[np.intp]) -> pd.DataFrame:
+    """Return the selected recordings with all columns, in words."""
+    table = cohort.table().iloc[rows]
+    return table.rename(columns={c: words(c) for c in table.columns})
+
+
+def neighbour_table(cohort: Embeddings, near: Neighbours, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the recordings nearest to one."""
+    table = cohort.table().iloc[near.rows]
+    out = pd.DataFrame(
+        {
+            "Recording": table["recording_id"].to_numpy(),
+            "Similarity": near.similarity,
+            "Same person": np.where(near.same_person, "yes", ""),
+        }
+    )
+    for column in columns:
+        out[words(column)] = table[column].to_numpy()
+    return out
+
+
+def placed_table(cohort: Embeddings, place: Placed, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the recordings nearest to the scan in hand."""
+    table = cohort.table().iloc[place.rows]
+    out = pd.DataFrame({"Recording": table["recording_id"].to_numpy(), "Distance": place.distance})
+    for column in columns:
+        out[words(column)] = table[column].to_numpy()
+    return out
+
+
+def difference_panel(result: GroupComparison, only_significant: bool) -> BrainPanel:
+    """Return the difference on the brain."""
+    values = result.effect.copy()
+    if only_significant:
+        values[~(result.q < 0.05)] = np.nan
+    return BrainPanel(
+        "Selected minus the rest",
+        values.astype(np.float32),
+        unit="Cohen's d",
+        limits=(-1.5, 1.5),
+        alt=f"Difference between the selected people and the rest in {MEASURES[result.measure]}, per parcel.",
+    )
+
+
+def difference_sentence(result: GroupComparison) -> str:
+    """Return what the comparison found."""
+    n_in, n_out = result.people
+    n = len(result.effect)
+    found = f"{result.n_significant} of {n} parcels differ" if result.n_significant else "no parcel differs"
+    text = f"{n_in} selected people against {n_out}: {found} in {MEASURES[result.measure]} (q < .05)."
+    if result.mixed:
+        text += f" {result.mixed} people with recordings on both sides are left out."
+    return text
+
+
+def phenotype_table(result: GroupComparison) -> pd.DataFrame:
+    """Return how the selected differ from the rest, in words."""
+    table = result.phenotypes.assign(column=[words(c) for c in result.phenotypes["column"]])
+    return table.rename(
+        columns={
+            "column": "Column",
+            "selected": "Selected",
+            "rest": "The rest",
+            "effect": "Effect (d or V)",
+            "p": "p",
+            "q": "q (FDR)",
+        }
+    )

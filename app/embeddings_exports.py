@@ -1,0 +1,71 @@
+"""What a visitor can take home from the Embeddings page."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from app.embeddings_state import Desk
+from app.exports import safe_stem
+from brainlm_core.analyses.cohort_map import AxesMap
+from brainlm_core.cohort.files import write_embeddings
+
+
+def map_csv(own: Desk, made: AxesMap) -> bytes:
+    """Return one row per recording: place on the map, whether it is selected, and all columns."""
+    table = own.cohort.table()
+    table.insert(1, "selected", np.isin(np.arange(len(table)), own.selected))
+    table.insert(1, "axis_2", made.xy[:, 1])
+    table.insert(1, "axis_1", made.xy[:, 0])
+    return table.to_csv(index=False, float_format="%.6g").encode()
+
+
+def parquet(own: Desk, *, selected_only: bool) -> bytes:
+    """Return the embeddings as the command line writes and reads them."""
+    cohort = own.cohort.subset(own.selected) if selected_only else own.cohort
+    with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
+        return write_embeddings(cohort, Path(folder) / "embeddings.parquet").read_bytes()
+
+
+def buttons(own: Desk, made: AxesMap) -> None:
+    """Draw the download buttons."""
+    stem = safe_stem(own.name)
+    with st.container(horizontal=True):
+        st.download_button(
+            "Map (.csv)",
+            lambda: map_csv(own, made),
+            f"{stem}-map.csv",
+            "text/csv",
+            key="emb-map-csv",
+            help="One row per recording: place, selection, all columns.",
+            on_click="ignore",
+        )
+        if len(own.selected):
+            st.download_button(
+                "Selection (.csv)",
+                lambda: own.cohort.table().iloc[own.selected].to_csv(index=False).encode(),
+                f"{stem}-selection.csv",
+                "text/csv",
+                key="emb-selection-csv",
+                on_click="ignore",
+            )
+            st.download_button(
+                "Selected embeddings (.parquet)",
+                lambda: parquet(own, selected_only=True),
+                f"{stem}-selection.parquet",
+                "application/octet-stream",
+                key="emb-selection-parquet",
+                on_click="ignore",
+            )
+        st.download_button(
+            "All embeddings (.parquet)",
+            lambda: parquet(own, selected_only=False),
+            f"{stem}.parquet",
+            "application/octet-stream",
+            key="emb-parquet",
+            help="For `brainlm decode`, and for this page.",
+            on_click="ignore",
+        )
