@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -253,6 +253,18 @@ class Engine:
             share = np.float32(1 / windows.n_windows)
             return Attention(maps[0] * share, cls[0] * share, group[0])
         return Attention(np.concatenate(maps), np.concatenate(cls), group[0])
+
+    @contextmanager
+    def gradients(self) -> Iterator[MaskedModel]:
+        """Hold the device for work that needs gradients with respect to the input; full precision.
+
+        Yields
+        ------
+        MaskedModel
+            On :attr:`device`. Leave soon: nobody else computes meanwhile.
+        """
+        with _GATE, torch.inference_mode(False), torch.enable_grad():
+            yield self.model
 
     def _mask(self, windows: Windows, hidden: BoolArray | None) -> BoolArray | None:
         """Join what was asked to be hidden with the padding; None when everything is visible.

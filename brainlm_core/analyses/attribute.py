@@ -1,0 +1,433 @@
+"""Which parcels, and when, move a read-out of the embedding: integrated gradients and occlusion (Captum).
+
+The question is always "compared with what". Here: with the same window after its Fourier phases were shuffled
+in each parcel by itself, so that every parcel keeps its spectrum and loses what it shares; several
+such surrogates are averaged. (From an all-zero window the path would say nothing: an embedding that ignores
+the scale of the signals does not change along it.)
+
+- Integrated gradients (Sundararajan et al. 2017): gradients along the straight path from surrogate to window,
+  times the difference. Their sum should be the difference of the two read-outs; what is missing is shown.
+- Occlusion: a parcel (or a network for some seconds) is replaced by its surrogate, the change is its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from brainlm_core.analyses.attribute_direction import Direction
+from brainlm_core.analyses.result_files import write_json_and_arrays
+from brainlm_core.engine import Cancelled, Engine
+from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.recording import Recording
+from brainlm_core.windows import Windows
+
+FloatArray = NDArray[np.float32]
+Progress = Callable[[float, str], None]
+Cancel = Callable[[], bool]
+
+METHODS = ("integrated_gradients", "occlusion")
+REFERENCES = ("surrogate", "zero")
+#: Above this many tokens occlusion goes by network and patch instead of by parcel, on a CPU.
+MAX_TOKENS_BY_PARCEL = 2000
+#: Path points that are computed at once, and occlusions that are computed at once.
+_AT_ONCE = 4
+CAVEAT = (
+    "An attribution says what this read-out of this model hangs on, for this scan. It does not say what in "
+    "the brain causes anything, and it is worth no more than the read-out itself."
+)
+
+
+@dataclass(frozen=True)
+class AttributeOptions:
+    """How to attribute.
+
+    Parameters
+    ----------
+    method : {"integrated_gradients", "occlusion"}
+    reference : {"surrogate", "zero"}
+        What the window is compared with.
+    n_steps : int
+        Points on the path of integrated gradients (Gauss–Legendre).
+    n_references : int
+        Surrogates that are averaged; 1 for zero.
+    max_windows : int
+        Windows that are looked at, evenly spread over the recording.
+    seed : int
+    """
+
+    method: str = "integrated_gradients"
+    reference: str = "surrogate"
+    n_steps: int = 16
+    n_references: int = 3
+    max_windows: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (("method", METHODS), ("reference", REFERENCES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"there is no {name} {getattr(self, name)!r}", f"choose one of {', '.join(known)}"
+                )
+        if min(self.n_steps, self.n_references, self.max_windows) < 1:
+            raise ConfigError("steps, references and windows are counted from 1", "give larger numbers")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Shares of parcels and moments in a read-out.
+
+    Parameters
+    ----------
+    direction : Direction
+    options : AttributeOptions
+    values : ndarray (W, P, T), float32
+        Share of each sample in the read-out's difference from its reference, in the read-out's unit; the sum
+        over a window, averaged over windows, is the recording's difference.
+    parcels : ndarray (P,), float32
+        Sum over time, mean over windows.
+    parcels_sd : ndarray (P,), float32
+        Standard deviation of ``parcels`` over references; NaN with one.
+    starts_s : ndarray (W,)
+    tr_s : float
+        Of the windows' samples.
+    resolution : str
+        What one share stands for, in words.
+    value, reference : float
+        Read-out of the recording's windows, and of their references.
+    completeness_error : float
+        What the shares leave of the difference, as a share of its size: 0 when they add up.
+    attention : ndarray (P,), float32
+        The summary token's attention, for comparison.
+    agreement : mapping of str to float
+        Spearman correlation over parcels of ``|parcels|`` with ``attention``, with ``connectivity`` (mean
+        absolute correlation with the others), and with ``random_twin`` (the same read-out of random weights)
+        where a twin was given.
+    notices : tuple of str
+    provenance : mapping
+        Scan and model.
+    """
+
+    direction: Direction
+    options: AttributeOptions
+    values: FloatArray
+    parcels: FloatArray
+    parcels_sd: FloatArray
+    starts_s: NDArray[np.float64]
+    tr_s: float
+    resolution: str
+    value: float
+    reference: float
+    completeness_error: float
+    attention: FloatArray
+    agreement: Mapping[str, float]
+    notices: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def course(self) -> FloatArray:
+        """Return the sum over parcels at each sample, (W, T)."""
+        return np.asarray(self.values.sum(axis=1), dtype=np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable dictionary."""
+        return {
+            "of": self.direction.name,
+            "unit": self.direction.unit,
+            "layer": self.direction.layer,
+            "method": self.options.method,
+            "compared_with": self.options.reference,
+            "n_steps": self.options.n_steps,
+            "n_references": self.options.n_references,
+            "seed": self.options.seed,
+            "resolution": self.resolution,
+            "n_windows": len(self.values),
+            "starts_s": [float(s) for s in self.starts_s],
+            "tr_s": self.tr_s,
+            "value": self.value,
+            "reference": self.reference,
+            "completeness_error": self.completeness_error,
+            "agreement": dict(self.agreement),
+            "notices": list(self.notices),
+            "caveat": CAVEAT,
+            **self.provenance,
+        }
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write ``attribution.json`` and ``attribution.npz``; return the paths.
+
+        Raises
+        ------
+        ConfigError
+            If the folder cannot be written.
+        """
+        arrays = {
+            "values": self.values,
+            "parcels": self.parcels,
+            "parcels_sd": self.parcels_sd,
+            "attention": self.attention,
+            "starts_s": self.starts_s,
+        }
+        return write_json_and_arrays(Path(folder), "attribution", self.to_dict(), arrays)
+
+
+def attribute(
+    engine: Engine,
+    recording: Recording,
+    direction: Direction,
+    options: AttributeOptions | None = None,
+    *,
+    twin: Engine | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Attribution:
+    """Attribute a read-out to parcels and time.
+
+    Parameters
+    ----------
+    engine : Engine
+    recording : Recording
+        With at least one whole window.
+    direction : Direction
+        Of this model's embeddings.
+    options : AttributeOptions, optional
+    twin : Engine, optional
+        The same architecture with random weights: a map that it gives too says nothing of the training.
+    progress, cancel : callable, optional
+
+    Raises
+    ------
+    AnalysisError
+        If the recording has no whole window, or the direction belongs to another model.
+    Cancelled
+    """
+    options = options or AttributeOptions()
+    windows = _whole_windows(engine, recording, options.max_windows)
+    total = 2 if twin is not None else 1
+    own = _shares(engine, windows, recording, direction, options, _part(progress, 0, total), cancel)
+    strength = np.abs(own.parcels)
+    attention = engine.attention(windows, cancel=cancel).cls_map()
+    agreement = {
+        "attention": _rank(strength, attention, windows.flat),
+        "connectivity": _rank(strength, _mean_connectivity(windows), windows.flat),
+    }
+    if twin is not None:
+        other = _shares(twin, windows, recording, direction, options, _part(progress, 1, total), cancel)
+        agreement["random_twin"] = _rank(strength, np.abs(other.parcels), windows.flat)
+    if progress is not None:
+        progress(1.0, "Attribution: done")
+    return Attribution(
+        direction,
+        options,
+        own.values,
+        own.parcels,
+        own.parcels_sd,
+        windows.starts_s,
+        windows.tr_s,
+        own.resolution,
+        own.value,
+        own.reference,
+        own.completeness_error,
+        attention,
+        agreement,
+        _notices(engine, windows),
+        {
+            "scan": recording.provenance.source_name,
+            "sha256": recording.provenance.sha256,
+            "model": engine.info.to_dict(),
+        },
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Shares:
+    values: FloatArray
+    parcels: FloatArray
+    parcels_sd: FloatArray
+    value: float
+    reference: float
+    completeness_error: float
+    resolution: str
+
+
+class _Readout:
+    """Read-out of windows (B, P, T) → (B,), differentiable; stops when asked to."""
+
+    def __init__(self, engine: Engine, xyz: FloatArray, direction: Direction, cancel: Cancel | None) -> None:
+        self.model, self.cancel, self.layer = engine.model, cancel, direction.layer
+        self.xyz = torch.from_numpy(xyz.copy()).to(engine.device)
+        self.weights = torch.from_numpy(direction.weights).float().to(engine.device)
+        self.offset = direction.offset
+        self.flat: Tensor | None = None
+
+    def __call__(self, signal: Tensor) -> Tensor:
+        if self.cancel is not None and self.cancel():
+            raise Cancelled
+        answer = self.model.encode(signal, self.xyz)
+        vector = answer.cls
+        if self.layer == "mean":
+            vector = answer.tokens[:, self.flat].mean(1) if self.flat is not None else answer.tokens.mean(1)
+        return vector.float() @ self.weights + self.offset
+
+
+def _shares(
+    engine: Engine,
+    windows: Windows,
+    recording: Recording,
+    direction: Direction,
+    options: AttributeOptions,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> _Shares:
+    random = np.random.default_rng(options.seed)
+    n_references = 1 if options.reference == "zero" else options.n_references
+    readout = _Readout(engine, windows.xyz, direction, cancel)
+    if not windows.flat.all():
+        readout.flat = torch.from_numpy(np.flatnonzero(~windows.flat)).to(engine.device)
+    groups, resolution = _groups(engine, windows, recording, options)
+    shares = np.zeros((n_references, *windows.values.shape), dtype=np.float32)
+    told = np.zeros((n_references, windows.n_windows, 2))
+    done, total = 0, n_references * windows.n_windows
+    for w in range(windows.n_windows):
+        for r in range(n_references):
+            if progress is not None:
+                progress(done / total, f"Attribution: window {w + 1} of {windows.n_windows}")
+            values = windows.values[w]
+            other = np.zeros_like(values) if options.reference == "zero" else shuffled_phases(values, random)
+            with engine.gradients():
+                x = torch.from_numpy(values.copy())[None].to(engine.device)
+                x0 = torch.from_numpy(other)[None].to(engine.device)
+                _check_width(readout, x, direction)
+                shares[r, w] = _one(readout, x, x0, groups, options)
+                with torch.no_grad():
+                    told[r, w] = [float(readout(v)[0]) for v in (x, x0)]
+            done += 1
+    value, reference = told.mean(axis=(0, 1))
+    # The difference of each window and reference must be met by its own sum: misses must not cancel out.
+    missed = np.abs(shares.sum(axis=(2, 3)) - (told[..., 0] - told[..., 1])).mean()
+    size = np.abs(told[..., 0] - told[..., 1]).mean()
+    by_reference = shares.sum(axis=3).mean(axis=1)  # (references, P)
+    spread = by_reference.std(axis=0, ddof=1) if n_references > 1 else np.full(windows.n_parcels, np.nan)
+    return _Shares(
+        shares.mean(axis=0),
+        by_reference.mean(axis=0),
+        spread.astype(np.float32),
+        float(value),
+        float(reference),
+        float(missed / max(size, 1e-12)),
+        resolution,
+    )
+
+
+def _check_width(readout: _Readout, x: Tensor, direction: Direction) -> None:
+    with torch.no_grad():
+        width = readout.model.encode(x, readout.xyz).cls.shape[1]
+    if width != len(direction.weights):
+        raise AnalysisError(
+            f"a direction of {len(direction.weights)} numbers does not fit embeddings of {width}",
+            "use the model that made the cohort's embeddings",
+        )
+
+
+def _one(
+    readout: _Readout, x: Tensor, x0: Tensor, groups: Tensor | None, options: AttributeOptions
+) -> FloatArray:
+    """Return the shares (P, T) of one window against one reference."""
+    from captum.attr import FeatureAblation, IntegratedGradients
+
+    if groups is None:
+        method = IntegratedGradients(readout, multiply_by_inputs=True)
+        share = method.attribute(
+            x.requires_grad_(), x0, n_steps=options.n_steps, internal_batch_size=_AT_ONCE
+        )
+        return np.asarray(share[0].detach().cpu().numpy(), dtype=np.float32)
+    with torch.no_grad():
+        share = FeatureAblation(readout).attribute(
+            x, x0, feature_mask=groups[None], perturbations_per_eval=_AT_ONCE
+        )[0]
+    size = torch.bincount(groups.reshape(-1)).to(share.device)[groups]
+    return np.asarray((share / size).cpu().numpy(), dtype=np.float32)  # a group's share, spread over it
+
+
+def _groups(
+    engine: Engine, windows: Windows, recording: Recording, options: AttributeOptions
+) -> tuple[Tensor | None, str]:
+    """Return what is occluded together (P, T), None for integrated gradients; and its words."""
+    if options.method == "integrated_gradients":
+        return None, "one sample of one parcel"
+    length = engine.spec.patch_length
+    patches = -(-windows.n_timepoints // length)
+    tokens = windows.n_parcels * patches / engine.spec.parcels_per_token
+    if tokens <= MAX_TOKENS_BY_PARCEL or engine.device.type != "cpu" or engine.info.family == "kernel":
+        rows = torch.arange(windows.n_parcels)[:, None].expand(-1, windows.n_timepoints)
+        return rows.contiguous().to(engine.device), "one parcel for the whole window"
+    _, network = np.unique(np.array(recording.parcellation.group), return_inverse=True)
+    patch = np.arange(windows.n_timepoints) // length
+    together = torch.from_numpy(network[:, None] * patches + patch[None])
+    words = f"one network for {length * windows.tr_s:.3g} s"
+    return together.contiguous().to(engine.device), words
+
+
+def shuffled_phases(values: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Return signals (P, T) with the same spectrum and mean in each parcel, and phases of chance."""
+    spectrum = np.fft.rfft(values.astype(np.float64), axis=1)
+    phase = random.uniform(0, 2 * np.pi, spectrum.shape)
+    phase[:, 0] = 0
+    if values.shape[1] % 2 == 0:
+        phase[:, -1] = 0
+    out = np.fft.irfft(np.abs(spectrum) * np.exp(1j * (phase + np.angle(spectrum))), values.shape[1], axis=1)
+    return np.asarray(out, dtype=np.float32)
+
+
+def _whole_windows(engine: Engine, recording: Recording, most: int) -> Windows:
+    interval = engine.spec.tr_s or recording.tr_s
+    windows = engine.windows(recording, stride_s=engine.spec.n_timepoints * interval)
+    whole = np.flatnonzero(windows.observed.all(axis=1))
+    if not len(whole):
+        seconds = engine.spec.n_timepoints * interval
+        raise AnalysisError(
+            f"the recording is shorter than one window of {seconds:.0f} s", "attribute a longer recording"
+        )
+    picked = np.unique(np.linspace(0, len(whole) - 1, min(most, len(whole))).round().astype(int))
+    return windows.pick(whole[picked])
+
+
+def _mean_connectivity(windows: Windows) -> FloatArray:
+    """Return each parcel's mean absolute correlation with the others (P,)."""
+    out = np.zeros(windows.n_parcels)
+    for values in windows.values:
+        centred = values - values.mean(axis=1, keepdims=True)
+        unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+        out += (np.abs(unit @ unit.T).sum(axis=1) - 1) / max(1, windows.n_parcels - 1)
+    return (out / windows.n_windows).astype(np.float32)
+
+
+def _rank(a: NDArray[np.floating], b: NDArray[np.floating], flat: NDArray[np.bool_]) -> float:
+    a, b = a[~flat], b[~flat]
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(spearmanr(a, b).statistic)
+
+
+def _notices(engine: Engine, windows: Windows) -> tuple[str, ...]:
+    out = list(windows.notices)
+    if engine.info.family == "kernel":
+        out.append(
+            "This model's embedding does not pass through its attention, so the two maps need not agree."
+        )
+    if engine.spec.parcels_per_token > 1:
+        out.append("Several parcels share a token in this model; attention cannot tell them apart.")
+    return tuple(out)
+
+
+def _part(progress: Progress | None, number: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda share, sentence: progress((number + share) / total * 0.98, sentence)

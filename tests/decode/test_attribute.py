@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from brainlm_core.analyses.attribute import AttributeOptions, attribute, shuffled_phases
+from brainlm_core.analyses.attribute_direction import Direction, axis_direction, decoded_direction
+from brainlm_core.analyses.decode_inputs import DecodeOptions
+from brainlm_core.analyses.embed import make_map
+from brainlm_core.atlas import a424, from_coordinates
+from brainlm_core.engine import Cancelled, Engine
+from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
+from brainlm_core.model.checkpoints import random_model
+from brainlm_core.model.config import ImageTokenConfig, ParcelTokenConfig
+from brainlm_core.model.kernel_config import KernelConfig
+from brainlm_core.recording import Provenance, Recording
+from brainlm_core.weights import LoadedModel
+from tests.decode.decode_tools import cohort
+
+P, T, D = 6, 40, 4
+
+
+class Linear(MaskedModel):
+    """An embedding that is a weighted sum of the samples: every share is known."""
+
+    family: ClassVar[str] = "linear"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = None
+        self.spec = InputSpec(None, T, 10, None)
+        generator = torch.Generator().manual_seed(0)
+        self.weights = torch.randn(D, P, T, generator=generator)
+
+    def reconstruct(self, signal, xyz, hidden):
+        return Reconstruction(signal, hidden)
+
+    def encode(self, signal, xyz, hidden=None):
+        cls = torch.einsum("dpt,bpt->bd", self.weights, signal)
+        return Encoding(cls, torch.einsum("dpt,bpt->bpd", self.weights, signal))
+
+    def attention(self, signal, xyz, hidden=None):
+        b, p = signal.shape[:2]
+        cls = torch.arange(p).float().expand(b, 1, 1, p)
+        return AttentionMaps(torch.full((b, 1, 1, p, p), 1 / p), cls, torch.arange(p))
+
+
+def engine_of(model: MaskedModel) -> Engine:
+    return Engine(LoadedModel(model.eval(), "test", "none", "test"), torch.device("cpu"), "fp32")
+
+
+def recording(n_parcels: int = P, n: int = 2 * T, seed: int = 0) -> Recording:
+    random = np.random.default_rng(seed)
+    xyz = random.uniform(-60, 60, (n_parcels, 3))
+    parcels = from_coordinates("some", tuple(f"p{i}" for i in range(n_parcels)), xyz)
+    signals = random.standard_normal((n_parcels, n)) + 0.7 * random.standard_normal(n)
+    return Recording(signals, 2.0, parcels, Provenance("test.csv"))
+
+
+def direction(d: int = D, layer: str = "cls") -> Direction:
+    return Direction("test", layer, np.random.default_rng(1).standard_normal(d), 0.5, "units")
+
+
+def test_integrated_gradients_of_a_linear_model_are_weight_times_input():
+    model, wanted = Linear(), direction()
+    found = attribute(engine_of(model), recording(), wanted, AttributeOptions(reference="zero", n_steps=4))
+    values = engine_of(model).windows(recording(), stride_s=T * 2.0).values
+    weights = np.einsum("d,dpt->pt", wanted.weights, model.weights.numpy())
+    assert found.values == pytest.approx(weights[None] * values, abs=1e-5)
+    assert found.completeness_error < 1e-5
+    assert found.reference == pytest.approx(0.5)
+    assert found.parcels == pytest.approx((weights[None] * values).sum(axis=2).mean(axis=0), abs=1e-4)
+    assert found.course().sum(axis=1).mean() == pytest.approx(found.value - 0.5, abs=1e-3)
+
+
+def test_occlusion_of_a_linear_model_gives_the_same_parcels():
+    model, wanted = Linear(), direction()
+    options = AttributeOptions("occlusion", n_references=2)
+    by_parcel = attribute(engine_of(model), recording(), wanted, options)
+    gradients = attribute(
+        engine_of(model), recording(), wanted, replace(options, method="integrated_gradients")
+    )
+    assert by_parcel.parcels == pytest.approx(gradients.parcels, abs=1e-3)
+    assert by_parcel.completeness_error < 1e-4
+    assert by_parcel.resolution == "one parcel for the whole window"
+
+
+def test_the_mean_over_parcels_can_be_read_too():
+    model, wanted = Linear(), direction(layer="mean")
+    found = attribute(engine_of(model), recording(), wanted, AttributeOptions(reference="zero", n_steps=4))
+    values = engine_of(model).windows(recording(), stride_s=T * 2.0).values
+    weights = np.einsum("d,dpt->pt", wanted.weights, model.weights.numpy()) / P
+    assert found.values == pytest.approx(weights[None] * values, abs=1e-5)
+
+
+TINY_PARCEL = ParcelTokenConfig(
+    hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, decoder_hidden_size=16,
+    decoder_num_hidden_layers=1, decoder_num_attention_heads=2, decoder_intermediate_size=16,
+    timepoint_patching_size=100,
+)  # fmt: skip
+TINY_IMAGE = ImageTokenConfig(
+    hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, decoder_hidden_size=16,
+    decoder_num_hidden_layers=1, decoder_num_attention_heads=2, decoder_intermediate_size=16,
+)  # fmt: skip
+TINY_KERNEL = KernelConfig(
+    bank_sizes=(30,), n_timepoints=200, n_blocks=4, n_regimes=2, n_landmarks=20, width=80, gate_width=8
+)
+
+
+@pytest.mark.parametrize("config", [TINY_PARCEL, TINY_IMAGE, TINY_KERNEL], ids=["parcel", "image", "kernel"])
+def test_every_family_is_explained_completely(config):
+    model = random_model(config.to_dict(), 1)
+    engine = engine_of(model)
+    random = np.random.default_rng(0)
+    signals = random.standard_normal((424, 200)) + 0.5 * random.standard_normal(200)
+    scan = Recording(signals, engine.spec.tr_s or 0.72, a424(), Provenance("demo"))
+    engine.embed(engine.windows(scan))  # what inference remembers must not stand in the way of gradients
+    width = engine.embed(engine.windows(scan)).cls.shape[1]
+    found = attribute(
+        engine, scan, direction(width), AttributeOptions(n_steps=12, n_references=1), twin=engine
+    )
+    assert found.completeness_error < 0.02
+    assert np.abs(found.values).max() > 0
+    assert found.agreement["random_twin"] == pytest.approx(1)
+    assert -1 <= found.agreement["attention"] <= 1
+
+
+def test_many_tokens_are_occluded_by_network_and_patch(monkeypatch):
+    monkeypatch.setattr("brainlm_core.analyses.attribute.MAX_TOKENS_BY_PARCEL", 3)
+    model = Linear()
+    found = attribute(
+        engine_of(model), recording(), direction(), AttributeOptions("occlusion", reference="zero")
+    )
+    assert found.resolution == "one network for 20 s"
+    values = engine_of(model).windows(recording(), stride_s=T * 2.0).values
+    weights = np.einsum("d,dpt->pt", direction().weights, model.weights.numpy())
+    network = np.array(recording().parcellation.group)
+    rows = network == network[0]
+    truth = (weights[None] * values)[:, rows, :10].sum(axis=(1, 2))
+    assert found.values[:, rows, :10].sum(axis=(1, 2)) == pytest.approx(truth, abs=1e-3)
+
+
+def test_a_surrogate_keeps_each_spectrum_and_loses_what_is_shared():
+    random = np.random.default_rng(0)
+    values = (random.standard_normal((5, 400)) * 0.3 + random.standard_normal(400)).astype(np.float32)
+    other = shuffled_phases(values, random)
+    assert np.abs(np.fft.rfft(other)) == pytest.approx(np.abs(np.fft.rfft(values)), abs=1e-2)
+    assert np.corrcoef(values)[0, 1] > 0.8
+    assert abs(np.corrcoef(other)[0, 1]) < 0.3
+
+
+def test_directions_read_what_they_name():
+    people = cohort(80, seed=6)
+    axis = axis_direction(people, 2)
+    drawn = make_map(people)
+    assert axis.read(people.cls) == pytest.approx(drawn.xy[:, 1] / drawn.xy[:, 1].std(), abs=1e-4)
+    age = decoded_direction(people, DecodeOptions("age_years"))
+    assert np.corrcoef(age.read(people.cls), people.phenotypes["age_years"])[0, 1] > 0.8
+    assert abs(age.read(people.cls).mean() - people.phenotypes["age_years"].mean()) < 1
+    sex = decoded_direction(people, DecodeOptions("sex"))
+    assert sex.name == "sex: male rather than female"
+    told = sex.read(people.cls)
+    male = people.phenotypes["sex"] == "male"
+    assert told[male].mean() > told[~male].mean() + 0.5
+    with pytest.raises(ConfigError, match="no component 99"):
+        axis_direction(people, 99)
+
+
+def test_what_it_leaves_on_disk_and_what_it_refuses(tmp_path):
+    engine = engine_of(Linear())
+    seen: list[float] = []
+    found = attribute(engine, recording(), direction(), progress=lambda share, sentence: seen.append(share))
+    assert seen[-1] == 1
+    assert seen == sorted(seen)
+    as_json, as_npz = found.save(tmp_path)
+    assert json.loads(as_json.read_text())["completeness_error"] == pytest.approx(found.completeness_error)
+    assert np.load(as_npz)["values"].shape == (2, P, T)
+    with pytest.raises(AnalysisError, match="does not fit embeddings of 4"):
+        attribute(engine, recording(), direction(7))
+    long = Linear()
+    long.spec = InputSpec(None, 200, 10, None)
+    with pytest.raises(AnalysisError, match="shorter than one window"):
+        attribute(engine_of(long), recording(), direction())
+    with pytest.raises(Cancelled):
+        attribute(engine, recording(), direction(), cancel=lambda: True)
+    with pytest.raises(ConfigError, match="no method 'gradcam'"):
+        AttributeOptions("gradcam")
