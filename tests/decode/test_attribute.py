@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from brainlm_core.analyses.attribute import AttributeOptions, attribute, shuffled_phases
+from brainlm_core.analyses.attribute import attribute, shuffled_phases
 from brainlm_core.analyses.attribute_direction import Direction, axis_direction, decoded_direction
+from brainlm_core.analyses.attribute_result import AttributeOptions
 from brainlm_core.analyses.decode_inputs import DecodeOptions
 from brainlm_core.analyses.embed import make_map
 from brainlm_core.atlas import a424, from_coordinates
@@ -144,6 +145,17 @@ def test_many_tokens_are_occluded_by_network_and_patch(monkeypatch):
     rows = network == network[0]
     truth = (weights[None] * values)[:, rows, :10].sum(axis=(1, 2))
     assert found.values[:, rows, :10].sum(axis=(1, 2)) == pytest.approx(truth, abs=1e-3)
+
+
+def test_sums_over_groups_and_time_keep_the_total():
+    found = attribute(engine_of(Linear()), recording(), direction())
+    shares = found.by_group(["b", "a", "a", "b", "c", "c"], 15)
+    names, times, sums = shares.names, shares.times_s, shares.sums
+    assert names == ("a", "b", "c")
+    assert sums.shape == (3, 2 * 3)
+    assert sums.sum() == pytest.approx(found.value - found.reference, abs=1e-2)
+    assert sums[0, 1] == pytest.approx(found.values[0, 1:3, 15:30].sum() / 2, abs=1e-4)
+    assert times[:3] == pytest.approx([15, 45, 70])  # middles of 0–30 s, 30–60 s, 60–80 s
 
 
 def test_a_surrogate_keeps_each_spectrum_and_loses_what_is_shared():
