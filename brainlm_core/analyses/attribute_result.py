@@ -137,9 +137,7 @@ class Attribution:
         """Return the sum over parcels at each sample, (W, T)."""
         return np.asarray(self.values.sum(axis=1), dtype=np.float32)
 
-    def by_group(
-        self, groups: Sequence[str], n_samples: int
-    ) -> tuple[tuple[str, ...], FloatArray, FloatArray]:
+    def by_group(self, groups: Sequence[str], n_samples: int) -> GroupShares:
         """Return sums over groups of parcels and stretches of time.
 
         Parameters
@@ -148,15 +146,6 @@ class Attribution:
             For example :attr:`Parcellation.group`.
         n_samples : int
             Length of a stretch; a shorter rest at a window's end is a stretch of its own.
-
-        Returns
-        -------
-        names : tuple of str
-            Groups, sorted.
-        times_s : ndarray (S,), float32
-            Middle of each stretch of all windows, from the start of the recording.
-        sums : ndarray (groups, S), float32
-            Divided by the number of windows, so that all of it sums to ``value - reference``.
         """
         names = tuple(sorted(set(groups)))
         which = np.array([names.index(g) for g in groups])
