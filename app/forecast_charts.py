@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.brain_view import BrainPanel
 from app.charts.order import groups_present, label
-from app.charts.strip import METHODS, Row
+from app.charts.strip import METHODS
 from app.theme import group_words, palette, plotly_layout
 from brainlm_core.analyses.forecast_metrics import METHOD_WORDS, Backtest, Race, network_scores, skill_map
 from brainlm_core.analyses.forecast_picture import LIMIT_SD
@@ -136,20 +134,6 @@ def _third(
     return BrainPanel(
         "Forecast minus observed", error, "SD", "diverging", (-LIMIT_SD, LIMIT_SD), alt="Error, by parcel."
     )
-
-
-def strip_rows(race: Race | None, wanted: Sequence[str]) -> list[Row]:
-    """Return R² one volume ahead by method for the baseline strip; None while unknown."""
-    rows = []
-    for method in wanted:
-        known = race is not None and method in race.values["r2"]
-        value = round(float(race.values["r2"][method][0]), 2) + 0.0 if race is not None and known else None
-        interval = None
-        if race is not None and known and np.isfinite(race.intervals["r2"][method][0]).all():
-            low, high = race.intervals["r2"][method][0]
-            interval = (float(low), float(high))
-        rows.append(Row(method, value, interval))
-    return rows
 
 
 def race_figure(race: Race, verdict: Verdict, measure: str = "r2") -> go.Figure:

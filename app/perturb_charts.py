@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.charts.strip import Row
 from app.theme import group_words, palette, plotly_layout
 from brainlm_core.atlas import Parcellation
+from brainlm_core.look.perturb import chance_range
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from brainlm_core.analyses.perturb_companions import Agreement, DoseCurve
     from brainlm_core.analyses.perturb_null import NullMap
 
-#: Predictor -> (row of the strip, label).
-AGREEMENT_ROWS = {
-    "functional_connectivity": ("functional_connectivity", "Functional connectivity"),
-    "distance": ("coordinates", "Nearness"),
-    "attention": ("attention", "Attention of the targets"),
-    "random_twin": ("random_twin", "Random-weights twin"),
-}
 WORDS = {
     "functional_connectivity": "Functional connectivity with the targets",
     "distance": "Nearness to the targets",
@@ -35,34 +28,11 @@ WORDS = {
 }
 
 
-def strip_rows(agreement: Sequence[Agreement]) -> list[Row]:
-    """Return the rows of the baseline strip; the bar is the middle 95 % of chance, not an interval."""
-    known = {a.predictor: a for a in agreement}
-    rows = []
-    for name, (method, label) in AGREEMENT_ROWS.items():
-        found = known.get(name)
-        if found is None:
-            rows.append(Row(method, None, None, label))
-        elif np.isnan(found.value):
-            rows.append(Row(method, None, None, label, "one of the two does not vary"))
-        else:
-            rows.append(Row(method, found.value, _chance(found), label))
-    return rows
-
-
-def _chance(agreement: Agreement) -> tuple[float, float] | None:
-    """Return the middle 95 % of the correlations with the predictions for random sets."""
-    if not len(agreement.null):
-        return None
-    low, high = np.percentile(agreement.null, (2.5, 97.5))
-    return float(low), float(high)
-
-
 def agreement_table(agreement: Sequence[Agreement]) -> pd.DataFrame:
     """Return every prediction with its correlation beside that of the random sets."""
     rows = []
     for a in agreement:
-        ends = _chance(a)
+        ends = chance_range(a)
         chance = "" if ends is None else f"{ends[0]:+.2f} to {ends[1]:+.2f}"
         rows.append(
             {
@@ -148,26 +118,3 @@ def course_figure(response: Response, parcellation: Parcellation, parcels: Seque
     figure.update_xaxes(title_text="Time in the window (s)")
     figure.update_yaxes(title_text="Response (SD)")
     return figure
-
-
-def null_sentence(null: NullMap) -> str:
-    """Return what the null says."""
-    if null.reason:
-        return f"No null: {null.reason}."
-    found = null.n_significant or 0
-    tested = int((~np.isnan(null.p)).sum())
-    return (
-        f"{found} of {tested} parcels stand out from {null.n_sets} random sets of the same "
-        f"size and hemispheres "
-        "(false discovery rate 5 %)."
-    )
-
-
-def dose_sentence(dose: DoseCurve) -> str:
-    """Return what the dose curve says."""
-    added = " A shift was added in place of the scenario's own kind." if dose.added else ""
-    if np.isnan(dose.r2):
-        return f"Nothing responds at any dose.{added}"
-    return (
-        f"{dose.slope:+.3f} SD per SD; a straight line explains {100 * dose.r2:.0f} % of the curve.{added}"
-    ).replace("-", "−")

@@ -11,10 +11,11 @@ import numpy as np
 import streamlit as st
 
 from app import exports
-from app.perturb_charts import agreement_table, dose_sentence, null_sentence, responders
+from app.perturb_charts import agreement_table, responders
 from app.perturb_desk import frames_of
 from brainlm_core.analyses.perturb import responder_table
 from brainlm_core.analyses.scenario import Scenario
+from brainlm_core.look.perturb import dose_sentence, null_sentence
 from brainlm_core.render import Panel, Scene, film_bytes, png_bytes
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,26 @@ def load(
     if name == "default":
         return LoadedModel(model, name, bundled_licence(), "bundled with BrainLM Explorer")
     return LoadedModel(model, name, "as stated by its author", f"local folder {folder.name}")
+
+
+def digest(name: str) -> str | None:
+    """Return the SHA-256 of a model's weights file; None for random twins, which have none.
+
+    Raises
+    ------
+    ConfigError, CheckpointError
+        If the name means nothing or the bundled weights are missing.
+    """
+    if name.startswith(RANDOM_PREFIX):
+        return None
+    published = PUBLISHED.get(name.lower())
+    folder = _folder(name) if published is None else hub.cached(published.folder)
+    files = [folder / f for f in ("model.safetensors", "pytorch_model.bin")] if folder is not None else []
+    for path in files:
+        if path.is_file():
+            with path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+    return None
 
 
 def licence_accepted() -> bool:

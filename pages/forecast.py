@@ -18,6 +18,7 @@ from app.waiting import progress
 from app.words import how, note, refusal, sentence
 from brainlm_core.analyses.forecast_metrics import METHODS
 from brainlm_core.analyses.forecast_plan import ForecastOptions
+from brainlm_core.look.forecast import strip_rows
 from brainlm_core.recording import Recording
 
 #: Volumes on screen before the first forecast is there, and how many of them it will have seen: those
@@ -137,7 +138,7 @@ def strip(now: Picture) -> None:
     count = "" if race is None else f", {race.n_starts} start points"
     st.html(
         baseline_strip(
-            charts.strip_rows(race, [m for m in METHODS if m != "last_value"]),
+            strip_rows(race, [m for m in METHODS if m != "last_value"]),
             title=f"Explained variance R²{step}{count}",
             limits=(-0.1, 0.5),
         )

@@ -24,6 +24,7 @@ from app.words import capital, how, note, refusal, sentence
 from brainlm_core.analyses.perturb import notices_of
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look.perturb import dose_sentence, null_sentence, strip_rows
 from brainlm_core.recording import Recording
 
 
@@ -113,7 +114,7 @@ def beside(who: Visitor, state: PageState) -> None:
         agreement = result.agreement if result is not None else parts.get("twin", parts.get("agreement", ()))
         st.html(
             baseline_strip(
-                charts.strip_rows(agreement),
+                strip_rows(agreement),
                 title="What would have said the same? Rank correlation with the response",
                 limits=(-0.5, 1.0),
             )
@@ -132,14 +133,14 @@ def beside(who: Visitor, state: PageState) -> None:
             config={"displayModeBar": False},
             alt="Response of the ten strongest responders at doses from −3 to +3 SD, with a line.",
         )
-        note(charts.dose_sentence(dose))
+        note(dose_sentence(dose))
 
 
 def remarks(who: Visitor, state: PageState, desk: Desk, scenario: Scenario) -> None:
     """Draw what the null says, the interaction, and what a reader must know."""
     result = desk.results.get(scenario)
     if result is not None:
-        note(charts.null_sentence(result.null))
+        note(null_sentence(result.null))
     elif COMPANIONS in who.jobs:
         note("The null is being computed: the same action on 200 random sets of parcels.")
     if scenario in desk.interactions:

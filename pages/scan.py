@@ -10,13 +10,13 @@ import streamlit as st
 from app import exports
 from app.brain_view import BrainPanel, brain_view
 from app.charts.order import label
-from app.charts.signals import LIMIT_SD, frames
 from app.chips import chip_row
 from app.drop_zone import drop_zone, finish_intake, missing_answer
 from app.flat_brain import flat_brains
 from app.state import Visitor, visitor
 from app.waiting import progress
 from app.words import capital, duration, facts, how, note, refusal, sentence, verdict
+from brainlm_core.look.signals import LIMIT_SD, frames
 from brainlm_core.recording import Recording
 
 VIEWS = {"signal": "Signal over time", "tsnr": "Signal to noise", "coverage": "Coverage"}

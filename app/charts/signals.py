@@ -11,29 +11,11 @@ from plotly.subplots import make_subplots
 
 from app.charts.order import by_network, label
 from app.theme import colour_stops, palette, plotly_layout
+from brainlm_core.look.signals import LIMIT_SD, standardised
 from brainlm_core.recording import FloatArray, Recording
 
 #: More columns than this are averaged in blocks before they are sent to the browser.
 MAX_COLUMNS = 600
-#: Where the signal scale is cut, in SD.
-LIMIT_SD = 2.5
-
-
-def standardised(recording: Recording) -> FloatArray:
-    """Return signals in SD from each parcel's mean, (n_parcels, n_timepoints); flat parcels are NaN."""
-    signals = recording.signals
-    spread = signals.std(axis=1, keepdims=True)
-    flat = spread <= 1e-6 * np.maximum(np.abs(signals).max(axis=1, keepdims=True), 1e-12)
-    if recording.quality is not None:
-        flat |= recording.quality.flat[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        out = (signals - signals.mean(axis=1, keepdims=True)) / spread
-    return np.where(flat, np.float32(np.nan), out).astype(np.float32)
-
-
-def frames(recording: Recording) -> FloatArray:
-    """Return the frames of the moving brain, (n_timepoints, n_parcels) in SD."""
-    return np.ascontiguousarray(standardised(recording).T)
 
 
 def carpet(recording: Recording, picked: Sequence[int] = ()) -> tuple[go.Figure, int]:

@@ -16,6 +16,7 @@ COMMANDS: tuple[str, ...] = (
     "forecast",
     "perturb",
     "reconstruct",
+    "report",
     "cohort",
     "embed",
     "decode",

@@ -73,15 +73,11 @@ def load_recording(args: argparse.Namespace) -> Recording:
 
 def _demo(scan: list[str]) -> Recording | None:
     """Return a bundled recording for ``demo`` or ``demo:KEY``, unless a file has that name."""
-    if len(scan) != 1 or Path(scan[0]).exists() or scan[0].split(":")[0] != "demo":
+    if len(scan) != 1 or Path(scan[0]).exists():
         return None
-    from brainlm_core.scans.demo import SCENARIOS, demo_recordings
+    from brainlm_core.scans.demo import named_demo
 
-    keys = [scenario.key for scenario in SCENARIOS]
-    wanted = scan[0].partition(":")[2] or keys[0]
-    if wanted not in keys:
-        raise ScanError(f"there is no demo recording {wanted!r}", f"choose one of {', '.join(keys)}")
-    return demo_recordings()[keys.index(wanted)]
+    return named_demo(scan[0])
 
 
 def _on_terminal(fraction: float, stage: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import YEO7, a424
-from brainlm_core.errors import AtlasError
+from brainlm_core.errors import AtlasError, ScanError
 from brainlm_core.paths import assets_dir
 from brainlm_core.recording import Provenance, Recording, Step
 
@@ -163,6 +163,23 @@ def demo_recordings() -> tuple[Recording, ...]:
         If a bundled file is missing.
     """
     return tuple(_load(scenario) for scenario in SCENARIOS)
+
+
+def named_demo(text: str) -> Recording | None:
+    """Return a bundled recording for ``demo`` or ``demo:KEY``; None when the text is no such name.
+
+    Raises
+    ------
+    ScanError
+        If there is no demo of that key.
+    """
+    word, _, wanted = text.partition(":")
+    if word != "demo":
+        return None
+    keys = [scenario.key for scenario in SCENARIOS]
+    if wanted and wanted not in keys:
+        raise ScanError(f"there is no demo recording {wanted!r}", f"choose one of {', '.join(keys)}")
+    return demo_recordings()[keys.index(wanted) if wanted else 0]
 
 
 def _load(scenario: DemoScenario) -> Recording:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from app.charts.order import by_network
-from app.charts.signals import MAX_COLUMNS, carpet, frames, standardised, traces
+from app.charts.signals import MAX_COLUMNS, carpet, traces
+from brainlm_core.look.signals import frames, standardised
 from brainlm_core.recording import Recording
 from brainlm_core.scans.demo import demo_recordings
 

@@ -31,6 +31,11 @@ export function sameBytes(a, b) {
 
 const constants = new Map();
 
+/** Puts a constant in place that came with the page: in a report nothing can be fetched. */
+export function provideConstant(path, bytes) {
+  constants.set(path, Promise.resolve(unpack(bytes)));
+}
+
 /** A container that never changes under its address: one request per tab, whoever asks. */
 export function fetchConstant(path) {
   if (!constants.has(path)) {

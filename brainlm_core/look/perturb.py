@@ -1,0 +1,67 @@
+"""A response in words, and what would have said the same as rows of the baseline strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from brainlm_core.analyses.perturb_companions import Agreement, DoseCurve
+from brainlm_core.analyses.perturb_null import NullMap
+from brainlm_core.look.strip import Row
+
+#: Predictor -> (row of the strip, label).
+AGREEMENT_ROWS = {
+    "functional_connectivity": ("functional_connectivity", "Functional connectivity"),
+    "distance": ("coordinates", "Nearness"),
+    "attention": ("attention", "Attention of the targets"),
+    "random_twin": ("random_twin", "Random-weights twin"),
+}
+
+
+def strip_rows(agreement: Sequence[Agreement]) -> list[Row]:
+    """Return the rows of the baseline strip; the bar is the middle 95 % of chance, not an interval."""
+    known = {a.predictor: a for a in agreement}
+    rows = []
+    for name, (method, label) in AGREEMENT_ROWS.items():
+        found = known.get(name)
+        if found is None:
+            rows.append(Row(method, None, None, label))
+        elif np.isnan(found.value):
+            rows.append(Row(method, None, None, label, "one of the two does not vary"))
+        else:
+            rows.append(Row(method, found.value, chance_range(found), label))
+    return rows
+
+
+def chance_range(agreement: Agreement) -> tuple[float, float] | None:
+    """Return the middle 95 % of the correlations with the predictions for random sets."""
+    if not len(agreement.null):
+        return None
+    low, high = np.percentile(agreement.null, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def null_sentence(null: NullMap) -> str:
+    """Return what the null says."""
+    if null.reason:
+        return f"No null: {null.reason}."
+    found = null.n_significant or 0
+    tested = int((~np.isnan(null.p)).sum())
+    if not tested:
+        return f"No parcel could be tested against the {null.n_sets} random sets."
+    return (
+        f"{found} of {tested} parcels stand out from {null.n_sets} random sets of the same "
+        f"size and hemispheres "
+        "(false discovery rate 5 %)."
+    )
+
+
+def dose_sentence(dose: DoseCurve) -> str:
+    """Return what the dose curve says."""
+    added = " A shift was added in place of the scenario's own kind." if dose.added else ""
+    if np.isnan(dose.r2):
+        return f"Nothing responds at any dose.{added}"
+    return (
+        f"{dose.slope:+.3f} SD per SD; a straight line explains {100 * dose.r2:.0f} % of the curve.{added}"
+    ).replace("-", "−")

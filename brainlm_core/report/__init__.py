@@ -1,0 +1,25 @@
+"""One self-contained HTML file about one recording, and scripts that make each of its figures again.
+
+>>> from brainlm_core.report import ReportOptions, gather, page_html
+>>> contents = gather(recording, "default", ReportOptions())  # doctest: +SKIP
+>>> Path("report.html").write_bytes(page_html(contents))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from brainlm_core.report.contents import Contents, NotMade, Parts, ReportOptions, gather
+from brainlm_core.report.figures import Figure, figures_of
+from brainlm_core.report.page import page_html
+from brainlm_core.report.reproduce import open_recording
+
+__all__ = [
+    "Contents",
+    "Figure",
+    "NotMade",
+    "Parts",
+    "ReportOptions",
+    "figures_of",
+    "gather",
+    "open_recording",
+    "page_html",
+]
