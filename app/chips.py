@@ -7,17 +7,19 @@ import html
 import streamlit as st
 
 from app.models import choose_model
+from app.report_chip import report_chip
 from app.state import Visitor
 from brainlm_core.recording import Recording
 
 
 def chip_row(who: Visitor, recording: Recording) -> None:
-    """Draw the chips; the model's chip opens the model chooser."""
+    """Draw the chips; the model's chip opens the model chooser, the report's makes a file."""
     with st.container(key="chips", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(
             f'<div class="b-chips" aria-label="State">{"".join(_chips(recording))}</div>', width="content"
         )
         choose_model(who)
+        report_chip(who, recording)
 
 
 def _chips(recording: Recording) -> list[str]:

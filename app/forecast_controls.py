@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import streamlit as st
 
 from app.forecast_charts import THIRD
 from app.forecast_work import Picture, latest_key
+from app.links import Setting, one_of, seconds
 from app.state import Visitor
 from brainlm_core.analyses.forecast_plan import ForecastOptions
 from brainlm_core.errors import BrainLMError
@@ -17,6 +19,7 @@ STEPS = (5, 10, 20, 40, 60)
 SHARES = {1.0: "All that fits", 0.75: "Three quarters", 0.5: "Half"}
 MEMBERS = {1: "One look", 4: "4 looks", 8: "8 looks"}
 STARTS = {20: "20", 50: "50", 0: "Every volume"}
+MEASURES = {"r2": "R²", "mse": "Squared error", "correlation": "Correlation"}
 _DEFAULTS: dict[str, object] = {
     "fc-steps": 20,
     "fc-share": 1.0,
@@ -24,6 +27,18 @@ _DEFAULTS: dict[str, object] = {
     "fc-starts": 20,
     "fc-beyond": False,
     "fc-third": "error",
+    "fc-measure": "r2",
+}
+
+
+_CHOICES: dict[str, tuple[str, Collection[object]]] = {
+    "fc-steps": ("steps", STEPS),
+    "fc-share": ("seen", SHARES),
+    "fc-members": ("looks", MEMBERS),
+    "fc-starts": ("starts", STARTS),
+    "fc-beyond": ("beyond", (False, True)),
+    "fc-third": ("third", THIRD),
+    "fc-measure": ("measure", MEASURES),
 }
 
 
@@ -44,13 +59,23 @@ class Reach:
     last: int
 
 
+def link(who: Visitor) -> tuple[Setting, ...]:
+    """Return what of this page belongs into its address; the start point only where it was moved."""
+    recording, reach = who.recording, reach_of(who)
+    newest = None if recording is None or reach is None else reach.last * recording.tr_s
+    chosen = tuple(
+        Setting(key, name, _DEFAULTS[key], one_of(choices)) for key, (name, choices) in _CHOICES.items()
+    )
+    return (*chosen, Setting(f"fc-start-{who.key}", "start", newest, seconds))
+
+
 def chosen_options(who: Visitor, recording: Recording) -> ForecastOptions:
     """Return what the controls say (their state is read here, before they are drawn)."""
     state = st.session_state
     for key, value in _DEFAULTS.items():
         state.setdefault(key, value)
     steps, share = int(state["fc-steps"]), float(state["fc-share"])
-    reach = reach_of(who, recording)
+    reach = reach_of(who)
     context = None if share == 1.0 or reach is None else round(share * reach.context)
     start: int | None = None
     if state["fc-beyond"]:
@@ -68,12 +93,13 @@ def chosen_options(who: Visitor, recording: Recording) -> ForecastOptions:
     )
 
 
-def reach_of(who: Visitor, recording: Recording) -> Reach | None:
+def reach_of(who: Visitor) -> Reach | None:
     """Return which start points there are, None before the model is known or when it cannot forecast here."""
     from brainlm_core.analyses.forecast_windows import make_grid
 
     made = who.results.get(latest_key(who))
-    if made is None:
+    recording = who.recording
+    if made is None or recording is None:
         return None
     steps, share = int(st.session_state["fc-steps"]), float(st.session_state["fc-share"])
     try:
@@ -107,7 +133,7 @@ def third(now: Picture) -> str:
 def draw(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw the controls."""
     tr = recording.tr_s
-    reach = reach_of(who, recording)
+    reach = reach_of(who)
     st.toggle(
         "Beyond the end of the recording",
         key="fc-beyond",

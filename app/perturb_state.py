@@ -78,6 +78,12 @@ class PageState:
         self.error = None
 
 
+def known_state() -> PageState | None:
+    """Return the question in hand without starting one; None before the first visit of the page."""
+    state = st.session_state.get(_STATE)
+    return state if isinstance(state, PageState) else None
+
+
 def page_state(who: Visitor, recording: Recording) -> PageState:
     """Return the question in hand; a new recording, or the first visit, starts afresh."""
     state: PageState | None = st.session_state.get(_STATE)

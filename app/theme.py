@@ -91,12 +91,12 @@ def inject_css(*, n_pages: int) -> None:
     n_pages : int
         Pages in the top bar; where it leaves room, the chips move up into it.
     """
-    room = 1020 + 95 * n_pages  # px: name, pages, four chips
+    room = 1140 + 95 * n_pages  # px: name, pages, five chips
     in_bar = f"@media(min-width:{room}px){{.stApp .st-key-chips{{{_IN_BAR}}}}}"
     st.html(f"<style>{house_css('.stApp')}{_style_sheet()}{in_bar}</style>")
 
 
-_IN_BAR = "position:fixed;top:8px;right:64px;z-index:999995;width:auto;max-width:800px"
+_IN_BAR = "position:fixed;top:8px;right:64px;z-index:999995;width:auto;max-width:920px"
 
 
 @cache

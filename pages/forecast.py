@@ -12,6 +12,7 @@ from app.charts.order import label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
 from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result, stopped, try_again
+from app.links import keep, restore
 from app.models import title_of
 from app.state import Visitor, visitor
 from app.waiting import progress
@@ -24,12 +25,12 @@ from brainlm_core.recording import Recording
 #: Volumes on screen before the first forecast is there, and how many of them it will have seen: those
 #: of the published task, so that the clock need not move when the forecast arrives.
 WAITING, WAITING_SEEN = 200, 180
-MEASURES = {"r2": "R²", "mse": "Squared error", "correlation": "Correlation"}
 
 
 def main() -> None:
     """Draw the page: what was observed at once, the forecast and its test as they come."""
     who = visitor()
+    restore(who, "forecast", lambda: forecast_controls.link(who))
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
     options = forecast_controls.chosen_options(who, recording)
@@ -48,6 +49,7 @@ def main() -> None:
         one_parcel(who, recording, now)
     with race:
         the_race(now)
+    keep(who, forecast_controls.link(who))
     details(who.key)
 
 
@@ -176,10 +178,9 @@ def the_race(now: Picture) -> None:
         return
     measure = st.segmented_control(
         "Measure",
-        list(MEASURES),
-        default="r2",
+        list(forecast_controls.MEASURES),
         required=True,
-        format_func=MEASURES.__getitem__,
+        format_func=forecast_controls.MEASURES.__getitem__,
         key="fc-measure",
         label_visibility="collapsed",
     )
@@ -187,7 +188,7 @@ def the_race(now: Picture) -> None:
         charts.race_figure(now.tested.race, now.tested.verdict, measure),
         key="fc-race",
         config={"displayModeBar": False},
-        alt=f"{MEASURES[measure]} by time after the last seen volume, the model against every baseline.",
+        alt=f"{forecast_controls.MEASURES[measure]} by time ahead, the model against every baseline.",
     )
 
 

@@ -10,6 +10,7 @@ from app.charts.order import groups_present, label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
 from app.flat_brain import flat_brains
+from app.links import Setting, keep, one_of, restore, whole
 from app.model_work import (
     RECONSTRUCT,
     Picture,
@@ -32,11 +33,19 @@ KINDS = {"random": "Pieces", "future": "The end", "parcels": "Parcels", "network
 SCALINGS = {"model": "As trained", "robust": "Robust", "zscore": "z-score", "ukb1000": "UK Biobank"}
 BLOCKS = (5, 10, 20, 40, 100)
 LAST_SEED = 10_000
+LINK = (
+    Setting("md-kind", "hide", "random", one_of(KINDS)),
+    Setting("md-share", "share", 75, one_of(range(5, 100, 5))),
+    Setting("md-block", "piece", 20, one_of(BLOCKS)),
+    Setting("md-seed", "mask", 0, whole(0, LAST_SEED)),
+    Setting("md-third", "third", "filled", one_of(model_charts.THIRD)),
+)
 
 
 def main() -> None:
     """Draw the page: the recording at once, what the model fills in as it comes."""
     who = visitor()
+    restore(who, "model", lambda: LINK)
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
     options = chosen_options(recording)
@@ -53,6 +62,7 @@ def main() -> None:
         controls(recording, now)
         strip(now)
         remarks(who, now)
+    keep(who, LINK)
     details(who.key)
 
 

@@ -11,6 +11,7 @@ from app.charts.order import by_network, label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
 from app.flat_brain import flat_brains
+from app.links import Setting, keep, one_of, restore, whole
 from app.matrix_view import head_grid, matrix_view
 from app.models import title_of
 from app.networks_work import ATTENTION, SCORES, Picture, advance, chosen_options, picture, scores_key
@@ -23,10 +24,20 @@ from brainlm_core.recording import Recording
 SHOWN = {"networks": "Networks", "row": "Attention of a parcel", "cls": "Summary token"}
 REDUCTIONS = {"average": "Average", "rollout": "Rollout", "layer/head": "Layer or head"}
 
+LINK = (
+    Setting("net-shown", "show", "networks", one_of(SHOWN)),
+    Setting("net-reduction", "map", "average", one_of(REDUCTIONS)),
+    Setting("net-k", "networks", 7, whole(2, 20)),
+    Setting("net-windows", "windows", "first", one_of(("first", "all"))),
+    Setting("net-layer", "layer", None, whole(0, 99)),
+    Setting("net-head", "head", None, whole(0, 99)),
+)
+
 
 def main() -> None:
     """Draw the page: what is known at once, the model's part as it comes."""
     who = visitor()
+    restore(who, "networks", lambda: LINK)
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
     apply_clicks()
@@ -42,14 +53,18 @@ def main() -> None:
         controls(who, recording, now)
         if who.model_error is None:
             strips(now)
+    keep(who, LINK)
     details(who.key)
 
 
 def apply_clicks() -> None:
     """Move clicks in pictures into the widgets that they stand for; must run before those are drawn."""
     state = st.session_state
-    for widget, value in {"net-shown": "networks", "net-reduction": "average"}.items():
-        state.setdefault(widget, value)  # instead of `default=`, which must not meet a value set from outside
+    for setting in LINK:
+        if setting.default is not None:
+            state.setdefault(
+                setting.key, setting.default
+            )  # instead of `default=`, which must not meet a value set from outside
     state.setdefault("net-parcel", visitor().picked)
     for widget, value in state.pop("net-clicks", {}).items():
         state[widget] = value
@@ -165,17 +180,19 @@ def controls(who: Visitor, recording: Recording, now: Picture) -> None:
     )
     if reduction == "layer/head" and now.view is not None:
         layers, heads = now.view.attention.n_layers, now.view.attention.n_heads
+        for key, size in (("net-layer", layers), ("net-head", heads)):
+            if (st.session_state.get(key) or 0) >= size:
+                st.session_state[key] = None  # chosen for another model
         one, two = st.columns(2)
         one.selectbox(
             "Layer", [None, *range(layers)], format_func=counted("All layers", "Layer"), key="net-layer"
         )
         two.selectbox("Head", [None, *range(heads)], format_func=counted("All heads", "Head"), key="net-head")
     with st.expander("More settings"):
-        st.slider("Networks to draw", 2, 20, 7, key="net-k", persist_state="session")
+        st.slider("Networks to draw", 2, 20, key="net-k", persist_state="session")
         st.segmented_control(
             "Windows",
             ["first", "all"],
-            default="first",
             required=True,
             key="net-windows",
             persist_state="session",

@@ -13,6 +13,7 @@ from app.charts.order import label
 from app.chips import chip_row
 from app.drop_zone import drop_zone, finish_intake, missing_answer
 from app.flat_brain import flat_brains
+from app.links import Setting, keep, one_of, restore
 from app.state import Visitor, visitor
 from app.waiting import progress
 from app.words import capital, duration, facts, how, note, refusal, sentence, verdict
@@ -21,10 +22,13 @@ from brainlm_core.recording import Recording
 
 VIEWS = {"signal": "Signal over time", "tsnr": "Signal to noise", "coverage": "Coverage"}
 
+LINK = (Setting("scan-view", "show", "signal", one_of(VIEWS)),)
+
 
 def main() -> None:
     """Draw the page."""
     who = visitor()
+    restore(who, "scan", lambda: LINK)
     finish_intake(who)
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
@@ -36,6 +40,7 @@ def main() -> None:
     with side:
         summary(recording)
         drop_zone(who)
+    keep(who, LINK)
     details(who.key)
 
 
@@ -61,10 +66,11 @@ def brain(who: Visitor, recording: Recording) -> None:
         known.append("coverage")
     shown = "signal"
     if len(known) > 1:
+        if st.session_state.get("scan-view") not in known:
+            st.session_state["scan-view"] = "signal"
         shown = st.segmented_control(
             "On the brain",
             known,
-            default="signal",
             required=True,
             format_func=VIEWS.__getitem__,
             key="scan-view",
