@@ -28,12 +28,13 @@ st.set_page_config(
 )
 st.logo(str(ROOT / "app" / "static" / "icon.svg"), size="large")
 theme.inject_css(n_pages=len(PAGES))
-page = st.navigation(
-    [
-        st.Page(entry.path, title=entry.title, url_path=entry.url, default=not i)
-        for i, entry in enumerate(PAGES)
-    ],
-    position="top",
-)
+first, *others = PAGES
+pages = [
+    st.Page(first.path, title=first.title, url_path="start", default=True),
+    *(st.Page(entry.path, title=entry.title, url_path=entry.url) for entry in others),
+]
+# The first page answers at the root; who types or shares its name must find it too.
+named = st.Page(lambda: st.switch_page(pages[0]), title=first.title, url_path=first.url, visibility="hidden")
+page = st.navigation([*pages, named], position="top")
 cached.warm_up()
 page.run()

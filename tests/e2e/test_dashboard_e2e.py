@@ -186,3 +186,4 @@ def test_navigation_and_deep_links(tab: Any, dashboard: Any) -> None:
     for link, brain in (("networks", NETWORKS), ("scan", SCAN), ("", SCAN)):
         tab.goto(f"{dashboard.url}/{link}")
         wait_for_brain(tab, brain)
+        assert not tab.get_by_role("dialog").count(), f"/{link} is said not to exist"
