@@ -302,7 +302,7 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
         ],
         "masked autoencoder: Ortega Caro et al. 2024; false discovery rate: Benjamini & Hochberg 1995.",
         "cause and effect. In five simulated networks with known directed coupling the responses of the "
-        "default model told coupled from uncoupled pairs no better than chance (area under the curve 0.50 "
+        "default model told coupled from uncoupled pairs no better than chance (area under the curve 0.49 "
         "to 0.52 for every read-out tried): they mirror what tends to go together.",
     )
 

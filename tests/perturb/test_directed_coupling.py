@@ -37,7 +37,16 @@ def auc(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(roc_auc_score(truth, scores))
 
 
-def recovery(engine, recording, truth, readout="future") -> float:  # type: ignore[no-untyped-def]
+#: Ways to say how large a response (parcels × samples from where the read-out begins) is: words, function.
+SIZES = {
+    "first": ("size of the first sample", lambda r: np.abs(r[:, :1]).mean(axis=1)),
+    "three": ("mean size of the first three samples", lambda r: np.abs(r[:, :3]).mean(axis=1)),
+    "signed": ("signed mean of the first three samples", lambda r: r[:, :3].mean(axis=1)),
+    "later": ("mean size of samples two to four", lambda r: np.abs(r[:, 1:4]).mean(axis=1)),
+}
+
+
+def recoveries(engine, recording, truth, readout="future") -> dict[str, float]:  # type: ignore[no-untyped-def]
     """Area under the curve over all ordered pairs: response of j to a push on i against the edge i to j."""
     stage = prepare(engine, recording)
     p = recording.n_parcels
@@ -58,9 +67,17 @@ def recovery(engine, recording, truth, readout="future") -> float:  # type: igno
     responses = respond(engine, stage, pushes, draws=1)
     plan = responses[0].plan
     first = plan.future if readout == "future" else plan.first
-    size = np.stack([np.abs(r.mean[:, first : first + 3]).mean(axis=1) for r in responses])  # from, to
-    pairs = ~np.eye(p, dtype=bool) & ~np.isnan(size)
-    return auc(size[pairs], truth.T[pairs])
+    out = {}
+    for name, (_, measure) in SIZES.items():
+        size = np.stack([measure(r.mean[:, first : first + 4]) for r in responses])  # from, to
+        pairs = ~np.eye(p, dtype=bool) & ~np.isnan(size)
+        out[name] = auc(size[pairs], truth.T[pairs])
+    return out
+
+
+def recovery(engine, recording, truth, readout="future") -> float:  # type: ignore[no-untyped-def]
+    """Area under the curve from the mean size of the first three samples."""
+    return recoveries(engine, recording, truth, readout)["three"]
 
 
 class Autoregression:
