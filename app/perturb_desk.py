@@ -104,17 +104,17 @@ class Desk:
         return self.banks.get(bank_key(row, base), ())
 
     def missing(self, rows: Sequence[SliderRow], base: Scenario) -> list[tuple[SliderRow, tuple[float, ...]]]:
-        """Return which sliders lack which responses: the first two of every slider before the rest."""
+        """Return which sliders lack which responses: what makes each one move before the rest."""
         first, later = [], []
         for row in sorted(rows, key=lambda r: not r.active):
             if bank_key(row, base) in self.blocked:
                 continue
             known = {single.value for single in self.bank(row, base)}
-            nodes = SLIDER_KINDS[row.kind].nodes
-            early = tuple(v for v in nodes[:2] if v not in known)
+            kind = SLIDER_KINDS[row.kind]
+            early = tuple(v for v in kind.nodes[: kind.n_early] if v not in known)
             if early:
                 first.append((row, early))
-            elif rest := tuple(v for v in nodes[2:] if v not in known):
+            elif rest := tuple(v for v in kind.nodes if v not in known):
                 later.append((row, rest))
         return first or later
 

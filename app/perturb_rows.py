@@ -27,7 +27,7 @@ class SliderKind:
     neutral : float
         Where nothing is done.
     nodes : tuple of float
-        Values whose responses are computed beforehand; the first two (at most) at once, the rest later.
+        Values whose responses are computed beforehand: those that make the slider move at all first.
     jump : bool
         True where leaving neutral is no small step, so that no line may be drawn from there.
     """
@@ -47,9 +47,14 @@ class SliderKind:
         """On or off, nothing between."""
         return not self.key
 
+    @property
+    def n_early(self) -> int:
+        """Responses without which no line can be drawn: one beside neutral, two where neutral is none."""
+        return 2 if self.jump else 1
+
 
 SLIDER_KINDS: dict[str, SliderKind] = {
-    "add": SliderKind("Add", "SD", "amplitude_sd", -3, 3, 0.1, 0, (-2, 2, -3, -1, 1, 3)),
+    "add": SliderKind("Add", "SD", "amplitude_sd", -3, 3, 0.1, 0, (2, -2, -3, -1, 1, 3)),
     "scale": SliderKind("Scale fluctuations", "×", "factor", 0, 3, 0.1, 1, (0, 2, 3)),
     "silence": SliderKind("Silence", "", "", 0, 1, 1, 0, (1,)),
     "clamp": SliderKind("Hold at a level", "SD", "amplitude_sd", -3.1, 3, 0.1, -3.1, (-3, 3, 0), True),

@@ -94,7 +94,7 @@ def answer_job(
 
 
 def bank_job(desk: Desk, state: PageState, rows: tuple[SliderRow, ...]) -> Job[int]:
-    """Compute the responses of single sliders: two values each first, then the rest."""
+    """Compute the responses of single sliders: those that make each slider move first, then the rest."""
     base = state.base
 
     def work(report: Report) -> int:
