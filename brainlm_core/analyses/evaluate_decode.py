@@ -1,8 +1,7 @@
-"""What frozen embeddings tell of people, beside connectivity and beside what is no brain at all.
+"""What frozen embeddings tell of people, for ``brainlm evaluate``.
 
-Kernel ridge regression (for two classes on ±1) with the penalty chosen inside the training part;
-whole sites are left out where sites are known, else whole subjects. Features are standardised and
-penalties chosen on the training part alone.
+:func:`brainlm_core.analyses.decode.decode` of age, sex and diagnosis, whole sites left out where there are
+enough of them, else whole people.
 """
 
 from __future__ import annotations
@@ -14,24 +13,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.errors import BrainLMError
+from brainlm_core.analyses.decode import decode
+from brainlm_core.analyses.decode_inputs import MIN_PEOPLE, MIN_SITES, DecodeOptions
+from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
+from brainlm_core.cohort.features import embed_recording, plain_features
+from brainlm_core.engine import Cancelled
+from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
 from brainlm_core.packs import Cohort
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
 
-Array = NDArray[np.float64]
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
 
-#: Columns that are decoded, and the measure; age is fitted as its logarithm.
-TARGETS = {"age_years": "r2", "sex": "auc", "diagnosis": "auc"}
-#: Columns that are no brain: head motion and how the scan was made.
-CONFOUNDS = ("mean_fd_mm", "tr_s", "n_volumes")
-PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-N_FOLDS, N_BOOTSTRAP = 5, 1000
-#: Fewer people than this are not decoded.
-MIN_PEOPLE = 40
+#: Columns that are decoded.
+TARGETS = ("age_years", "sex", "diagnosis")
 
 
 def decode_cohort(
@@ -55,153 +52,65 @@ def decode_cohort(
     if table is None or not wanted or len(cohort) < MIN_PEOPLE:
         notices.append(f"No decoding: it needs age_years, sex or diagnosis of at least {MIN_PEOPLE} people.")
         return None
-    features, rows = _features(engine, twin, cohort, progress, cancel)
-    table = table.iloc[rows].reset_index(drop=True)
-    confounds = [c for c in CONFOUNDS if c in table]
-    if confounds:
-        values = table[confounds].apply(pd.to_numeric, errors="coerce")
-        features["confounds"] = values.fillna(values.median()).to_numpy(np.float64)
-    column = "site" if "site" in table and table["site"].nunique() >= 2 else "subject_id"
-    groups = table[column].astype(str) if column in table else pd.Series(range(len(table))).astype(str)
-    out = {}
+    people = embed_in_memory(engine, twin, cohort, progress, cancel)
+    sites = len(set(filter(None, people.sites)))
+    leave_out = "site" if sites >= MIN_SITES and "" not in people.sites else None
+    out: dict[str, Any] = {}
     for target in wanted:
-        out[target] = _decode_one(features, table[target], groups.to_numpy(), TARGETS[target], column, seed)
-    return out
+        options = DecodeOptions(target, leave_out=leave_out, n_permutations=0, seed=seed)
+        try:
+            facts = decode(people, options, cancel=cancel).to_dict()
+        except (AnalysisError, ConfigError) as error:
+            notices.append(f"Decoding {target}: {error}.")
+            continue
+        out[target] = {key: facts[key] for key in ("metric", "n", "groups", "scores")}
+    return out or None
 
 
-def _features(
+def embed_in_memory(
     engine: Engine, twin: Engine, cohort: Cohort, progress: Progress | None, cancel: Cancel | None
-) -> tuple[dict[str, Array], list[int]]:
-    parts: dict[str, list[Array]] = {"model": [], "random_twin": [], "functional_connectivity": []}
-    parts["autocorrelation"] = []
-    rows = []
+) -> Embeddings:
+    """Embed a cohort in this process; recordings that cannot be embedded are left out."""
+    vectors: dict[str, list[NDArray[np.float32]]] = {k: [] for k in ("cls", "mean", "twin_cls", "twin_mean")}
+    plain, rows, how = [], [], []
     for row in range(len(cohort)):
+        if cancel is not None and cancel():
+            raise Cancelled
         if progress is not None:
             progress(row / len(cohort), f"Embedding: recording {row + 1} of {len(cohort)}")
         try:
             recording = cohort.recording(row)
-            stride = engine.spec.n_timepoints * (engine.spec.tr_s or recording.tr_s)
-            windows = engine.windows(recording, stride_s=stride)
-            own = engine.embed(windows, cancel=cancel).cls.mean(axis=0)
-            other = twin.embed(windows, cancel=cancel).cls.mean(axis=0)
-        except BrainLMError as error:
-            if type(error).__name__ == "Cancelled":
-                raise
+            own, other = embed_recording(engine, recording), embed_recording(twin, recording)
+        except Cancelled:
+            raise
+        except BrainLMError:
             continue
-        signals = recording.signals.astype(np.float64)
-        signals = signals - signals.mean(axis=1, keepdims=True)
-        length = np.linalg.norm(signals, axis=1, keepdims=True)
-        unit = np.where(length > 1e-9, signals / np.maximum(length, 1e-9), 0)
-        upper = np.triu_indices(len(unit), 1)
-        parts["model"].append(own.astype(np.float64))
-        parts["random_twin"].append(other.astype(np.float64))
-        parts["functional_connectivity"].append(np.arctanh(np.clip(unit @ unit.T, -0.99, 0.99))[upper])
-        parts["autocorrelation"].append((unit[:, 1:] * unit[:, :-1]).sum(axis=1))
+        for key, value in zip(vectors, (own.cls, own.mean, other.cls, other.mean), strict=True):
+            vectors[key].append(value)
+        plain.append(plain_features(recording.signals))
+        n = recording.n_timepoints
+        how.append((recording.tr_s, n, n * recording.tr_s, own.n_windows, np.nan))
         rows.append(row)
-    widths = {len(v) for v in parts["functional_connectivity"]}
-    if len(widths) > 1:  # a folder of scans on several parcellations
-        del parts["functional_connectivity"], parts["autocorrelation"]
-    return {k: np.stack(v) for k, v in parts.items()}, rows
-
-
-def _decode_one(
-    features: dict[str, Array], target: pd.Series, groups: NDArray[Any], metric: str, column: str, seed: int
-) -> dict[str, Any]:
-    if metric == "auc":
-        classes = sorted(target.dropna().unique().tolist(), key=str)[:2]
-        keep = target.isin(classes).to_numpy()
-        y = np.where(target == classes[1], 1.0, -1.0)
-    else:
-        number = pd.to_numeric(target, errors="coerce")
-        keep = (number > 0).to_numpy()
-        y = np.log(number.where(number > 0, 1.0)).to_numpy(np.float64)
-    y, groups = y[keep], groups[keep]
-    folds = _folds(groups, seed)
-    scores: dict[str, Any] = {}
-    guesses = {m: _cross_validate(x[keep], y, groups, folds, seed) for m, x in features.items()}
-    guesses["dummy"] = _dummy(y, folds)
-    if metric == "auc":  # the training part's share of each class differs by fold and must not rank people
-        guesses = {m: guess - _dummy(y, folds) for m, guess in guesses.items()}
-    for method, guess in guesses.items():
-        scores[method] = _with_interval(guess, y, metric, seed)
-    return {
-        "metric": metric,
-        "n": len(y),
-        "groups": f"whole values of {column} left out",
-        "scores": scores,
-    }
-
-
-def _folds(groups: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """Give whole groups to folds of about equal size."""
-    names, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    order = order[np.argsort(-counts[order], kind="stable")]
-    load, fold = np.zeros(N_FOLDS), np.zeros(len(names), dtype=np.int64)
-    for group in order:
-        fold[group] = int(load.argmin())
-        load[fold[group]] += counts[group]
-    return fold[member]
-
-
-def _cross_validate(x: Array, y: Array, groups: NDArray[Any], folds: NDArray[np.int64], seed: int) -> Array:
-    out = np.zeros(len(y))
-    for fold in np.unique(folds):
-        test = folds == fold
-        train = ~test
-        own = groups[train] if len(np.unique(groups[train])) > 1 else np.arange(int(train.sum()))
-        inner = _folds(own, seed + 1)
-        losses = np.zeros(len(PENALTIES))
-        for part in np.unique(inner):
-            losses += [
-                ((y[train][inner == part] - guess) ** 2).sum()
-                for guess in _ridge(x[train][inner != part], y[train][inner != part], x[train][inner == part])
-            ]
-        out[test] = _ridge(x[train], y[train], x[test])[int(losses.argmin())]
-    return out
-
-
-def _ridge(x: Array, y: Array, new: Array) -> list[Array]:
-    """Return kernel ridge predictions for each of :data:`PENALTIES`."""
-    centre, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > 1e-9, scale, np.inf)
-    x, new = (x - centre) / scale, (new - centre) / scale
-    kernel = x @ x.T
-    values, vectors = np.linalg.eigh(kernel)
-    unit = max(float(values.mean()), 1e-12)
-    projected = vectors.T @ (y - y.mean())
-    reach = new @ x.T @ vectors
-    return [y.mean() + reach @ (projected / (np.maximum(values, 0) + p * unit)) for p in PENALTIES]
-
-
-def _dummy(y: Array, folds: NDArray[np.int64]) -> Array:
-    out = np.zeros(len(y))
-    for fold in np.unique(folds):
-        out[folds == fold] = y[folds != fold].mean()
-    return out
-
-
-def _measure(guess: Array, y: Array, metric: str) -> float:
-    if metric == "auc":
-        order = pd.Series(guess).rank().to_numpy()
-        positive = y > 0
-        n, m = int(positive.sum()), int((~positive).sum())
-        return float((order[positive].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
-    truth, told = np.exp(y), np.exp(np.clip(guess, y.min() - 1, y.max() + 1))
-    return float(1 - ((truth - told) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
-
-
-def _with_interval(guess: Array, y: Array, metric: str, seed: int) -> dict[str, Any]:
-    draws = np.random.default_rng(seed).integers(0, len(y), (N_BOOTSTRAP, len(y)))
-    drawn = [_measure(guess[d], y[d], metric) for d in draws]
-    out: dict[str, Any] = {
-        "value": _measure(guess, y, metric),
-        "ci95": [float(v) for v in np.nanpercentile(drawn, [2.5, 97.5])],
-    }
-    if metric == "r2":
-        told = np.exp(np.clip(guess, y.min() - 1, y.max() + 1))
-        out["mae"] = float(np.abs(np.exp(y) - told).mean())
-    else:
-        hits = [(guess[y == c] * c > 0).mean() for c in (-1.0, 1.0)]
-        out["balanced_accuracy"] = float(np.mean(hits))
-    return out
+    if not rows:
+        raise AnalysisError("no recording can be embedded", "check their length and parcels")
+    shared = len({len(p.amplitude) for p in plain}) == 1  # a folder of scans may be on several parcellations
+    acquisition = pd.DataFrame(how, columns=list(ACQUISITION))
+    phenotypes = pd.DataFrame(index=range(len(cohort))) if cohort.phenotypes is None else cohort.phenotypes
+    known = phenotypes.iloc[rows].reset_index(drop=True)
+    if "mean_fd_mm" in known:
+        acquisition["mean_fd_mm"] = pd.to_numeric(known["mean_fd_mm"], errors="coerce")
+    sites = known["site"].fillna("").astype(str) if "site" in known else [""] * len(rows)
+    keys = ("recording_id", "scan_id", "subject_id", "site")
+    return Embeddings(
+        tuple(cohort.ids[r] for r in rows),
+        tuple(cohort.subjects[r] for r in rows),
+        tuple(sites),
+        known.drop(columns=[c for c in (*ACQUISITION, *keys) if c in known]),
+        acquisition,
+        provenance=EmbeddingProvenance(cohort.name, engine.info.to_dict()),
+        parcellation=cohort.parcellation,
+        autocorrelation=np.stack([p.autocorrelation for p in plain]) if shared else None,
+        amplitude=np.stack([p.amplitude for p in plain]) if shared else None,
+        connectivity=np.stack([p.connectivity for p in plain]) if shared else None,
+        **{k: np.stack(v) for k, v in vectors.items()},
+    )

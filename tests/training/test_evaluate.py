@@ -6,16 +6,20 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pytest import CaptureFixture
 
+from brainlm_core.analyses.decode import METHODS
 from brainlm_core.analyses.evaluate import EvaluateOptions
-from brainlm_core.analyses.evaluate_decode import _cross_validate, _folds, _measure
+from brainlm_core.analyses.evaluate_decode import decode_cohort
 from brainlm_core.atlas import a424_cortex
 from brainlm_core.cli import main
+from brainlm_core.engine import get_engine
 from brainlm_core.errors import ConfigError
 from brainlm_core.model.checkpoints import load_folder
 from brainlm_core.model.kernel_model import KernelModel
+from brainlm_core.packs import open_cohort
 from brainlm_core.weights import default_folder
 
 
@@ -93,13 +97,33 @@ def test_options_are_checked() -> None:
         EvaluateOptions(n_windows=0)
 
 
-def test_decoding_finds_a_signal_and_no_signal_in_noise() -> None:
+@pytest.mark.slow
+def test_people_are_decoded_like_everywhere(tmp_path: Path) -> None:
+    n = 80
     rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(20), 10)
-    folds = _folds(groups, 0)
-    assert all(len(np.unique(folds[groups == g])) == 1 for g in range(20))
-    x = rng.normal(size=(200, 30))
-    y = np.sign(x[:, 0] + 0.5 * rng.normal(size=200))
-    assert _measure(_cross_validate(x, y, groups, folds, 0), y, "auc") > 0.85
-    noise = np.sign(rng.normal(size=200))
-    assert 0.3 < _measure(_cross_validate(x, noise, groups, folds, 0), noise, "auc") < 0.7
+    coupling = rng.uniform(0, 1, n)
+    parts = [rng.normal(size=(120, 360)) + 2 * c * rng.normal(size=(120, 1)) for c in coupling]
+    np.savez(
+        tmp_path / "p.npz", signals=np.concatenate(parts).astype(np.float32), offsets=np.arange(n + 1) * 120
+    )
+    people = pd.DataFrame(
+        {
+            "scan_id": [f"r{i}" for i in range(n)],
+            "subject_id": [f"s{i}" for i in range(n)],
+            "site": [f"site {i % 4}" for i in range(n)],
+            "age_years": 20 + 40 * coupling,
+            "sex": np.where(coupling > 0.5, "male", "female"),
+            "diagnosis": "none",
+            "mean_fd_mm": rng.uniform(0.1, 0.2, n),
+        }
+    )
+    people.to_csv(tmp_path / "people.csv", index=False)
+    cohort = open_cohort(tmp_path / "p.npz", tr_s=2.0, phenotypes=tmp_path / "people.csv")
+    notices: list[str] = []
+    found = decode_cohort(get_engine("default"), get_engine("random:default"), cohort, 0, notices)
+    assert found is not None and set(found) == {"age_years", "sex"}
+    assert found["age_years"]["groups"] == "4 folds, whole values of site left out (4)"
+    assert set(found["age_years"]["scores"]) == set(METHODS)
+    assert found["age_years"]["scores"]["model"]["value"] > 0.5
+    assert found["sex"]["scores"]["model"]["value"] > 0.8
+    assert all(len(s["ci95"]) == 2 for b in found.values() for s in b["scores"].values())
