@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ Cancel = Callable[[], bool]
 #: Above this many tokens occlusion goes by network and patch instead of by parcel, on a CPU.
 MAX_TOKENS_BY_PARCEL = 2000
 #: Path points that are computed at once, and occlusions that are computed at once.
-_AT_ONCE = 4
+_AT_ONCE, _MAX_TOKENS_AT_ONCE = 4, 5000
 
 
 def attribute(
@@ -119,23 +120,47 @@ class _Shares:
 
 
 class _Readout:
-    """Read-out of windows (B, P, T) → (B,), differentiable; stops when asked to."""
+    """Read-out of windows (B, P, T) → (B,), differentiable; counts its work and stops when asked to."""
 
-    def __init__(self, engine: Engine, xyz: FloatArray, direction: Direction, cancel: Cancel | None) -> None:
-        self.model, self.cancel, self.layer = engine.model, cancel, direction.layer
-        self.xyz = torch.from_numpy(xyz.copy()).to(engine.device)
+    def __init__(
+        self,
+        engine: Engine,
+        windows: Windows,
+        direction: Direction,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> None:
+        self.engine, self.layer, self.offset = engine, direction.layer, direction.offset
+        self.progress, self.cancel = progress, cancel
+        self.expected, self.done = 1, 0
+        self.xyz = torch.from_numpy(windows.xyz.copy()).to(engine.device)
         self.weights = torch.from_numpy(direction.weights).float().to(engine.device)
-        self.offset = direction.offset
-        self.flat: Tensor | None = None
+        varying = np.arange(windows.n_parcels) if windows.flat.all() else np.flatnonzero(~windows.flat)
+        self.varying = torch.from_numpy(varying).to(engine.device)
+        patches = -(-windows.n_timepoints // engine.spec.patch_length)
+        tokens = max(1, windows.n_parcels * patches // engine.spec.parcels_per_token)
+        self.at_once = max(1, min(_AT_ONCE, _MAX_TOKENS_AT_ONCE // tokens))
 
     def __call__(self, signal: Tensor) -> Tensor:
+        """Return the read-out; the caller holds the device (:meth:`Engine.gradients`)."""
         if self.cancel is not None and self.cancel():
             raise Cancelled
-        answer = self.model.encode(signal, self.xyz)
-        vector = answer.cls
-        if self.layer == "mean":
-            vector = answer.tokens[:, self.flat].mean(1) if self.flat is not None else answer.tokens.mean(1)
-        return vector.float() @ self.weights + self.offset
+        if self.progress is not None:
+            self.progress(min(1.0, self.done / self.expected), "Attribution: asking the model")
+        self.done += len(signal)
+        answer = self.engine.model.encode(signal, self.xyz)
+        vector = (answer.tokens[:, self.varying].mean(1) if self.layer == "mean" else answer.cls).float()
+        if vector.shape[1] != len(self.weights):
+            raise AnalysisError(
+                f"a direction of {len(self.weights)} numbers does not fit embeddings of {vector.shape[1]}",
+                "use the model that made the cohort's embeddings",
+            )
+        return vector @ self.weights + self.offset
+
+    def alone(self, signal: Tensor) -> Tensor:
+        """Return the read-out without gradients, holding the device for just this call."""
+        with self.engine.gradients(), torch.no_grad():
+            return self(signal)
 
 
 def _shares(
@@ -149,27 +174,19 @@ def _shares(
 ) -> _Shares:
     random = np.random.default_rng(options.seed)
     n_references = 1 if options.reference == "zero" else options.n_references
-    readout = _Readout(engine, windows.xyz, direction, cancel)
-    if not windows.flat.all():
-        readout.flat = torch.from_numpy(np.flatnonzero(~windows.flat)).to(engine.device)
+    readout = _Readout(engine, windows, direction, progress, cancel)
     groups, resolution = _groups(engine, windows, recording, options)
+    work = options.n_steps if groups is None else int(groups.max()) + 2
+    readout.expected = n_references * windows.n_windows * (work + 2)
     shares = np.zeros((n_references, *windows.values.shape), dtype=np.float32)
     told = np.zeros((n_references, windows.n_windows, 2))
-    done, total = 0, n_references * windows.n_windows
-    for w in range(windows.n_windows):
+    for w, values in enumerate(windows.values):
         for r in range(n_references):
-            if progress is not None:
-                progress(done / total, f"Attribution: window {w + 1} of {windows.n_windows}")
-            values = windows.values[w]
             other = np.zeros_like(values) if options.reference == "zero" else shuffled_phases(values, random)
-            with engine.gradients():
-                x = torch.from_numpy(values.copy())[None].to(engine.device)
-                x0 = torch.from_numpy(other)[None].to(engine.device)
-                _check_width(readout, x, direction)
-                shares[r, w] = _one(readout, x, x0, groups, options)
-                with torch.no_grad():
-                    told[r, w] = [float(readout(v)[0]) for v in (x, x0)]
-            done += 1
+            x = torch.from_numpy(values.copy())[None].to(engine.device)
+            x0 = torch.from_numpy(other)[None].to(engine.device)
+            told[r, w] = [float(readout.alone(v)[0]) for v in (x, x0)]
+            shares[r, w] = _one(readout, x, x0, groups, options)
     value, reference = told.mean(axis=(0, 1))
     # The difference of each window and reference must be met by its own sum: misses must not cancel out.
     missed = np.abs(shares.sum(axis=(2, 3)) - (told[..., 0] - told[..., 1])).mean()
@@ -187,32 +204,29 @@ def _shares(
     )
 
 
-def _check_width(readout: _Readout, x: Tensor, direction: Direction) -> None:
-    with torch.no_grad():
-        width = readout.model.encode(x, readout.xyz).cls.shape[1]
-    if width != len(direction.weights):
-        raise AnalysisError(
-            f"a direction of {len(direction.weights)} numbers does not fit embeddings of {width}",
-            "use the model that made the cohort's embeddings",
-        )
-
-
 def _one(
     readout: _Readout, x: Tensor, x0: Tensor, groups: Tensor | None, options: AttributeOptions
 ) -> FloatArray:
-    """Return the shares (P, T) of one window against one reference."""
+    """Return the shares (P, T) of one window against one reference.
+
+    The device is held for a few path points or occlusions at a time, so that others take turns.
+    """
     from captum.attr import FeatureAblation, IntegratedGradients
 
     if groups is None:
         method = IntegratedGradients(readout, multiply_by_inputs=True)
-        share = method.attribute(
-            x.requires_grad_(), x0, n_steps=options.n_steps, internal_batch_size=_AT_ONCE
-        )
+        gradients = method.gradient_func
+
+        def in_turn(*arguments: Any, **named: Any) -> Any:
+            with readout.engine.gradients():
+                return gradients(*arguments, **named)
+
+        method.gradient_func = in_turn
+        share = method.attribute(x, x0, n_steps=options.n_steps, internal_batch_size=readout.at_once)
         return np.asarray(share[0].detach().cpu().numpy(), dtype=np.float32)
-    with torch.no_grad():
-        share = FeatureAblation(readout).attribute(
-            x, x0, feature_mask=groups[None], perturbations_per_eval=_AT_ONCE
-        )[0]
+    share = FeatureAblation(readout.alone).attribute(
+        x, x0, feature_mask=groups[None], perturbations_per_eval=readout.at_once
+    )[0]
     size = torch.bincount(groups.reshape(-1)).to(share.device)[groups]
     return np.asarray((share / size).cpu().numpy(), dtype=np.float32)  # a group's share, spread over it
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar
 
@@ -145,6 +146,23 @@ def test_many_tokens_are_occluded_by_network_and_patch(monkeypatch):
     rows = network == network[0]
     truth = (weights[None] * values)[:, rows, :10].sum(axis=(1, 2))
     assert found.values[:, rows, :10].sum(axis=(1, 2)) == pytest.approx(truth, abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion"])
+def test_others_get_their_turn_while_it_runs(monkeypatch, method):
+    engine, held = engine_of(Linear()), []
+    hold = engine.gradients
+
+    @contextmanager
+    def counted():
+        with hold() as model:
+            held.append(method)
+            yield model
+
+    monkeypatch.setattr(engine, "gradients", counted)
+    attribute(engine, recording(), direction(), AttributeOptions(method, n_steps=12, n_references=1))
+    # two windows: each read out twice, then 12 path points (or 6 parcels) four at a time
+    assert len(held) >= 2 * (2 + (3 if method == "integrated_gradients" else 2))
 
 
 def test_sums_over_groups_and_time_keep_the_total():
