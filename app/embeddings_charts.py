@@ -12,7 +12,8 @@ from app.brain_view import BrainPanel
 from app.points_view import MISSING, PointColour
 from app.theme import colour_stops
 from brainlm_core.analyses.cohort_compare import MEASURES, GroupComparison, Neighbours
-from brainlm_core.analyses.cohort_map import AxesMap, Placed
+from brainlm_core.analyses.embed import METHOD_WORDS, EmbeddingMap, Placement
+from brainlm_core.analyses.embed_uses import Uses
 from brainlm_core.cohort.embeddings import Embeddings
 
 #: Columns in words.
@@ -34,6 +35,7 @@ WORDS = {
     "mean_amplitude": "Mean amplitude",
     "recording_id": "Recording",
     "subject_id": "Person",
+    "trust": "Trust: neighbours kept by the map",
 }
 #: Ten colours that stay apart for the colour-blind (after Okabe and Ito), then again with another shape.
 CATEGORY_COLOURS = (
@@ -81,32 +83,53 @@ def point_colour(column: pd.Series, name: str) -> PointColour:
     return PointColour(name, index, colours, names)
 
 
-def axis_names(made: AxesMap) -> tuple[str, str]:
-    """Return the names of the two axes, with what they explain."""
+def axis_names(made: EmbeddingMap) -> tuple[str, str]:
+    """Return the names of the two axes, with what they explain; none where axes mean nothing."""
+    if not made.explained:
+        return ("", "")
     one, two = made.explained
     return (f"Axis 1, {one:.0%} of the variance", f"Axis 2, {two:.0%}")
 
 
-def one_sentence(cohort: Embeddings, made: AxesMap) -> str:
-    """Return what the map shows."""
+def one_sentence(cohort: Embeddings, used: Uses | None) -> str:
+    """Return what the map shows: what its neighbourhoods go with most, as far as that is known."""
     people = len(set(cohort.subjects))
     simulated = "simulated " if cohort.provenance.simulated else ""
-    return (
-        f"{len(cohort)} {simulated}recordings of {people} people by what the model makes of them: near each "
-        f"other means alike. The two axes show {sum(made.explained):.0%} of the variance."
-    )
+    front = f"{len(cohort)} {simulated}recordings of {people} people by what the model makes of them"
+    found = None if used is None else main_use(used)
+    if found is None:
+        return f"{front}: near each other means alike."
+    factor, share = found
+    return f"{front}: {share:.0%} of this embedding goes with {factor}."
 
 
-def place_sentence(place: Placed) -> str:
-    """Return where the scan in hand lies among the cohort."""
-    if place.is_far:
-        return (
-            f"Your scan is far from this cohort: {place.farther_than:.0%} of its recordings lie closer to "
-            "their neighbours. What the map says about it means little."
-        )
+def main_use(used: Uses) -> tuple[str, float] | None:
+    """Return the single factor that explains most of the whole embedding, and how much; None for none."""
+    column = used.columns.index("embedding")
+    single = [(float(used.r2[i, column]), f) for i, f in enumerate(used.factors) if f != "all together"]
+    known = [pair for pair in single if np.isfinite(pair[0]) and pair[0] > 0.01]
+    if not known:
+        return None
+    share, factor = max(known)
+    return factor, share
+
+
+def uses_table(used: Uses) -> pd.DataFrame:
+    """Return one row per factor: what it explains of the map and of the whole embedding."""
+    picked = {"Map, across": "map x", "Map, up": "map y", "Whole embedding": "embedding"}
+    out: dict[str, object] = {"Goes with": [f[:1].upper() + f[1:] for f in used.factors]}
+    for name, column in picked.items():
+        out[name] = np.maximum(used.r2[:, used.columns.index(column)], 0)
+    out["p"] = used.p[:, used.columns.index("embedding")]
+    out["Recordings"] = list(used.n)
+    return pd.DataFrame(out)
+
+
+def trust_sentence(made: EmbeddingMap) -> str:
+    """Return how far the map can be trusted."""
     return (
-        f"Your scan lies among this cohort: {place.farther_than:.0%} of its recordings lie closer to their "
-        "neighbours."
+        f"{METHOD_WORDS[made.method]} keeps {made.trust.mean():.0%} of the {made.n_neighbours} nearest of "
+        f"each recording (a shuffled map: {made.chance:.0%}). Colour by trust to see where."
     )
 
 
@@ -131,10 +154,11 @@ def neighbour_table(cohort: Embeddings, near: Neighbours, columns: Sequence[str]
     return out
 
 
-def placed_table(cohort: Embeddings, place: Placed, columns: Sequence[str]) -> pd.DataFrame:
+def placed_table(cohort: Embeddings, place: Placement, columns: Sequence[str]) -> pd.DataFrame:
     """Return the recordings nearest to the scan in hand."""
-    table = cohort.table().iloc[place.rows]
-    out = pd.DataFrame({"Recording": table["recording_id"].to_numpy(), "Distance": place.distance})
+    rows = [cohort.ids.index(i) for i in place.nearest]
+    table = cohort.table().iloc[rows]
+    out = pd.DataFrame({"Recording": list(place.nearest), "Distance": place.distances})
     for column in columns:
         out[words(column)] = table[column].to_numpy()
     return out

@@ -10,16 +10,17 @@ import streamlit as st
 
 from app.embeddings_state import Desk
 from app.exports import safe_stem
-from brainlm_core.analyses.cohort_map import AxesMap
+from brainlm_core.analyses.embed import EmbeddingMap
 from brainlm_core.cohort.files import write_embeddings
 
 
-def map_csv(own: Desk, made: AxesMap) -> bytes:
-    """Return one row per recording: place on the map, whether it is selected, and all columns."""
+def map_csv(own: Desk, made: EmbeddingMap) -> bytes:
+    """Return one row per recording: place on the map, trust, whether it is selected, and all columns."""
     table = own.cohort.table()
     table.insert(1, "selected", np.isin(np.arange(len(table)), own.selected))
-    table.insert(1, "axis_2", made.xy[:, 1])
-    table.insert(1, "axis_1", made.xy[:, 0])
+    table.insert(1, "trust", made.trust)
+    table.insert(1, "map_y", made.xy[:, 1])
+    table.insert(1, "map_x", made.xy[:, 0])
     return table.to_csv(index=False, float_format="%.6g").encode()
 
 
@@ -30,7 +31,7 @@ def parquet(own: Desk, *, selected_only: bool) -> bytes:
         return write_embeddings(cohort, Path(folder) / "embeddings.parquet").read_bytes()
 
 
-def buttons(own: Desk, made: AxesMap) -> None:
+def buttons(own: Desk, made: EmbeddingMap) -> None:
     """Draw the download buttons."""
     stem = safe_stem(own.name)
     with st.container(horizontal=True):

@@ -49,6 +49,8 @@ class Desk:
         Changes whenever the drop zones must be emptied.
     kept : OrderedDict
         What was computed from the cohort and for the scan in hand.
+    stopped : dict
+        Slot to the question whose job was started last; what is neither running nor kept was cancelled.
     """
 
     cohort: Embeddings
@@ -62,6 +64,7 @@ class Desk:
     told: str = ""
     drop_count: int = 0
     kept: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)
+    stopped: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def remember(self, key: tuple[str, ...], value: Any) -> None:
         """Keep a result, dropping the oldest beyond :data:`MAX_KEPT`."""
@@ -77,6 +80,7 @@ class Desk:
         self.other, self.other_name = None, ""
         self.selected, self.picked, self.error, self.told = _nothing(), None, None, ""
         self.kept.clear()
+        self.stopped.clear()
 
     def compare_with(self, other: Embeddings, name: str) -> None:
         """Put another layer or checkpoint of the same recordings beside the cohort.

@@ -1,8 +1,10 @@
-"""What the Embeddings page computes beside the page: maps, the place of the scan in hand, comparisons."""
+"""What the Embeddings page computes: maps, what they use, the scan in hand, comparisons, decoding."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +14,47 @@ from app.jobs import Job, Report
 from app.state import Visitor
 from app.waiting import collect
 from brainlm_core.analyses.cohort_compare import GroupComparison, compare_groups
-from brainlm_core.analyses.cohort_map import AxesMap, Placed, principal_map
+from brainlm_core.analyses.decode import DecodeOptions, DecodeResult, decode
+from brainlm_core.analyses.embed import EmbeddingMap, Placement, make_map
+from brainlm_core.analyses.embed_uses import Uses, what_it_uses
 from brainlm_core.cohort.embeddings import Embeddings
-from brainlm_core.errors import BrainLMError
+from brainlm_core.errors import BrainLMError, ConfigError
 from brainlm_core.recording import Recording
 
 #: Slots of the jobs.
-HERE, COMPARE = "embeddings-here", "embeddings-compare"
+MAP, USES, HERE = "embeddings-map", "embeddings-uses", "embeddings-here"
+COMPARE, DECODE = "embeddings-compare", "embeddings-decode"
 #: Which embedding of the file a map is made of.
-KINDS = {"cls": "Summary token", "mean": "Mean of all tokens", "twin_cls": "Random weights, summary token"}
-_MAPS = "embeddings-map"
+KINDS = {
+    "cls": "Summary token",
+    "mean": "Mean of all tokens",
+    "twin_cls": "Random weights, summary token",
+    "twin_mean": "Random weights, mean of all tokens",
+}
+#: Larger cohorts are told what they use only on demand.
+MAX_USES = 2000
+
+
+@dataclass(frozen=True)
+class MapChoice:
+    """Which map.
+
+    Parameters
+    ----------
+    method : {"pca", "umap", "pacmap"}
+    kind : str
+        Key of :data:`KINDS`.
+    other : bool
+        Of the other checkpoint beside the cohort.
+    """
+
+    method: str
+    kind: str
+    other: bool = False
+
+    def key(self, own: Desk) -> tuple[str, ...]:
+        """Identify the map among a visitor's results."""
+        return ("map", str(own.serial), own.other_name if self.other else "", self.method, self.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +75,78 @@ def kinds_of(embeddings: Embeddings) -> list[str]:
     return [k for k in KINDS if getattr(embeddings, k) is not None]
 
 
-def map_of(own: Desk, kind: str, *, other: bool = False) -> AxesMap:
-    """Return the map of one kind of embedding; kept, since a rerun asks again.
+def run_slot(
+    who: Visitor,
+    own: Desk,
+    slot: str,
+    key: tuple[str, ...],
+    make: Callable[[], Job[Any]],
+    patience_s: float = 0.3,
+) -> Any:
+    """Return a kept result or error, None while its job runs; starts it, stops one for another question.
 
-    Raises
-    ------
-    AnalysisError
-        If the cohort is too small.
+    A job that was cancelled by hand is not started again for the same question.
     """
-    key = (_MAPS, str(own.serial), own.other_name if other else "", kind)
-    if key not in own.kept:
-        source = own.other if other and own.other is not None else own.cohort
-        own.remember(key, principal_map(source.vectors(kind), source.subjects))
-    result: AxesMap = own.kept[key]
+    running = who.jobs.get(slot)
+    if running is not None and getattr(running, "wanted", None) != key:
+        who.jobs.pop(slot).cancel()
+    _take(who, own, slot, key)
+    if key in own.kept:
+        return own.kept[key]
+    if slot not in who.jobs:
+        if own.stopped.get(slot) == key:
+            return ConfigError("this was stopped", "choose something else, or start it again")
+        job = who.start(slot, make())
+        job.wanted = key  # type: ignore[attr-defined]
+        own.stopped[slot] = key  # until its result is there
+        job.wait(patience_s)
+        _take(who, own, slot, key)
+    return own.kept.get(key)
+
+
+def _take(who: Visitor, own: Desk, slot: str, key: tuple[str, ...]) -> None:
+    job = collect(slot)
+    if job is not None:
+        own.stopped.pop(slot, None)
+        own.remember(key, job.error if job.error is not None else job.result)
+
+
+def maps(who: Visitor, own: Desk, choices: Sequence[MapChoice]) -> list[EmbeddingMap | BrainLMError | None]:
+    """Return the maps that are there, None for those that are still being drawn."""
+    out: list[EmbeddingMap | BrainLMError | None] = []
+    for choice in choices:
+        source = own.other if choice.other else own.cohort
+        if source is None:
+            continue
+        key = choice.key(own)
+        if key in own.kept:
+            out.append(own.kept[key])
+        elif any(m is None for m in out):  # one after the other
+            out.append(None)
+        else:
+            out.append(run_slot(who, own, MAP, key, lambda s=source, c=choice: map_job(s, c), 1.5))  # type: ignore[misc]
+    return out
+
+
+def map_job(source: Embeddings, choice: MapChoice) -> Job[EmbeddingMap]:
+    """Draw a map."""
+
+    def work(report: Report) -> EmbeddingMap:
+        return make_map(source, choice.method, choice.kind, progress=report, cancel=report.cancelled)
+
+    return Job("Drawing the map", work)
+
+
+def uses(who: Visitor, own: Desk, drawn: EmbeddingMap, choice: MapChoice) -> Uses | BrainLMError | None:
+    """Return what the embedding uses, or None while it is being measured."""
+    cohort = own.cohort
+
+    def work(report: Report) -> Uses:
+        report(0.05, "Measuring what the embedding uses")
+        return what_it_uses(cohort, drawn)
+
+    key = ("uses", *choice.key(own))
+    result: Uses | BrainLMError | None = run_slot(who, own, USES, key, lambda: Job("What it uses", work))
     return result
 
 
@@ -66,90 +158,91 @@ def why_not_placed(who: Visitor, own: Desk) -> str:
     return ""
 
 
-def place_job(recording: Recording, who: Visitor) -> Job[Here]:
-    """Embed the scan in hand."""
+def here(who: Visitor, own: Desk, recording: Recording) -> Here | BrainLMError | None:
+    """Return the scan in hand, embedded; None while that runs or where it is not possible."""
+    if why_not_placed(who, own):
+        return None
     model = who.model
 
     def work(report: Report) -> Here:
         report(0.1, "Loading the model")
         from brainlm_core.cohort.features import embed_recording
-        from brainlm_core.engine import get_engine
 
-        engine = get_engine(model.name, accept_licence=model.licence_accepted)
+        engine = model.engine()
         report(0.4, "Embedding your scan")
         done = embed_recording(engine, recording)
         return Here(done.cls, done.mean)
 
-    return Job("Placing your scan", work)
+    key = ("here", who.key, who.model.name)
+    result: Here | BrainLMError | None = run_slot(
+        who, own, HERE, key, lambda: Job("Placing your scan", work), 0.2
+    )
+    return result
 
 
-def advance(who: Visitor, own: Desk, recording: Recording) -> None:
-    """Take over what has been computed, and embed the scan in hand when that is possible."""
-    key = here_key(who)
-    job = collect(HERE)
-    if job is not None:
-        if job.error is not None:
-            own.remember(key, job.error)
-        elif job.result is not None:
-            own.remember(key, job.result)
-    if key not in own.kept and HERE not in who.jobs and not why_not_placed(who, own):
-        who.start(HERE, place_job(recording, who)).wait(0.2)
-
-
-def here_key(who: Visitor) -> tuple[str, ...]:
-    """Identify the embedding of the scan in hand."""
-    return ("embeddings-here", who.key, who.model.name)
-
-
-def placed(who: Visitor, own: Desk, kind: str) -> Placed | BrainLMError | None:
+def placed(
+    who: Visitor,
+    own: Desk,
+    recording: Recording,
+    drawn: EmbeddingMap | BrainLMError | None,
+    choice: MapChoice,
+) -> Placement | BrainLMError | None:
     """Return where the scan in hand lies, why it cannot be placed, or None while it is being embedded."""
-    if why_not_placed(who, own) or kind not in ("cls", "mean"):
+    scan = here(who, own, recording)
+    if scan is None or isinstance(scan, BrainLMError):
+        return scan
+    if not isinstance(drawn, EmbeddingMap) or choice.kind not in ("cls", "mean"):
         return None
-    here = own.kept.get(here_key(who))
-    if here is None or isinstance(here, BrainLMError):
-        return here
-    try:
-        return map_of(own, kind).place(getattr(here, kind))
-    except BrainLMError as error:
-        return error
+    key = ("placed", who.key, *choice.key(own))
+    if key not in own.kept:
+        try:
+            own.remember(key, drawn.place(getattr(scan, choice.kind)))
+        except BrainLMError as error:
+            own.remember(key, error)
+    result: Placement | BrainLMError = own.kept[key]
+    return result
 
 
-def compare_key(own: Desk, measure: str) -> tuple[str, ...]:
-    """Identify a comparison of the selection with the rest."""
-    return ("embeddings-compare", str(own.serial), str(hash(own.selected.tobytes())), measure)
+def whole(cohort: Embeddings, report: Report) -> Embeddings:
+    """Return the cohort with connectivity: that of the bundled one is drawn again."""
+    from brainlm_core.cohort.reference import NAME, with_connectivity
 
-
-def compare_job(own: Desk, measure: str) -> Job[GroupComparison]:
-    """Compare the selection with the rest."""
-    cohort, rows = own.cohort, own.selected
-
-    def work(report: Report) -> GroupComparison:
-        report(0.1, "Comparing the selection with the rest")
-        full = cohort
-        if measure == "connectivity" and cohort.connectivity is None:
-            report(0.1, "Drawing the simulated recordings again for their connectivity")
-            from brainlm_core.cohort.reference import with_connectivity
-
-            full = with_connectivity()
-        return compare_groups(full, rows, measure)
-
-    return Job("Comparing", work)
+    if cohort.connectivity is not None or cohort.provenance.cohort != NAME:
+        return cohort
+    report(0.02, "Drawing the simulated recordings again for their connectivity")
+    return with_connectivity(cohort)
 
 
 def comparison(who: Visitor, own: Desk, measure: str) -> GroupComparison | BrainLMError | None:
-    """Return the comparison, why there is none, or None while it is being made; starts it."""
-    key = compare_key(own, measure)
-    running = who.jobs.get(COMPARE)
-    if running is not None and getattr(running, "wanted", None) != key:
-        who.jobs.pop(COMPARE).cancel()
-    job = collect(COMPARE)
-    if job is not None:
-        own.remember(key, job.error if job.error is not None else job.result)
-    if key in own.kept:
-        result: GroupComparison | BrainLMError = own.kept[key]
-        return result
-    if COMPARE not in who.jobs:
-        job = who.start(COMPARE, compare_job(own, measure))
-        job.wanted = key  # type: ignore[attr-defined]
-        job.wait(0.3)
-    return None
+    """Return the selected against the rest, or None while that is being computed."""
+    cohort, rows = own.cohort, own.selected
+
+    def work(report: Report) -> GroupComparison:
+        full = whole(cohort, report) if measure == "connectivity" else cohort
+        report(0.6, "Comparing the selection with the rest")
+        return compare_groups(full, rows, measure)
+
+    key = ("compare", str(own.serial), str(hash(rows.tobytes())), measure)
+    result: GroupComparison | BrainLMError | None = run_slot(
+        who, own, COMPARE, key, lambda: Job("Comparing", work)
+    )
+    return result
+
+
+def decode_key(own: Desk, options: DecodeOptions) -> tuple[str, ...]:
+    """Identify a decoding."""
+    return ("decode", str(own.serial), repr(options))
+
+
+def decoding(who: Visitor, own: Desk, options: DecodeOptions) -> DecodeResult | BrainLMError | None:
+    """Return the scores of a decoding that was asked for, or None while it runs."""
+    cohort = own.cohort
+
+    def work(report: Report) -> DecodeResult:
+        full = whole(cohort, report)
+        return decode(full, options, progress=report, cancel=report.cancelled)
+
+    result: DecodeResult | BrainLMError | None = run_slot(
+        who, own, DECODE, decode_key(own, options), lambda: Job("Decoding", work), 0.5
+    )
+    return result

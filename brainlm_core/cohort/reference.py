@@ -241,8 +241,12 @@ def reference_cohort() -> Embeddings:
     return read_embeddings(path)
 
 
-@cache
-def with_connectivity() -> Embeddings:
+def with_connectivity(own: Embeddings | None = None) -> Embeddings:
     """Return the bundled embeddings with the connectivity of the same recordings, drawn again in seconds."""
-    values = np.stack([plain_features(recording.signals).connectivity for _, _, recording in recordings()])
-    return replace(reference_cohort(), connectivity=values)
+    return replace(own or reference_cohort(), connectivity=_connectivity())
+
+
+@cache
+def _connectivity() -> NDArray[np.float32]:
+    """Return (240, 89 676) values; kept, 86 MB, since drawing takes longer than a page may."""
+    return np.stack([plain_features(recording.signals).connectivity for _, _, recording in recordings()])

@@ -23,6 +23,9 @@ METHODS: dict[str, tuple[str, str, str, str]] = {
     "last_value": ("Last value", "#7A2E5C", "#DE93BE", "diamond"),
     "ar": ("Own AR", "#5A4FA3", "#A79BE8", "square"),
     "ridge": ("Ridge VAR", "#7A4B12", "#D9A45B", "square"),
+    "autocorrelation": ("Lag-1 autocorrelation", "#5A4FA3", "#A79BE8", "diamond"),
+    "confounds": ("Age, sex, motion, scanner", "#3E5C1E", "#A9CC7E", "square"),
+    "dummy": ("Same guess for everyone", "#55626C", "#B9C4CB", "bar"),
     "other": ("Other", "#55626C", "#B9C4CB", "bar"),
 }
 _PENDING = '<span class="v">…</span>'

@@ -15,7 +15,8 @@ from app.embeddings_charts import colour_columns, point_colour
 from app.embeddings_state import Desk
 from app.points_view import MISSING
 from brainlm_core.analyses.cohort_compare import GroupComparison
-from brainlm_core.analyses.cohort_map import principal_map
+from brainlm_core.analyses.decode import DecodeResult
+from brainlm_core.analyses.embed import make_map
 from brainlm_core.cohort.files import read_embeddings, write_embeddings
 from brainlm_core.cohort.reference import reference_cohort
 from tests.cohort.cohort_tools import embeddings
@@ -45,7 +46,8 @@ def test_the_bundled_cohort_is_on_the_map_and_so_is_the_scan_in_hand(open_page: 
     tab = open_page("embeddings.py").settle().run()
     said = tab.words()
     assert "240 simulated recordings of 120 people" in said and "nobody was scanned" in said
-    assert "Your scan lies among this cohort" in said
+    assert "Your scan. Within this cohort" in said
+    assert "of this embedding goes with" in said and "PCA keeps" in said
     assert "Sex and cups of coffee leave no trace." in show(tab, "Cohort")
     columns = tab.widget("selectbox", "emb-colour")
     assert columns.options[:4] == ["Group", "Age (years)", "Sex", "Site"]
@@ -70,6 +72,59 @@ def test_a_selection_is_listed_and_compared(open_page: Open) -> None:
     said = show(tab, "Selected against the rest")
     said = tab.settle().run().words()
     assert "Only 2 people are selected." in said
+
+
+def test_what_the_embedding_uses_and_every_map(open_page: Open) -> None:
+    tab = open_page("embeddings.py").settle()
+    show(tab, "What it uses")
+    tab.settle().run()
+    table = tab.app.dataframe[0].value.set_index("Goes with")
+    assert table.loc["Repetition time", "Whole embedding"] > 0.3 and table.loc["Motion", "p"] < 0.05
+    tab.widget("selectbox", "emb-colour").set_value("trust")
+    tab.widget("selectbox", "emb-beside").set_value("twin_cls")
+    tab.run().settle().run()
+    assert len([k for k in desk_of(tab).kept if k[0] == "map"]) == 2
+
+
+def test_a_column_is_decoded_beside_its_baselines(open_page: Open, tmp_path: Path) -> None:
+    tab = open_page("embeddings.py").settle()
+    drop(tab, "cohort", "mine.parquet", packed(tmp_path, planted()))
+    show(tab, "Decode")
+    tab.widget("selectbox", "emb-target").set_value("age_years")
+    tab.run()
+    tab.widget("button", "emb-decode").click()
+    tab.run().settle().run()
+    result = next(v for v in desk_of(tab).kept.values() if isinstance(v, DecodeResult))
+    assert result.scores["model"].value > 0.5
+    said = tab.words()
+    assert "Age (years) can be told from this embedding" in said and "better than from" in said
+    for name in ("Model", "Random weights", "Functional connectivity", "Same guess for everyone"):
+        assert name in said
+    tab.widget("selectbox", "emb-target").set_value("sex")
+    tab.run()
+    tab.widget("button", "emb-decode").click()
+    tab.run().settle().run()
+    assert "Sex cannot be told from this embedding" in tab.words()
+    tab.widget("segmented_control", "emb-decode-picture").set_value("calibration")
+    tab.run()
+    drop(tab, "cohort", "few.parquet", packed(tmp_path, embeddings(30)))
+    tab.widget("selectbox", "emb-predictor").set_value("svm")
+    tab.run()
+    tab.widget("button", "emb-decode").click()
+    tab.run().settle().run()
+    assert 'role="alert"' in tab.words()  # too few people
+
+
+def planted() -> Any:
+    """Sixty people at four sites whose age, and not whose sex, is in the embedding."""
+    own = embeddings(120, d=6)
+    rng = np.random.default_rng(5)
+    age = np.repeat(rng.uniform(20, 60, 60), 2)
+    cls = own.cls.copy()
+    cls[:, 0] = (age - 40) / 10 + 0.2 * rng.standard_normal(120)
+    table = pd.DataFrame({"age_years": age, "sex": np.repeat(rng.permutation(["f", "m"] * 30), 2)})
+    sites = tuple("ABCD"[(i // 2) % 4] for i in range(120))
+    return replace(own, cls=cls, phenotypes=table, sites=sites)
 
 
 def test_neighbours_of_a_picked_recording(open_page: Open) -> None:
@@ -125,7 +180,7 @@ def test_unfit_files_are_a_sentence_and_the_cohort_stays(
 def test_a_cohort_too_small_for_a_map_is_told_so(open_page: Open, tmp_path: Path) -> None:
     tab = open_page("embeddings.py").settle()
     drop(tab, "cohort", "four.parquet", packed(tmp_path, embeddings(4)))
-    assert "A map of 4 recordings shows nothing." in tab.words()
+    assert "4 recordings are too few for a map." in tab.words()
     show(tab, "Export")
 
 
@@ -144,10 +199,10 @@ def test_colours_scale_numbers_name_groups_and_leave_gaps_grey() -> None:
 def test_exports_come_back(tmp_path: Path) -> None:
     own = Desk(reference_cohort(), "c")
     own.selected = np.array([3, 5])
-    made = principal_map(own.cohort.cls, own.cohort.subjects)
+    made = make_map(own.cohort)
     (tmp_path / "m.csv").write_bytes(embeddings_exports.map_csv(own, made))
     table = pd.read_csv(tmp_path / "m.csv")
-    assert table["selected"].sum() == 2 and np.allclose(table["axis_1"], made.xy[:, 0], rtol=1e-4)
+    assert table["selected"].sum() == 2 and np.allclose(table["map_x"], made.xy[:, 0], rtol=1e-4)
     (tmp_path / "s.parquet").write_bytes(embeddings_exports.parquet(own, selected_only=True))
     again = read_embeddings(tmp_path / "s.parquet")
     assert again.ids == (own.cohort.ids[3], own.cohort.ids[5])

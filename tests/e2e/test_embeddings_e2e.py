@@ -53,7 +53,7 @@ def page(dashboard: App, chromium: Any) -> Iterator[Any]:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(f"{dashboard.url}/embeddings")
-    page.get_by_text("Your scan lies").wait_for()
+    page.get_by_text("Your scan. Within").wait_for()
     yield page
     context.close()
     assert not faults

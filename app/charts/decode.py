@@ -1,0 +1,152 @@
+"""Figures of a decoding: observed against told, the ROC curve, and whether told probabilities hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from app.charts.strip import METHODS, Row
+from app.theme import palette, plotly_layout
+from brainlm_core.analyses.decode import METHOD_WORDS, DecodeResult
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+#: Methods whose curves are drawn beside the model's.
+COMPARED = ("functional_connectivity", "random_twin", "confounds")
+_DASHES = {"functional_connectivity": "dash", "random_twin": "dot", "confounds": "dashdot"}
+
+
+def strip_rows(result: DecodeResult) -> list[Row]:
+    """Return the rows of the baseline strip."""
+    return [Row(name, score.value, score.ci95) for name, score in result.scores.items()]
+
+
+def score_table(result: DecodeResult) -> pd.DataFrame:
+    """Return every method with interval, p, and the model's lead over it."""
+    rows = []
+    for name, score in result.scores.items():
+        low, high = score.ci95
+        lead = ""
+        if score.difference is not None:
+            lead = _signed("{:+.2f} ({:+.2f} to {:+.2f})".format(*score.difference))
+        rows.append(
+            {
+                "From": METHOD_WORDS[name][:1].upper() + METHOD_WORDS[name][1:],
+                measure_words(result): score.value,
+                "95 % interval": _signed(f"{low:.2f} to {high:.2f}"),
+                "p": score.p,
+                "Model minus this": lead,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _signed(text: str) -> str:
+    """Return figures with true minus signs."""
+    return text.replace("-", "−")
+
+
+def measure_words(result: DecodeResult) -> str:
+    """Return the measure in words."""
+    return "R²" if result.metric == "r2" else "Area under the ROC curve"
+
+
+def one_sentence(result: DecodeResult, target: str) -> str:
+    """Return what the decoding found."""
+    model, dummy = result.scores["model"], 0.0 if result.metric == "r2" else 0.5
+    figures = _signed(f"{model.value:.2f} ({model.ci95[0]:.2f} to {model.ci95[1]:.2f})")
+    value = f"{measure_words(result)} {figures}"
+    if model.ci95[0] <= dummy:
+        return f"{target} cannot be told from this embedding better than by chance: {value}."
+    rivals = {m: s for m, s in result.scores.items() if m not in ("model", "dummy")}
+    best = max(rivals, key=lambda m: rivals[m].value)
+    words, rival = METHOD_WORDS[best], rivals[best]
+    told, other = f"{target} can be told from this embedding, {value}", _signed(f"{rival.value:.2f}")
+    if rival.difference is not None and rival.difference[1] > 0:
+        return f"{told}, better than from {words} ({other})."
+    if rival.difference is not None and rival.difference[2] < 0:
+        return f"{told}, but worse than from {words} ({other})."
+    return f"{told}, no better than from {words} ({other})."
+
+
+def observed_figure(result: DecodeResult, target: str) -> Figure:
+    """Return observed against told, one point a recording, for a number."""
+    import plotly.graph_objects as go
+
+    colours = palette()
+    truth, told = np.asarray(result.truth, dtype=np.float64), result.guesses["model"][:, 0]
+    low, high = float(min(truth.min(), told.min())), float(max(truth.max(), told.max()))
+    figure = go.Figure(layout=plotly_layout(height=320))
+    figure.add_scatter(
+        x=[low, high], y=[low, high], mode="lines", hoverinfo="skip",
+        line={"color": colours.muted, "dash": "dash", "width": 1.5},
+    )  # fmt: skip
+    figure.add_scattergl(
+        x=truth, y=told, mode="markers", text=list(result.ids),
+        marker={"color": colours.accent, "size": 7, "opacity": 0.7},
+        hovertemplate="%{text}: observed %{x:.3g}, told %{y:.3g}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title_text=f"Observed: {target}")
+    figure.update_yaxes(title_text="Told by people left out")
+    return figure
+
+
+def roc_figure(result: DecodeResult) -> Figure:
+    """Return the ROC curve of the model beside the main baselines; of the last class against the others."""
+    import plotly.graph_objects as go
+    from sklearn.metrics import roc_curve
+
+    colours = palette()
+    figure = go.Figure(
+        layout=plotly_layout(height=320, showlegend=True, legend={"y": 0, "x": 1, "xanchor": "right"})
+    )
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", showlegend=False, hoverinfo="skip",
+        line={"color": colours.line, "width": 1.5},
+    )  # fmt: skip
+    positive = np.asarray(result.truth) == len(result.classes) - 1
+    for name in ("model", *COMPARED):
+        if name not in result.guesses:
+            continue
+        false, true, _ = roc_curve(positive, result.guesses[name][:, -1])
+        label, light, dark, _ = METHODS[name]
+        figure.add_scatter(
+            x=false, y=true, mode="lines", name=label,
+            line={
+                "color": dark if colours.name == "dark" else light,
+                "dash": _DASHES.get(name, "solid"),
+                "width": 2.5 if name == "model" else 1.5,
+            },
+        )  # fmt: skip
+    figure.update_xaxes(title_text=f"Wrongly called {result.classes[-1]}", range=[0, 1])
+    figure.update_yaxes(title_text=f"Rightly called {result.classes[-1]}", range=[0, 1.01])
+    return figure
+
+
+def calibration_figure(result: DecodeResult) -> Figure | None:
+    """Return told probability against observed share in ten bins; None without probabilities."""
+    import plotly.graph_objects as go
+    from sklearn.calibration import calibration_curve
+
+    if "model" not in result.probability:
+        return None
+    colours = palette()
+    positive = np.asarray(result.truth) == len(result.classes) - 1
+    told = np.clip(result.probability["model"][:, -1], 0, 1)
+    observed, mean = calibration_curve(positive, told, n_bins=8, strategy="quantile")
+    figure = go.Figure(layout=plotly_layout(height=320))
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", hoverinfo="skip",
+        line={"color": colours.muted, "dash": "dash", "width": 1.5},
+    )  # fmt: skip
+    figure.add_scatter(
+        x=mean, y=observed, mode="lines+markers",
+        line={"color": colours.accent, "width": 2}, marker={"size": 8},
+        hovertemplate="told %{x:.0%}, observed %{y:.0%}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title_text=f"Told probability of {result.classes[-1]}", range=[0, 1])
+    figure.update_yaxes(title_text="Observed share", range=[0, 1])
+    return figure
