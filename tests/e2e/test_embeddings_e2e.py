@@ -142,6 +142,8 @@ def test_a_click_picks_and_two_maps_share_one_selection(page: Any) -> None:
 
 
 def test_wheel_zooms_at_the_pointer_and_no_call_reaches_the_server(page: Any) -> None:
+    page.locator("[data-testid=stProgress]").wait_for(state="detached")
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
     x, y = spot(page, 10)
     page.evaluate(
         "() => { const send = WebSocket.prototype.send; window.sent = 0;"
