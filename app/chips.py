@@ -6,6 +6,7 @@ import html
 
 import streamlit as st
 
+from app.access import log_out_button
 from app.models import choose_model
 from app.report_chip import report_chip
 from app.state import Visitor
@@ -20,6 +21,7 @@ def chip_row(who: Visitor, recording: Recording) -> None:
         )
         choose_model(who)
         report_chip(who, recording)
+        log_out_button()
 
 
 def _chips(recording: Recording) -> list[str]:

@@ -18,6 +18,7 @@ from app.intake import (
 )
 from app.state import Visitor
 from app.waiting import collect
+from app.words import note
 
 #: Work that ends within this time shows no progress line, in s.
 PATIENCE_S = 0.3
@@ -60,9 +61,10 @@ def drop_zone(who: Visitor) -> None:
         help=f"Read here: {FORMATS}. Up to {st.get_option('server.maxUploadSize')} MB. "
         "The file is deleted as soon as its parcel signals are read.",
     )
-    st.html(
-        '<p class="b-note">4D NIfTI in MNI space, CIFTI, GIFTI, or a table with one column per parcel. '
-        "The file is deleted once it is read; only parcel signals stay, for you alone.</p>"
+    note(
+        "4D NIfTI in MNI space, CIFTI, GIFTI, or a table with one column per parcel, up to "
+        f"{st.get_option('server.maxUploadSize')} MB. The file is deleted once it is read; only parcel "
+        "signals stay, for you alone."
     )
     _ready_ones(who)
     options, uploads = _settings(who, scan)

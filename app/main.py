@@ -11,7 +11,7 @@ if str(ROOT) not in sys.path:  # Streamlit puts app/ there, not the folder that 
 
 import streamlit as st  # noqa: E402
 
-from app import cached, theme  # noqa: E402
+from app import access, cached, theme  # noqa: E402
 from app.navigation import PAGES  # noqa: E402
 from brainlm_core import __version__  # noqa: E402
 
@@ -28,6 +28,7 @@ st.set_page_config(
 )
 st.logo(str(ROOT / "app" / "static" / "icon.svg"), size="large")
 theme.inject_css(n_pages=len(PAGES))
+access.gate()
 first, *others = PAGES
 pages = [
     st.Page(first.path, title=first.title, url_path="start", default=True),

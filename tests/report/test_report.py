@@ -19,7 +19,7 @@ import pytest
 from brainlm_core import weights
 from brainlm_core.cli import main
 from brainlm_core.errors import AnalysisError, ConfigError, ScanError
-from brainlm_core.licences import LICENCES, as_markdown
+from brainlm_core.licences import LICENCES
 from brainlm_core.look.transport import unpack
 from brainlm_core.recording import Recording
 from brainlm_core.report import Contents, NotMade, figures_of, open_recording, page_html
@@ -252,7 +252,3 @@ def test_command_refuses_an_impossible_place_before_it_computes(
     assert main(["report", "demo", "-o", str(tmp_path)]) == 2
     assert main(["report", "demo", "-o", str(tmp_path / "no" / "r.html")]) == 2
     assert capsys.readouterr().err.count("cannot be written; name a file in a folder that exists") == 2
-
-
-def test_licences_in_the_documents_are_the_table(root: Path) -> None:
-    assert as_markdown() in (root / "README.md").read_text("utf-8")
