@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test lint format setup setup-dev bench clean
+.PHONY: run test lint audit format setup setup-dev bench clean
 
 run: setup
 	$(VENV)/bin/brainlm app
@@ -18,6 +18,9 @@ lint: setup-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+audit: setup-dev
+	./tools/audit.sh $(PY)
 
 format: setup-dev
 	$(VENV)/bin/ruff check --fix .
