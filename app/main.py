@@ -35,7 +35,12 @@ pages = [
     *(st.Page(entry.path, title=entry.title, url_path=entry.url) for entry in others),
 ]
 # The first page answers at the root; who types or shares its name must find it too.
-named = st.Page(lambda: st.switch_page(pages[0]), title=first.title, url_path=first.url, visibility="hidden")
+named = st.Page(
+    lambda: st.switch_page(pages[0], query_params=st.query_params.to_dict()),
+    title=first.title,
+    url_path=first.url,
+    visibility="hidden",
+)
 page = st.navigation([*pages, named], position="top")
 cached.warm_up()
 page.run()

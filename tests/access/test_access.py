@@ -79,7 +79,6 @@ def test_login_lets_listed_people_in_and_nobody_else(guarded: App, provider: Pro
         tab.get_by_role("button", name="Log in").click()
         if kind == "in":
             tab.locator(".b-chips").first.wait_for()
-            assert tab.get_by_role("button", name="Log out").count() == 1
             tab.get_by_role("button", name="Log out").click()
             tab.get_by_role("button", name="Log in").wait_for()
         else:
