@@ -22,6 +22,8 @@ COMMANDS: tuple[str, ...] = (
     "decode",
     "evaluate",
     "pretrain",
+    "finetune",
+    "predict",
     "bench",
 )
 

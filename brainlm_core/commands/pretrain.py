@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from brainlm_core.commands import CommandResult
+
+if TYPE_CHECKING:
+    from brainlm_core.training.loop import RunResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +22,11 @@ def run(args: argparse.Namespace) -> CommandResult:
     from brainlm_core.training.config import read_config
     from brainlm_core.training.loop import pretrain
 
-    config = read_config(args.config)
-    result = pretrain(config, _say)
+    return summary(pretrain(read_config(args.config), say_progress), "use it with --model")
+
+
+def summary(result: RunResult, use: str) -> CommandResult:
+    """Say where the weights of a run are, how to use them, and how they were validated."""
     model = result.folder / "model"
     facts = {
         "folder": str(result.folder),
@@ -29,10 +36,11 @@ def run(args: argparse.Namespace) -> CommandResult:
         "validation": result.validation,
     }
     told = ", ".join(f"{k} {v:.4f}" for k, v in result.validation.items()) or "no validation"
-    text = f"{result.steps} steps done ({told})\nweights: {model} (use it with --model {model})"
+    text = f"{result.steps} steps done ({told})\nweights: {model} ({use} {model})"
     return CommandResult(objects=[facts], text=text)
 
 
-def _say(sentence: str) -> None:
+def say_progress(sentence: str) -> None:
+    """Write a sentence to stderr; on a terminal steps overwrite each other."""
     end = "" if sys.stderr.isatty() and sentence.startswith("step") else "\n"
     print(f"\r{sentence}" if not end else sentence, end=end, file=sys.stderr, flush=True)  # noqa: T201

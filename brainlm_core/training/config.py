@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -51,7 +51,19 @@ class OptimiserConfig(_Strict):
     dropout: bool = False
 
 
-class PretrainConfig(_Strict):
+class RunConfig(_Strict):
+    """What every training run has: where it writes, how it steps, how often it saves and validates."""
+
+    output: str
+    optimiser: OptimiserConfig = OptimiserConfig()
+    checkpoint_every: int = Field(default=50, ge=1)
+    validate_every: int = Field(default=100, ge=1)
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+
+
+class PretrainConfig(RunConfig):
     """A pretraining run.
 
     ``model`` is the family's ``config.json``; ``start_from`` a folder or ``default`` to go on from.
@@ -60,7 +72,6 @@ class PretrainConfig(_Strict):
     """
 
     family: Literal["kernel", "parcel_token", "image_token"]
-    output: str
     data: list[DataConfig] = Field(min_length=1)
     model: dict[str, Any] = {}
     start_from: str | None = None
@@ -74,13 +85,7 @@ class PretrainConfig(_Strict):
         "parcel": 1,
         "network": 1,
     }
-    optimiser: OptimiserConfig = OptimiserConfig()
-    checkpoint_every: int = Field(default=50, ge=1)
-    validate_every: int = Field(default=100, ge=1)
     validation_windows: int = Field(default=6, ge=0)
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _known_masks(self) -> PretrainConfig:
@@ -92,8 +97,51 @@ class PretrainConfig(_Strict):
         return self
 
 
+class FinetuneConfig(RunConfig):
+    """A fine-tuning run.
+
+    ``task`` is ``forecast`` (180 samples seen, the next 20 hidden), ``regression`` or ``binary`` (a column of
+    the phenotypes, ``target``, by a small network on the embedding). ``start_from`` names weights as
+    :func:`brainlm_core.weights.load` takes them. ``train`` is ``head`` (the model stays as it is) or ``all``.
+    ``pool`` is what the head sees: the summary token (``cls``) or the mean over parcels (``mean``).
+    ``site`` names a column whose values lie on one side of the split only; empty where there is none.
+    """
+
+    task: Literal["forecast", "regression", "binary"]
+    start_from: str = "default"
+    accept_licence: bool = False
+    data: list[DataConfig] = Field(min_length=1)
+    target: str | None = None
+    site: str = "site"
+    train: Literal["head", "all"] = "all"
+    pool: Literal["cls", "mean"] = "cls"
+    windows_per_recording: int = Field(default=4, ge=1)
+    validation_windows: int = Field(default=6, ge=1)
+    store: Literal["fp32", "fp16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _target_fits_the_task(self) -> FinetuneConfig:
+        if self.task == "forecast" and self.target is not None:
+            raise ValueError("a forecast has no target column")
+        if self.task != "forecast" and not self.target:
+            raise ValueError(f"a {self.task} needs a target, a column of the phenotypes")
+        if self.task == "forecast" and self.train == "head":
+            raise ValueError("a forecast has no head of its own, train all")
+        if not any(d.validation_rows or d.validation_where for d in self.data):
+            raise ValueError("nothing is held back, name validation_rows or validation_where")
+        return self
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
 def read_config(path: str | Path) -> PretrainConfig:
-    """Read a YAML file; ConfigError in one sentence when it is not a valid run."""
+    """Read the settings of a pretraining; ConfigError in one sentence when they are no valid run."""
+    return read_settings(path, PretrainConfig)
+
+
+def read_settings(path: str | Path, kind: type[Config]) -> Config:
+    """Read a YAML file; ConfigError in one sentence when it is not a valid run of this kind."""
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"there is no configuration {path.name}", "check the path")
@@ -104,7 +152,7 @@ def read_config(path: str | Path) -> PretrainConfig:
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name} holds no settings", "start from a file in configs/")
     try:
-        return PretrainConfig(**data)
+        return kind(**data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"]) or "the file"

@@ -1,0 +1,43 @@
+"""Fine-tuning: to forecasts by hiding the future alone, or to a column of the phenotypes by a head."""
+
+from __future__ import annotations
+
+from brainlm_core import weights
+from brainlm_core.errors import ConfigError
+from brainlm_core.training.config import FinetuneConfig, PretrainConfig
+from brainlm_core.training.loop import RunResult, Say, run
+
+
+def finetune(config: FinetuneConfig, say: Say = lambda _: None) -> RunResult:
+    """Run, or go on with, a fine-tuning; see :func:`brainlm_core.training.loop.run`.
+
+    Raises
+    ------
+    ConfigError, ScanError, CheckpointError
+        Before training starts when settings, data or weights do not fit.
+    """
+    if config.task == "forecast":
+        from brainlm_core.training.masked import MaskedTask
+
+        settings = _forecast_settings(config)
+        return run(settings, lambda fabric: MaskedTask(settings, fabric, say), say)
+    from brainlm_core.training.clinical import ClinicalTask
+
+    return run(config, lambda _: ClinicalTask(config, say), say)
+
+
+def _forecast_settings(config: FinetuneConfig) -> PretrainConfig:
+    """Return the same run as masked reconstruction of the last 20 samples: the published 180 → 20 task."""
+    family = weights.load(config.start_from, accept_licence=config.accept_licence).model.family
+    if family == "kernel":
+        raise ConfigError(
+            "the default model forecasts in closed form: there is nothing to fine-tune",
+            "start from weights of another family, for example those of configs/parcel-token.yaml",
+        )
+    shared = config.model_dump(
+        include={
+            "output", "optimiser", "checkpoint_every", "validate_every", "seed", "device", "threads",
+            "data", "validation_windows", "store", "start_from",
+        }
+    )  # fmt: skip
+    return PretrainConfig(**shared, family=family, masks={"future": 1})  # type: ignore[arg-type]
