@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app import embeddings_attribution, embeddings_decode, embeddings_exports
 from app import embeddings_charts as charts
-from app import embeddings_decode, embeddings_exports
 from app.brain_view import brain_view
 from app.embeddings_state import Desk
 from app.embeddings_work import COMPARE, MAX_USES, USES, MapChoice, comparison, uses, why_not_placed
@@ -55,6 +55,12 @@ def tab_uses(who: Visitor, own: Desk, choice: MapChoice) -> None:
 def tab_decode(who: Visitor, own: Desk, choice: MapChoice) -> None:
     """Draw what can be told from the embedding."""
     embeddings_decode.panel(who, own, choice.kind)
+
+
+def tab_attribution(who: Visitor, own: Desk, choice: MapChoice) -> None:
+    """Draw what in the scan in hand moves a read-out."""
+    assert who.recording is not None  # the page draws no tab without one
+    embeddings_attribution.panel(who, own, who.recording, choice.kind)
 
 
 def tab_selection(_: Visitor, own: Desk, __: MapChoice) -> None:

@@ -13,6 +13,7 @@ from app.embeddings_state import Desk
 from app.jobs import Job, Report
 from app.state import Visitor
 from app.waiting import collect
+from brainlm_core.analyses.attribute_result import Attribution
 from brainlm_core.analyses.cohort_compare import GroupComparison, compare_groups
 from brainlm_core.analyses.decode import DecodeOptions, DecodeResult, decode
 from brainlm_core.analyses.embed import EmbeddingMap, Placement, make_map
@@ -24,6 +25,7 @@ from brainlm_core.recording import Recording
 #: Slots of the jobs.
 MAP, USES, HERE = "embeddings-map", "embeddings-uses", "embeddings-here"
 COMPARE, DECODE = "embeddings-compare", "embeddings-decode"
+ATTRIBUTE = "embeddings-attribute"
 #: Which embedding of the file a map is made of.
 KINDS = {
     "cls": "Summary token",
@@ -244,5 +246,36 @@ def decoding(who: Visitor, own: Desk, options: DecodeOptions) -> DecodeResult | 
 
     result: DecodeResult | BrainLMError | None = run_slot(
         who, own, DECODE, decode_key(own, options), lambda: Job("Decoding", work), 0.5
+    )
+    return result
+
+
+def attribute_key(who: Visitor, own: Desk, readout: str, layer: str) -> tuple[str, ...]:
+    """Identify an attribution of the scan in hand."""
+    return ("attribute", str(own.serial), who.key, who.model.name, readout, layer)
+
+
+def attribution(
+    who: Visitor, own: Desk, recording: Recording, readout: str, layer: str
+) -> Attribution | BrainLMError | None:
+    """Return what moves a read-out of the scan in hand (``axis-N`` or a column), None while that runs."""
+    cohort, model = own.cohort, who.model
+
+    def work(report: Report) -> Attribution:
+        from brainlm_core.analyses.attribute import attribute
+        from brainlm_core.analyses.attribute_direction import axis_direction, decoded_direction
+
+        report(0.02, "Fitting the read-out on the cohort")
+        if readout.startswith("axis-"):
+            direction = axis_direction(cohort, int(readout.removeprefix("axis-")), layer)
+        else:
+            direction = decoded_direction(cohort, DecodeOptions(target=readout, layer=layer))
+        # Gradients of a path need single precision: half precision would not add up.
+        engine, twin = model.engine(precision="fp32"), model.twin(precision="fp32")
+        return attribute(engine, recording, direction, twin=twin, progress=report, cancel=report.cancelled)
+
+    key = attribute_key(who, own, readout, layer)
+    result: Attribution | BrainLMError | None = run_slot(
+        who, own, ATTRIBUTE, key, lambda: Job("Attributing", work)
     )
     return result

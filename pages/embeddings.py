@@ -245,6 +245,7 @@ def details(key: str, serial: int, choice: MapChoice) -> None:
         "Neighbours": tab_of.tab_neighbours,
         "What it uses": tab_of.tab_uses,
         "Decode": tab_of.tab_decode,
+        "Attribution": tab_of.tab_attribution,
         "Cohort": tab_of.tab_cohort,
         "How this is computed": tab_of.tab_how,
         "Export": tab_of.tab_export,

@@ -115,6 +115,20 @@ def test_a_column_is_decoded_beside_its_baselines(open_page: Open, tmp_path: Pat
     assert 'role="alert"' in tab.words()  # too few people
 
 
+def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(open_page: Open) -> None:
+    tab = open_page("embeddings.py").settle()
+    show(tab, "Attribution")
+    tab.widget("button", "emb-attribute").click()
+    tab.run().settle().run()
+    said = tab.words()
+    assert "Component 1 reads" in said and "The shares" in said and "no more than the read-out itself" in said
+    table = tab.app.dataframe[0].value
+    assert len(table) == 3 and table["Rank correlation"].between(-1, 1).all()
+    desk_of(tab).take(embeddings(30), "mine")
+    tab.run()
+    assert "This cohort was embedded with none" in show(tab, "Attribution")
+
+
 def planted() -> Any:
     """Sixty people at four sites whose age, and not whose sex, is in the embedding."""
     own = embeddings(120, d=6)

@@ -1,0 +1,99 @@
+"""The attribution panel: which parcels of the scan in hand, and when, move a read-out of the embedding."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import exports
+from app.brain_view import brain_view
+from app.charts import attribution as figures
+from app.embeddings_charts import words
+from app.embeddings_decode import targets
+from app.embeddings_state import Desk
+from app.embeddings_work import ATTRIBUTE, attribute_key, attribution, why_not_placed
+from app.flat_brain import flat_brains
+from app.state import Visitor
+from app.waiting import progress
+from app.words import note, refusal
+from brainlm_core.analyses.attribute_result import CAVEAT
+from brainlm_core.errors import BrainLMError
+from brainlm_core.recording import Recording
+
+#: Read-outs that are no column.
+AXES = {"axis-1": "First axis of the map (PCA)", "axis-2": "Second axis of the map (PCA)"}
+
+
+def ask(own: Desk, key: tuple[str, ...]) -> None:
+    """Remember that an attribution was asked for; one that failed or was stopped is tried again."""
+    st.session_state["emb-attribute-asked"] = key
+    own.stopped.pop(ATTRIBUTE, None)
+    if isinstance(own.kept.get(key), BrainLMError):
+        del own.kept[key]
+
+
+def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
+    """Draw the panel."""
+    if why := why_not_placed(who, own):
+        note(why)
+        return
+    layer = "mean" if kind == "mean" else "cls"
+    options = [*AXES, *targets(own)]
+    readout = st.selectbox(
+        "Read-out of your scan",
+        options,
+        format_func=lambda name: AXES.get(name) or words(name),
+        key=f"emb-readout-{own.serial}",
+    )
+    key = attribute_key(who, own, readout, layer)
+    if st.session_state.get("emb-attribute-asked") != key:
+        note(
+            "Integrated gradients from the same scan with shuffled phases: which parcels, and when, move the "
+            "read-out. Decode the column first: what explains a decoder that does not work explains nothing."
+        )
+        st.button("Attribute", key="emb-attribute", type="primary", on_click=ask, args=(own, key))
+        return
+    found = attribution(who, own, recording, readout, layer)
+    if found is None:
+        progress(ATTRIBUTE)
+        return
+    if isinstance(found, BrainLMError):
+        refusal(found)
+        st.button("Attribute again", key="emb-attribute-again", on_click=ask, args=(own, key))
+        return
+    parcels = recording.parcellation
+    st.html(f"<p><b>{figures.one_sentence(found, parcels)}</b></p>")
+    note(figures.completeness_words(found))
+    panels = figures.panels(found, simulated=recording.provenance.simulated)
+    event = brain_view(panels, parcels, key="emb-attribution", picked=who.picked, height=340)
+    if event.webgl_missing:
+        flat_brains(panels, parcels)
+    if event.changed:
+        who.picked = event.picked
+    left, right = st.columns([2, 1], gap="large")
+    with left:
+        st.plotly_chart(
+            figures.time_figure(found, parcels),
+            key="emb-attribution-time",
+            config={"displayModeBar": False},
+            alt="Shares of each network over time.",
+        )
+    with right:
+        form = {"Rank correlation": st.column_config.NumberColumn(format="%.2f")}
+        st.dataframe(
+            figures.agreement_table(found),
+            hide_index=True,
+            column_config=form,
+            alt="Rank correlation of the shares with attention, connectivity and the random twin.",
+        )
+        for text in found.notices:
+            note(text)
+    note(CAVEAT)
+    stem = exports.safe_stem(recording.provenance.source_name)
+    st.download_button(
+        "Shares (.csv)",
+        lambda: figures.export_table(found, parcels),
+        f"{stem}-attribution.csv",
+        "text/csv",
+        key="emb-attribution-csv",
+        on_click="ignore",
+    )
