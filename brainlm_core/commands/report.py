@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> CommandResult:
         output.write_bytes(page)
     except OSError as error:
         raise ConfigError(f"{output.name} cannot be written", "choose another place for -o") from error
-    sections = {name: getattr(contents, name) for name in ("networks", "forecast", "perturbation")}
+    sections = {
+        name: getattr(contents, name) for name in ("networks", "forecast", "perturbation", "embedding")
+    }
     missing = {name: part.reason for name, part in sections.items() if isinstance(part, NotMade)}
     facts = {
         "output": str(output),

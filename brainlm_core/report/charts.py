@@ -105,6 +105,49 @@ def line_chart(
     return picture + (_legend(lines) if legend else "")
 
 
+def scatter_chart(
+    points: NDArray[np.floating],
+    own: NDArray[np.floating],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    said: str,
+) -> str:
+    """Return points with one of them marked, as HTML.
+
+    Parameters
+    ----------
+    points : ndarray (n, 2)
+    own : ndarray (2,)
+        The marked one.
+    title, x_title, y_title : str
+    said : str
+        What a screen reader says.
+    """
+    every = np.vstack([points, own]).astype(np.float64)
+    low, high = every.min(axis=0), every.max(axis=0)
+    margin = 0.05 * np.where(high > low, high - low, 1.0)
+    (left, bottom), (right, top) = low - margin, high + margin
+
+    def at(px: float, py: float) -> str:
+        across = _LEFT + (px - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
+        up = _HEIGHT - _BOTTOM - (py - bottom) / (top - bottom) * (_HEIGHT - _BOTTOM - _TOP)
+        return f"{across:.1f},{up:.1f}"
+
+    parts = [_axes(at, (float(left), float(right)), (float(bottom), float(top)), x_title, y_title)]
+    for x, y in points:
+        cx, cy = at(float(x), float(y)).split(",")
+        parts.append(f'<circle class="dot" cx="{cx}" cy="{cy}" r="2.5"/>')
+    cx, cy = at(float(own[0]), float(own[1])).split(",")
+    parts.append(f'<circle class="own" cx="{cx}" cy="{cy}" r="7"><title>This recording</title></circle>')
+    return (
+        f'<p class="b-note"><b>{html.escape(title)}</b></p><div class="r-scroll"><svg class="r-chart" '
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(said, quote=True)}">'
+        f"{''.join(parts)}</svg></div>"
+    )
+
+
 def _legend(lines: Sequence[Line]) -> str:
     cells = []
     for line in reversed(lines):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import PerturbResult
     from brainlm_core.engine import Engine
     from brainlm_core.engine_results import EngineInfo
+    from brainlm_core.report.position import Position
 
 T = TypeVar("T")
 Progress = Callable[[float, str], None]
@@ -93,6 +94,7 @@ class Contents:
     networks : NetworksResult or NotMade
     forecast : ForecastResult or NotMade
     perturbation : PerturbResult or NotMade
+    embedding : Position or NotMade
     """
 
     recording: Recording
@@ -101,6 +103,7 @@ class Contents:
     networks: NetworksResult | NotMade
     forecast: ForecastResult | NotMade
     perturbation: PerturbResult | NotMade
+    embedding: Position | NotMade
 
 
 def default_scenario(parcellation: Parcellation, model: str = "default") -> Scenario:
@@ -153,6 +156,7 @@ def gather(
     """
     from brainlm_core.analyses import forecast, networks, perturb
     from brainlm_core.engine import get_engine
+    from brainlm_core.report.position import position
 
     options, known = options or ReportOptions(), known or Parts()
     scenario = options.scenario or default_scenario(recording.parcellation, model)
@@ -182,6 +186,7 @@ def gather(
                 load("fp32"), recording, scenario, options.null, share(progress, 0.3, 1.0), cancel
             ),
         ),
+        _section(None, lambda: position(engine, recording)),
     )
 
 

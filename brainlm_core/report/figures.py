@@ -24,7 +24,7 @@ from brainlm_core.look.perturb import strip_rows as agreement_rows
 from brainlm_core.look.signals import LIMIT_SD, frames
 from brainlm_core.look.strip import METHODS, Row, baseline_strip
 from brainlm_core.look.words import duration
-from brainlm_core.report.charts import Line, line_chart
+from brainlm_core.report.charts import Line, line_chart, scatter_chart
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import ForecastResult
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import PerturbResult
     from brainlm_core.recording import Recording
     from brainlm_core.report.contents import Contents
+    from brainlm_core.report.position import Position
 
 #: Moments of one moving brain at most; a report of one scan stays small.
 MAX_FRAMES = 300
@@ -330,6 +331,41 @@ def companions(result: PerturbResult) -> Figure:
     )
 
 
+def place(result: Position) -> Figure:
+    """Draw the recording among those of the bundled cohort, beside the random-weights twin."""
+    drawing, data = "", {}
+    for name, title, drawn, placed in (
+        ("model", "Model", result.drawn, result.placed),
+        ("twin", "Random weights", result.twin_drawn, result.twin_placed),
+    ):
+        drawing += scatter_chart(
+            drawn.xy,
+            placed.xy,
+            title=title,
+            x_title=f"First component ({100 * drawn.explained[0]:.0f} % of the variance)",
+            y_title=f"Second component ({100 * drawn.explained[1]:.0f} %)",
+            said=f"{title}: {len(drawn.xy)} recordings of the cohort, this one marked.",
+        )
+        drawing += (
+            f'<p class="b-note">{html.escape(placed.sentence())} Neighbours that the map keeps: '
+            f"{100 * float(drawn.trust.mean()):.0f} % (by chance {100 * drawn.chance:.0f} %).</p>"
+        )
+        data |= {f"{name}_xy": drawn.xy, f"{name}_own_xy": placed.xy, f"{name}_trust": drawn.trust}
+        data |= {
+            f"{name}_percentile": np.array(placed.percentile),
+            f"{name}_distances": np.array(placed.distances),
+        }
+    return Figure(
+        "place",
+        "Place among other recordings",
+        f"This recording among the {len(result.drawn.xy)} of the bundled cohort, in the model's summary token.",
+        "what makes recordings differ: scanner, motion and length weigh as much as the person.",
+        result.parcellation,
+        drawing=drawing,
+        data=data,
+    )
+
+
 def response_samples(result: PerturbResult) -> NDArray[np.intp]:
     """Return the samples that the moving picture shows: from the onset to a while after the end."""
     plan, n = result.response.plan, len(result.response.times_s)
@@ -346,7 +382,7 @@ class Kind:
 
     Parameters
     ----------
-    section : {"recording", "networks", "forecast", "perturbation"}
+    section : {"recording", "networks", "forecast", "perturbation", "embedding"}
         Field of :class:`~brainlm_core.report.contents.Contents` that it is made from.
     make : callable
         From that result to a figure, or None when the result does not hold it.
@@ -366,6 +402,7 @@ FIGURES: dict[str, Kind] = {
     "race": Kind("forecast", race),
     "response": Kind("perturbation", response),
     "companions": Kind("perturbation", companions),
+    "place": Kind("embedding", place),
 }
 
 

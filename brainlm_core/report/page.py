@@ -29,7 +29,12 @@ from brainlm_core.report.stills import still_png
 
 NBSP = "\u00a0"
 NOT_FOR_DIAGNOSIS = "For research. Not for diagnosis."
-_SECTIONS = {"networks": "Networks", "forecast": "Forecast", "perturbation": "Perturbation"}
+_SECTIONS = {
+    "networks": "Networks",
+    "forecast": "Forecast",
+    "perturbation": "Perturbation",
+    "embedding": "Embedding",
+}
 
 
 def page_html(contents: Contents) -> bytes:

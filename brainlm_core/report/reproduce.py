@@ -98,6 +98,13 @@ def _steps(section: str, model: EngineInfo, options: ReportOptions) -> tuple[lis
     if section == "recording":
         return [], ["result = recording"]
     name, device = public_name(model), model.device
+    if section == "embedding":
+        imports = [
+            "from brainlm_core.engine import Engine",
+            "from brainlm_core.report.position import position",
+        ]
+        load = f"engine = Engine.load({name!r}, device={device!r}, precision={model.precision!r})"
+        return imports, [load, "result = position(engine, recording)"]
     precision = "fp32" if section == "perturbation" else model.precision
     load = f"engine = Engine.load({name!r}, device={device!r}, precision={precision!r})"
     engine = "from brainlm_core.engine import Engine"

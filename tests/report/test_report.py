@@ -114,7 +114,9 @@ def test_brains_in_the_page_hold_the_figures_numbers(page: str, contents: Conten
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["signal", "networks", "network-scores", "forecast", "race", "response"])
+@pytest.mark.parametrize(
+    "name", ["signal", "networks", "network-scores", "forecast", "race", "response", "place"]
+)
 def test_scripts_make_the_same_figures_again(
     name: str,
     page: str,

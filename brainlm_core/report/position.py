@@ -1,0 +1,72 @@
+"""Where a recording lies among others, in the model's embedding and in that of its random-weights twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brainlm_core.analyses.embed import EmbeddingMap, Placement, make_map
+from brainlm_core.atlas import Parcellation
+from brainlm_core.errors import AnalysisError
+from brainlm_core.recording import Recording
+
+if TYPE_CHECKING:
+    from brainlm_core.engine import Engine
+
+
+@dataclass(frozen=True, eq=False)
+class Position:
+    """A recording on the map of the bundled cohort.
+
+    Parameters
+    ----------
+    drawn, twin_drawn : EmbeddingMap
+        Principal components of the summary token, by the model and by its random twin.
+    placed, twin_placed : Placement
+        The recording on each.
+    parcellation : Parcellation
+        Of the recording.
+    notices : tuple of str
+        What a reader must know.
+    """
+
+    drawn: EmbeddingMap
+    placed: Placement
+    twin_drawn: EmbeddingMap
+    twin_placed: Placement
+    parcellation: Parcellation
+    notices: tuple[str, ...]
+
+
+def position(engine: Engine, recording: Recording) -> Position:
+    """Embed a recording and place it among those of the bundled cohort.
+
+    Raises
+    ------
+    AnalysisError
+        If the bundled cohort was embedded with another model.
+    EngineError, ConfigError
+        If the model cannot embed this recording.
+    """
+    from brainlm_core.analyses.networks import twin_engine
+    from brainlm_core.cohort.features import embed_recording
+    from brainlm_core.cohort.reference import reference_cohort
+
+    cohort = reference_cohort()
+    made_with = str(cohort.provenance.model.get("model_name", ""))
+    if made_with != engine.info.model_name:
+        raise AnalysisError(
+            f"the bundled cohort was embedded with the model {made_with!r}", "choose that model to be placed"
+        )
+    drawn, twin = make_map(cohort, "pca", "cls"), make_map(cohort, "pca", "twin_cls")
+    notices = (
+        ("The cohort is simulated: no person was scanned for it.",) if cohort.provenance.simulated else ()
+    )
+    return Position(
+        drawn,
+        drawn.place(embed_recording(engine, recording).cls),
+        twin,
+        twin.place(embed_recording(twin_engine(engine), recording).cls),
+        recording.parcellation,
+        notices,
+    )
