@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 from brainlm_core.report.contents import Contents, NotMade, Parts, ReportOptions, gather
-from brainlm_core.report.figures import Figure, figures_of
+from brainlm_core.report.figure import Figure
+from brainlm_core.report.figures import figures_of
 from brainlm_core.report.page import page_html
 from brainlm_core.report.reproduce import open_recording
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from brainlm_core.analyses import forecast_picture
 from brainlm_core.analyses.perturb import responder_table
-from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import ConfigError
 from brainlm_core.look.attention import PUBLISHED, found_networks, known_networks, strip_rows, who_wins
 from brainlm_core.look.forecast import strip_rows as race_rows
@@ -25,6 +23,7 @@ from brainlm_core.look.signals import LIMIT_SD, frames
 from brainlm_core.look.strip import METHODS, Row, baseline_strip
 from brainlm_core.look.words import duration
 from brainlm_core.report.charts import Line, line_chart, scatter_chart
+from brainlm_core.report.figure import Figure
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import ForecastResult
@@ -39,62 +38,6 @@ MAX_FRAMES = 300
 _ACCENT = (LIGHT.accent, DARK.accent)
 _MUTED = (LIGHT.muted, DARK.muted)
 _DASHES = {"mean": "2 4", "last_value": "8 5", "ar": "8 4 2 4", "random_twin": "14 5"}
-
-
-@dataclass(frozen=True, eq=False)
-class Figure:
-    """One figure.
-
-    Parameters
-    ----------
-    name : str
-        Key of :data:`FIGURES`; also the stem of its files.
-    title, says, not_shown : str
-        What it is, the one sentence, and what it does not show. Plain text.
-    parcellation : Parcellation
-    panels : sequence of BrainPanel
-        Linked brains; none for a chart.
-    times_s : ndarray (n_frames,) or None
-    seen_until_s : float or None
-        Time up to which the model saw the data.
-    start_frame : int
-    drawing : str
-        HTML of a chart or table, escaped.
-    data : mapping of str to ndarray
-        All numbers that are drawn.
-    """
-
-    name: str
-    title: str
-    says: str
-    not_shown: str
-    parcellation: Parcellation
-    panels: Sequence[BrainPanel] = ()
-    times_s: NDArray[np.float64] | None = None
-    seen_until_s: float | None = None
-    start_frame: int = 0
-    drawing: str = ""
-    data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-
-    def save(self, stem: str | Path) -> tuple[Path, Path]:
-        """Write ``STEM.npz`` with the numbers and ``STEM.html`` with the figure.
-
-        Raises
-        ------
-        ConfigError
-            If they cannot be written.
-        """
-        from brainlm_core.report.page import figure_html
-
-        numbers, page = Path(f"{stem}.npz"), Path(f"{stem}.html")
-        try:
-            with numbers.open("wb") as stream:
-                arrays: dict[str, Any] = dict(self.data)
-                np.savez_compressed(stream, **arrays)
-            page.write_bytes(figure_html(self))
-        except OSError as error:
-            raise ConfigError(f"{numbers.name} cannot be written", "choose another folder") from error
-        return numbers, page
 
 
 def _brains(panels: Sequence[BrainPanel], times_s: NDArray[np.float64] | None = None) -> dict[str, Any]:
@@ -333,7 +276,9 @@ def companions(result: PerturbResult) -> Figure:
 
 def place(result: Position) -> Figure:
     """Draw the recording among those of the bundled cohort, beside the random-weights twin."""
-    drawing, data = "", {}
+    drawing = ""
+    data: dict[str, NDArray[Any]] = {}
+    n = len(result.drawn.xy)
     for name, title, drawn, placed in (
         ("model", "Model", result.drawn, result.placed),
         ("twin", "Random weights", result.twin_drawn, result.twin_placed),
@@ -358,7 +303,7 @@ def place(result: Position) -> Figure:
     return Figure(
         "place",
         "Place among other recordings",
-        f"This recording among the {len(result.drawn.xy)} of the bundled cohort, in the model's summary token.",
+        f"This recording among the {n} of the bundled cohort, in the model's summary token.",
         "what makes recordings differ: scanner, motion and length weigh as much as the person.",
         result.parcellation,
         drawing=drawing,

@@ -21,7 +21,8 @@ from brainlm_core.look.style import house_css
 from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes
 from brainlm_core.look.words import capital, duration, verdict
 from brainlm_core.report.contents import Contents, NotMade
-from brainlm_core.report.figures import FIGURES, Figure, figures_of
+from brainlm_core.report.figure import Figure
+from brainlm_core.report.figures import FIGURES, figures_of
 from brainlm_core.report.origin import anonymous, facts
 from brainlm_core.report.reproduce import script
 from brainlm_core.report.script import page_script

@@ -1,0 +1,71 @@
+"""What a figure of a report is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.atlas import Parcellation
+from brainlm_core.errors import ConfigError
+from brainlm_core.look.panels import BrainPanel
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One figure.
+
+    Parameters
+    ----------
+    name : str
+        Key of :data:`brainlm_core.report.figures.FIGURES`; also the stem of its files.
+    title, says, not_shown : str
+        What it is, the one sentence, and what it does not show. Plain text.
+    parcellation : Parcellation
+    panels : sequence of BrainPanel
+        Linked brains; none for a chart.
+    times_s : ndarray (n_frames,) or None
+    seen_until_s : float or None
+        Time up to which the model saw the data.
+    start_frame : int
+    drawing : str
+        HTML of a chart or table, escaped.
+    data : mapping of str to ndarray
+        All numbers that are drawn.
+    """
+
+    name: str
+    title: str
+    says: str
+    not_shown: str
+    parcellation: Parcellation
+    panels: Sequence[BrainPanel] = ()
+    times_s: NDArray[np.float64] | None = None
+    seen_until_s: float | None = None
+    start_frame: int = 0
+    drawing: str = ""
+    data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def save(self, stem: str | Path) -> tuple[Path, Path]:
+        """Write ``STEM.npz`` with the numbers and ``STEM.html`` with the figure.
+
+        Raises
+        ------
+        ConfigError
+            If they cannot be written.
+        """
+        from brainlm_core.report.page import figure_html
+
+        numbers, page = Path(f"{stem}.npz"), Path(f"{stem}.html")
+        try:
+            with numbers.open("wb") as stream:
+                arrays: dict[str, Any] = dict(self.data)
+                np.savez_compressed(stream, **arrays)
+            page.write_bytes(figure_html(self))
+        except OSError as error:
+            raise ConfigError(f"{numbers.name} cannot be written", "choose another folder") from error
+        return numbers, page
