@@ -358,6 +358,8 @@ def test_without_webgl_a_flat_figure_takes_over(page: Any, app: App) -> None:
 def test_the_theme_of_the_page_is_followed(chromium: Any, app: App) -> None:
     context = chromium.new_context(viewport={"width": 900, "height": 900}, color_scheme="light")
     tab = context.new_page()
+    faults: list[str] = []
+    tab.on("pageerror", lambda error: faults.append(str(error)))
     _open(tab, app)
     grey = "Array.from(view.panels[0].scale.noData)"
     assert brain(tab, "view.theme") == "light"
@@ -365,6 +367,9 @@ def test_the_theme_of_the_page_is_followed(chromium: Any, app: App) -> None:
     tab.emulate_media(color_scheme="dark")
     tab.wait_for_function(f"() => ({FIND_BRAIN})().theme === 'dark'")
     assert brain(tab, grey) != before
+    # The same panels are built again: their colours and the bar that explains them must still be there.
+    assert brain(tab, "view.panels.every((panel) => panel.legend.isConnected && panel.scale.table.length)")
+    assert faults == []
     context.close()
 
 

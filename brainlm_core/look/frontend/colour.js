@@ -23,7 +23,7 @@ export function number(value) {
 /** How one panel turns values into colours. */
 export class ColourScale {
   constructor(panel, values, tables, theme) {
-    this.kind = panel.scale;
+    this.kind = panel.kind;
     this.unit = panel.unit;
     [this.low, this.high] = panel.limits;
     this.gap = panel.gap ?? "no data"; // what a missing value means here

@@ -90,7 +90,7 @@ export class BrainView {
   #apply(header, arrays, surface, parcellation) {
     this.tables = surface;
     this.header = header;
-    this.panels = header.panels.map((panel, i) => ({ ...panel, values: arrays[`panel${i}`] }));
+    this.panels = header.panels.map((panel, i) => ({ ...panel, kind: panel.scale, values: arrays[`panel${i}`] }));
     this.nParcels = parcellation.header.names.length;
     this.hasDeep = parcellation.arrays.deep.some(Boolean);
     const onItsWay = header.pick_number < this.pickNumber && performance.now() - this.pickedAt < 3000;
