@@ -28,7 +28,7 @@ from brainlm_core.model.attention import (
 )
 from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
 from brainlm_core.model.config import UKB_TR_S, ParcelTokenConfig
-from brainlm_core.model.layers import activation
+from brainlm_core.model.layers import activation, add_to
 from brainlm_core.model.masking import Visible, keep_visible, visible_from_hidden
 
 
@@ -93,7 +93,7 @@ class _SelfAttention(nn.Module):
         else:
             context = nystrom_attend(q, k, v, self.landmarks, self.segment, reader)
         if self.conv is not None:
-            context = context + self.conv(v)
+            context = add_to(context, self.conv(v))
         return merge_heads(context)
 
     def read(self, x: Tensor, reader: GroupReader) -> None:
@@ -115,7 +115,7 @@ class _Output(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        return self.LayerNorm(F.dropout(self.dense(x), self.dropout, self.training) + residual)
+        return self.LayerNorm(add_to(F.dropout(self.dense(x), self.dropout, self.training), residual))
 
 
 class _Attention(nn.Module):
