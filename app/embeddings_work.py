@@ -25,7 +25,7 @@ from brainlm_core.recording import Recording
 #: Slots of the jobs.
 MAP, USES, HERE = "embeddings-map", "embeddings-uses", "embeddings-here"
 COMPARE, DECODE = "embeddings-compare", "embeddings-decode"
-ATTRIBUTE = "embeddings-attribute"
+ATTRIBUTE, ABIDE = "embeddings-attribute", "embeddings-abide"
 #: Which embedding of the file a map is made of.
 KINDS = {
     "cls": "Summary token",
@@ -279,3 +279,62 @@ def attribution(
         who, own, ATTRIBUTE, key, lambda: Job("Attributing", work)
     )
     return result
+
+
+def build_abide(who: Visitor, own: Desk, n: int) -> None:
+    """Start building the public cohort: download, store, embed; a second start goes on from the first."""
+    model = who.model
+
+    def work(report: Report) -> Embeddings:
+        from brainlm_core.cohort.abide import find_abide
+        from brainlm_core.cohort.embed_run import embed_cohort
+        from brainlm_core.cohort.files import read_embeddings
+        from brainlm_core.cohort.importing import import_scans
+        from brainlm_core.cohort.store import CohortStore
+        from brainlm_core.cohort.tasks import CohortReference, EmbedSettings
+        from brainlm_core.paths import cache_dir
+
+        folder = cache_dir() / "cohorts"
+        found = find_abide(n, folder / "downloads", within(report, 0, 0.6))
+        store = CohortStore.create(folder / "abide-pcp")
+        import_scans(store, found, progress=within(report, 0.6, 0.7), cancel=report.cancelled)
+        settings = EmbedSettings(model=model.name, accept_licence=model.licence_accepted)
+        made = embed_cohort(
+            CohortReference(str(store.path)),
+            folder / f"abide-pcp-{fingerprint_of(model.name)}.parquet",
+            settings,
+            workers=0,
+            progress=within(report, 0.7, 1),
+            cancel=report.cancelled,
+        )
+        whole = read_embeddings(made.path)
+        wanted = {scan.recording_id for scan in found.scans}
+        return whole.subset([row for row, name in enumerate(whole.ids) if name in wanted])
+
+    own.error = None
+    who.start(ABIDE, Job("Building a cohort from ABIDE", work))
+
+
+def finish_abide(who: Visitor, own: Desk) -> None:
+    """Take over the public cohort once it is built, or the reason why it could not be."""
+    job = collect(ABIDE)
+    if job is None:
+        return
+    if job.error is not None:
+        own.error = job.error
+    elif job.result is not None:
+        from brainlm_core.cohort.abide import NAME
+
+        own.take(job.result, NAME)
+
+
+def within(report: Report, start: float, stop: float) -> Callable[[float, str], None]:
+    """Map a stage's own 0–1 onto its share of the whole; every call can also stop the job."""
+    return lambda share, text: report(start + (stop - start) * share, text)
+
+
+def fingerprint_of(model: str) -> str:
+    """Return a plain name for a model's files."""
+    from brainlm_core.cohort.store import source_key
+
+    return source_key(model)[:8]

@@ -11,11 +11,14 @@ from app import embeddings_tabs as tab_of
 from app.chips import chip_row
 from app.embeddings_state import Desk, desk, take_upload
 from app.embeddings_work import (
+    ABIDE,
     HERE,
     KINDS,
     MAP,
     MAX_USES,
     MapChoice,
+    build_abide,
+    finish_abide,
     kinds_of,
     maps,
     placed,
@@ -41,6 +44,7 @@ def main() -> None:
     who, own = visitor(), desk()
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
+    finish_abide(who, own)
     chip_row(who, recording)
     left, right = st.columns([2, 1], gap="large")
     with right:
@@ -61,7 +65,7 @@ def main() -> None:
             the_maps(own, made, column, place)
     with right:
         scan_in_hand(who, own, place)
-        cohort_panel(own)
+        cohort_panel(who, own)
     details(who.key, own.serial, choices[0])
 
 
@@ -207,12 +211,14 @@ def scan_in_hand(who: Visitor, own: Desk, place: Placement | BrainLMError | None
             note(f"Your scan. {place.sentence()}")
 
 
-def cohort_panel(own: Desk) -> None:
+def cohort_panel(who: Visitor, own: Desk) -> None:
     """Draw the panel through which another cohort, another checkpoint or phenotypes come in."""
     if own.error is not None:
         refusal(own.error)
     if own.told:
         note(own.told)
+    if ABIDE in who.jobs:
+        progress(ABIDE)
     with st.expander("Another cohort", expanded=own.error is not None):
         n = own.drop_count
         for role, label, kinds in (
@@ -225,11 +231,25 @@ def cohort_panel(own: Desk) -> None:
                 take_upload(own, file, role)
                 st.rerun()
         note("Made with `brainlm embed COHORT -o embeddings.parquet`. Files stay in your session alone.")
+        public_cohort(who, own)
         from brainlm_core.cohort.reference import NAME, reference_cohort
 
         if own.name != NAME and st.button("Back to the simulated cohort", key="emb-back"):
             own.take(reference_cohort(), NAME)
             st.rerun()
+
+
+def public_cohort(who: Visitor, own: Desk) -> None:
+    """Draw the button that builds a cohort of measured scans."""
+    n = st.select_slider("Measured scans of a public study", [50, 100, 200, 400, 871], 100, key="emb-abide-n")
+    label = f"Download and embed {n} ABIDE scans"
+    if st.button(label, key="emb-abide", disabled=ABIDE in who.jobs):
+        build_abide(who, own, n)
+        st.rerun()
+    note(
+        "ABIDE I as preprocessed by the PCP, through nilearn: autism and controls of 20 sites, "
+        "CC BY-NC-SA 3.0, about 0.5 MB a scan. Another scan or model stops it; it then goes on from there."
+    )
 
 
 @st.fragment

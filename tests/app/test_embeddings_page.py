@@ -129,6 +129,30 @@ def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(open_page: Ope
     assert "This cohort was embedded with none" in show(tab, "Attribution")
 
 
+def test_a_public_cohort_is_built_or_says_why_not(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.cohort.test_abide import study
+
+    monkeypatch.setenv("BRAINLM_CACHE", str(tmp_path))
+    tab = open_page("embeddings.py").settle()
+
+    def offline(**_: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr("nilearn.datasets.fetch_abide_pcp", offline)
+    tab.widget("button", "emb-abide").click()
+    tab.run().settle().run()
+    assert "The ABIDE scans cannot be downloaded now." in tab.words()
+    assert "240 simulated recordings" in tab.words()
+    monkeypatch.setattr("nilearn.datasets.fetch_abide_pcp", lambda n_subjects, **k: study(n_subjects))
+    tab.widget("select_slider", "emb-abide-n").set_value(50)
+    tab.run()
+    tab.widget("button", "emb-abide").click()
+    tab.run().settle().run()
+    assert "34 recordings of 34 people" in tab.words() and desk_of(tab).name == "ABIDE I (PCP)"
+
+
 def planted() -> Any:
     """Sixty people at four sites whose age, and not whose sex, is in the embedding."""
     own = embeddings(120, d=6)
