@@ -9,6 +9,7 @@ import pandas as pd
 
 from app.brain_view import BrainPanel
 from app.charts.order import groups_present
+from app.embeddings_charts import words
 from app.exports import parcel_table
 from app.theme import colour_stops, group_words, palette, plotly_layout
 from brainlm_core.analyses.attribute_result import Attribution
@@ -30,6 +31,13 @@ _AGREE_WORDS = {
 }
 
 
+def name_of(found: Attribution) -> str:
+    """Return the read-out's name as the page says it."""
+    name = found.direction.name
+    column, colon, rest = name.partition(":")
+    return f"{words(column)}{colon}{rest}"
+
+
 def panels(found: Attribution, *, simulated: bool) -> list[BrainPanel]:
     """Return two linked brains: the shares, and the attention that they are compared with."""
     mark = " (simulated)" if simulated else ""
@@ -39,12 +47,12 @@ def panels(found: Attribution, *, simulated: bool) -> list[BrainPanel]:
     top = top or 1.0
     return [
         BrainPanel(
-            f"Share in {found.direction.name}{mark}",
+            f"Share in {name_of(found)}{mark}",
             shares,
             found.direction.unit,
             "diverging",
             (-top, top),
-            alt=f"How much each parcel moves {found.direction.name}.",
+            alt=f"How much each parcel moves {name_of(found)}.",
         ),
         BrainPanel(
             "Attention of the summary token",
@@ -102,9 +110,11 @@ def one_sentence(found: Attribution, parcellation: Parcellation) -> str:
     against = (
         "with shuffled phases" if found.options.reference == "surrogate" else "with nothing in the window"
     )
+    # A decoded number is in the units of its column, which the name says already.
+    unit = "" if found.direction.unit == found.direction.name else f" {found.direction.unit}"
     text = (
-        f"{_capital(found.direction.name)} reads {found.value:.3g} {found.direction.unit}, {against} "
-        f"{found.reference:.3g}; {group_words(names[strongest])} moves it most ({total[strongest]:+.2g})."
+        f"{name_of(found)} reads {found.value:.3g}{unit}, {against} {found.reference:.3g}; "
+        f"{group_words(names[strongest])} moves it most ({total[strongest]:+.2g})."
     )
     return text.replace("-", "−")
 
