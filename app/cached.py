@@ -32,7 +32,7 @@ def verified() -> tuple[VerifyResult, ...]:
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
-    """Load what the model's pages need once per server, in the background, after the first picture."""
+    """Load what scans and the model need once per server, in the background, after the first picture."""
     if st.runtime.exists():
         threading.Thread(target=_import_heavy_parts, daemon=True, name="warm-up").start()
 
@@ -40,4 +40,7 @@ def warm_up() -> None:
 def _import_heavy_parts() -> None:
     time.sleep(HEAD_START_S)
 
+    from brainlm_core.scans import volumes
+
+    volumes.warm_up()  # about a second of a first upload
     import brainlm_core.engine  # noqa: F401  (torch, a second or two)

@@ -63,6 +63,20 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     return _signals(request, header, atlas, grid, result, check, reasons, space)
 
 
+def warm_up() -> None:
+    """Load what reading a volume needs, so that the first scan of a long-lived process need not wait."""
+    import nibabel  # noqa: F401
+    import pooch  # noqa: F401
+    import scipy.ndimage  # noqa: F401
+    from zlib_ng import gzip_ng  # noqa: F401
+
+    from brainlm_core.atlas_approximation import approximate_a424
+    from brainlm_core.scans.space import brain_mask
+
+    approximate_a424()
+    brain_mask()
+
+
 def _mask(path: Path, header: NiftiHeader) -> NDArray[np.float32] | None:
     """Return the brain mask that fMRIPrep wrote beside the image, when it fits."""
     import nibabel as nib
