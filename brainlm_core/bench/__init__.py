@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 #: Areas in the order in which ``brainlm bench`` runs them; each is a module with ``run(quick)``.
-AREAS: tuple[str, ...] = ("model", "parcellation", "forecast", "perturb", "cohort")
+AREAS: tuple[str, ...] = ("model", "parcellation", "forecast", "perturb", "cohort", "training")
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,12 @@ class KernelConfig:
         Weight of the window against the group for the first and the last component; log-linear in rank.
     noise_exponent : float
         How far the noise of each parcel follows the window, 0 not at all, 1 fully.
+    noise_profile : float
+        1 counts as noise what the group's components do not explain of a parcel, at the
+        model's own sampling interval; 0 gives all parcels the same.
+    own_regression, own_exponent : float
+        Weight of the window's own regression where all parcels are visible, and how it falls with the
+        visible share of the window (:mod:`brainlm_core.model.kernel_window`).
     forecast_noise : float
         Least noise variance when a recording of a longer sampling interval is forecast: near its end
         resampling leaves errors that a trusting kernel would carry on.
@@ -73,6 +79,9 @@ class KernelConfig:
     adapt_first: float = 0.2
     adapt_last: float = 0.4
     noise_exponent: float = 0.5
+    noise_profile: float = 1.0
+    own_regression: float = 0.55
+    own_exponent: float = 0.6
     forecast_noise: float = 1.0
     iterations: int = 14
     tolerance: float = 1e-2
@@ -90,6 +99,10 @@ class KernelConfig:
             _refuse(f"{self.n_timepoints} samples do not divide into patches of {self.patch_length}")
         if not (0 < self.adapt_first <= 1 and 0 < self.adapt_last <= 1 and 0 <= self.noise_exponent <= 1):
             _refuse("adapt_first, adapt_last and noise_exponent must lie between 0 and 1")
+        if not (
+            0 <= self.noise_profile <= 2 and 0 <= self.own_regression <= 1 and 0 <= self.own_exponent <= 4
+        ):
+            _refuse("noise_profile, own_regression or own_exponent is out of range")
         if not 0 <= self.forecast_noise <= 100:
             _refuse(f"forecast_noise is {self.forecast_noise}")
         if not (self.tr_s > 0 and 0 < self.tolerance < 1):

@@ -1,6 +1,6 @@
 """The kernel family: a coordinate-conditioned Gaussian process that adapts to each window, with attention.
 
-A window passes three stages:
+A window passes four stages:
 
 1. *Prior.* Parcels take their loadings from the anchors of the nearest reference parcellation
    (a bank); the window's own autocorrelation picks the temporal regime. Fitted in closed form.
@@ -8,6 +8,8 @@ A window passes three stages:
    (:func:`brainlm_core.model.kernel_prior.adapt`).
 3. *Attention.* Softmax attention over parcels on the adapted kernel gathers what the prior left
    unexplained; trained gates add it (:class:`brainlm_core.model.kernel_gates.AttentionGates`).
+4. *The window's own word.* The answer is averaged with regression and dynamics that lean on the window
+   (:mod:`brainlm_core.model.kernel_window`), with weights fixed on training subjects.
 
 Masks act on single entries; nothing is rounded up to tokens.
 """
@@ -34,11 +36,22 @@ from brainlm_core.model.kernel_prior import (
     interpolation_weights,
     nearest_distance,
 )
+from brainlm_core.model.kernel_window import (
+    MIN_SEEN,
+    N_FORECASTERS,
+    ORDER,
+    window_forecasts,
+    window_regression,
+)
 
 #: Lags in samples that tell temporal regimes apart.
 N_SIGNATURE_LAGS = 3
 #: Smallest share of a component's variance that is kept as signal.
 _MIN_SIGNAL = 0.02
+#: Bounds of a parcel's noise against the mean parcel's.
+_NOISE_RANGE = (0.2, 4.0)
+#: Steps into the future with weights of their own; later ones take the last.
+N_BLEND_STEPS = 20
 #: Parcellations whose basis is kept.
 _MAX_REMEMBERED = 8
 
@@ -69,12 +82,22 @@ class GroupPrior:
     weights : Tensor (K,)
         Weight of the window in the adaptation.
     kernels : Kernels
+    regime : int
     """
 
     loadings: Tensor
     noise: Tensor
     weights: Tensor
     kernels: Kernels
+    regime: int
+
+    def autocorrelation(self) -> Tensor:
+        """Return the autocorrelation (K, ORDER + 1) of each component by lag, noise included."""
+        rows = torch.stack([m[0, : ORDER + 1] for m in self.kernels.matrices(self.kernels.values)])
+        sizes = torch.tensor([b - a for a, b in self.kernels.bounds], device=rows.device)
+        lags = self.loadings.square().sum(0)[:, None] * rows.repeat_interleave(sizes, dim=0)
+        lags[:, 0] += self.noise.mean()
+        return lags / lags[:, :1]
 
 
 class KernelModel(MaskedModel):
@@ -98,6 +121,10 @@ class KernelModel(MaskedModel):
         self.spectra = nn.Parameter(torch.ones(config.n_regimes, config.n_blocks, bins), requires_grad=False)
         self.noise = nn.Parameter(torch.full((config.n_regimes,), 0.2), requires_grad=False)
         self.signatures = nn.Parameter(torch.zeros(config.n_regimes, N_SIGNATURE_LAGS), requires_grad=False)
+        #: Weight by regime, forecaster (see kernel_window) and step.
+        alone = torch.zeros(config.n_regimes, N_FORECASTERS, N_BLEND_STEPS)
+        alone[:, 0] = 1.0
+        self.blend = nn.Parameter(alone, requires_grad=False)
         self.embedding = LandmarkEmbedding(config.n_landmarks, config.width)
         self.gates = AttentionGates(len(config.sharpness), config.gate_width)
         self._kernels: dict[tuple[int, int, int, torch.device], tuple[Kernels, Tensor]] = {}
@@ -121,8 +148,10 @@ class KernelModel(MaskedModel):
             self.spectra.exponential_(1.0, generator=generator)
             self.noise.fill_(0.2)
             self.signatures.uniform_(0.0, 1.0, generator=generator)
+            self.blend.zero_()
+            self.blend[:, 0] = 1.0
             self.embedding.landmarks.normal_(0.0, 40.0, generator=generator)
-            for name in ("centre", "axes", "temporal_centre", "temporal_axes"):
+            for name in ("centre", "axes"):
                 getattr(self.embedding, name).normal_(0.0, 0.02, generator=generator)
             for layer in (self.gates.inner, self.gates.outer):
                 layer.weight.normal_(0.0, 0.02, generator=generator)
@@ -155,7 +184,7 @@ class KernelModel(MaskedModel):
             else:
                 predicted[index] = self._reconstruct_one(signal[index], xyz, hidden[index])[0]
         for prior, rows in groups.values():
-            predicted[rows] = forecast_windows(
+            answers = forecast_windows(
                 torch.stack([parts[i][0] for i in rows]),
                 torch.stack([parts[i][1].any(1) for i in rows]),
                 parts[rows[0]][1].any(0),
@@ -166,6 +195,8 @@ class KernelModel(MaskedModel):
                 iterations=self.config.iterations * 4,
                 tolerance=self.config.tolerance * 0.1,
             )
+            for answer, i in zip(answers, rows, strict=True):
+                predicted[i] = self._blend_future(answer, parts[i][0], parts[i][1].any(0), prior)
         return Reconstruction(predicted, hidden)
 
     def prior_reconstruct(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
@@ -173,7 +204,8 @@ class KernelModel(MaskedModel):
         out = []
         for values, hide in zip(signal.float(), hidden, strict=True):
             values, visible = self._visible(values, hide)
-            out.append(self._infer(values, visible, xyz, rounds=0).mean)
+            prior = self.group_prior(values, visible, xyz)
+            out.append(self._infer(values, visible, prior, rounds=0).mean)
         return Reconstruction(torch.stack(out), hidden)
 
     def encode(self, signal: Tensor, xyz: Tensor, hidden: Tensor | None = None) -> Encoding:
@@ -194,7 +226,8 @@ class KernelModel(MaskedModel):
         for index, values in enumerate(signal.float()):
             hide = torch.zeros_like(values, dtype=torch.bool) if hidden is None else hidden[index]
             values, visible = self._visible(values, hide)
-            posterior = self._infer(values, visible, xyz, final_mean=False)
+            prior = self.group_prior(values, visible, xyz)
+            posterior = self._infer(values, visible, prior, final_mean=False)
             maps.append(self.gates.attention(attention_logits(posterior.loadings, self.config.sharpness)))
             explained = posterior.loadings.square().sum(1)
             cls.append(self.gates.summary_attention(explained / (explained + posterior.noise)))
@@ -207,9 +240,46 @@ class KernelModel(MaskedModel):
         with torch.no_grad():
             # Adapting to the window helps space, not time: a pure forecast is better from the group's kernel.
             rounds = 0 if _is_forecast(visible) else self.config.rounds
-            posterior = self._infer(values, visible, xyz, rounds=rounds)
+            prior = self.group_prior(values, visible, xyz)
+            posterior = self._infer(values, visible, prior, rounds=rounds)
             logits = attention_logits(posterior.loadings, self.config.sharpness)
-        return self.gates(values, visible, posterior, logits), posterior
+        answer = self.gates(values, visible, posterior, logits)
+        if _is_forecast(visible):
+            return self._blend_future(answer, values, visible.any(0), prior), posterior
+        return self._blend_regression(answer, values, visible, prior), posterior
+
+    @torch.no_grad()
+    def _own_regression(self, values: Tensor, visible: Tensor, prior: GroupPrior) -> Tensor:
+        covariance = prior.loadings @ prior.loadings.T
+        level = prior.noise.mean() * torch.eye(len(covariance), device=values.device)
+        return window_regression(values, visible, covariance + level)
+
+    def _blend_regression(self, answer: Tensor, values: Tensor, visible: Tensor, prior: GroupPrior) -> Tensor:
+        """Average the answer (P, T) with the window's own regression, at moments that are seen."""
+        config, share = self.config, float(visible.mean())
+        if config.own_regression == 0 or share in (0.0, 1.0):
+            return answer
+        weight = config.own_regression * share**config.own_exponent * visible.any(0)  # (T,)
+        return answer + weight * (self._own_regression(values, visible, prior) - answer)
+
+    def _blend_future(self, answer: Tensor, values: Tensor, seen: Tensor, prior: GroupPrior) -> Tensor:
+        """Average the forecast (P, T) with the window's own dynamics behind the last seen moment.
+
+        Only where the seen moments (T,) hang together and are :data:`MIN_SEEN` or more.
+        """
+        index = torch.nonzero(seen).squeeze(1)
+        if len(index) < MIN_SEEN:
+            return answer
+        first, last = int(index[0]), int(index[-1]) + 1
+        steps, weights = len(seen) - last, self.blend[prior.regime]  # (3, N_BLEND_STEPS)
+        if not steps or last - first != len(index) or not bool(weights[1:].any()):
+            return answer
+        own = window_forecasts(
+            values[:, first:last], steps, prior.loadings, prior.autocorrelation(), prior.kernels.bounds
+        )
+        by_step = weights[:, torch.arange(steps, device=seen.device).clamp(max=N_BLEND_STEPS - 1)]
+        ahead = (torch.cat([answer[None, :, last:], own]) * by_step[:, None]).sum(0)
+        return torch.cat([answer[:, :last], ahead], dim=1)
 
     @staticmethod
     def _visible(values: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,13 +296,12 @@ class KernelModel(MaskedModel):
         self,
         values: Tensor,
         visible: Tensor,
-        xyz: Tensor,
+        prior: GroupPrior,
         *,
         rounds: int | None = None,
         final_mean: bool = True,
     ) -> Posterior:
         config = self.config
-        prior = self.group_prior(values, visible, xyz)
         if not bool(visible.any()):  # nothing seen: the prior's mean
             return Posterior(torch.zeros_like(values), prior.loadings, prior.noise)
         # What comes after the last visible moment hangs on few components: solve that to the end.
@@ -259,13 +328,18 @@ class KernelModel(MaskedModel):
         kernels, share = self._kernels_of(regime, total.shape[1])
         loadings = total * share.sqrt()
         noise = self.noise[regime] + lost
+        if regime == 0:
+            signal = loadings.square().sum(1)
+            unexplained = (signal.mean() - signal) / self.noise[regime]
+            profile = torch.exp(self.config.noise_profile * unexplained).clamp(*_NOISE_RANGE)
+            noise = self.noise[regime] * profile + lost
         if regime > 0 and _is_forecast(visible):
             noise = noise.clamp_min(self.config.forecast_noise)
         rank = torch.arange(1, total.shape[1] + 1, device=total.device, dtype=torch.float32)
         first, last = (torch.tensor(v).log() for v in (self.config.adapt_first, self.config.adapt_last))
         slope = rank.log() / max(float(rank[-1].log()), 1e-6)
         weights = torch.exp(first + (last - first) * slope)
-        return GroupPrior(loadings, noise, weights, kernels)
+        return GroupPrior(loadings, noise, weights, kernels, regime)
 
     def _basis(self, xyz: Tensor) -> tuple[Tensor, Tensor]:
         """Return orthogonal loadings (P, K) of these parcels, strongest first, and lost variance (P,).

@@ -1,7 +1,8 @@
-"""Build the kernel family's model from training cohorts: prior, temporal regimes, embedding axes."""
+"""Build the kernel family's model from training cohorts: prior, regimes, forecasters, embedding axes."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from brainlm_core.analyses.network_metrics import homologue_pairs
 from brainlm_core.atlas import a424, a424_cortex
 from brainlm_core.errors import ConfigError
 from brainlm_core.model.kernel_config import KernelConfig
-from brainlm_core.model.kernel_embedding import TEMPORAL_WIDTH
 from brainlm_core.model.kernel_model import N_SIGNATURE_LAGS, KernelModel
 from brainlm_core.model.kernel_prior import autocorrelation
 from brainlm_core.packs import Cohort
+from brainlm_core.training.fit_blend import fit_blend
 from brainlm_core.training.group_prior import (
     Array,
     Moments,
@@ -121,16 +122,14 @@ def fit(
     model = KernelModel(config).eval()
     say("group covariance of the cortical recordings")
     cortical = [x for _, x in cortex.scaled(model)]
-    moments = Moments(360)
-    for x in cortical:
-        moments.add(x)
+    plain = _covariance(cortical)
     say("group covariance of the volume recordings")
     wide = Moments(parcellation.n_parcels)
     by_regime: dict[int, list[FloatArray]] = {}
     for row, x in volume.scaled(model):
         wide.add(x)
         by_regime.setdefault(regime_of(float(volume.cohort.tr_s[row])), []).append(x)
-    plain, other = moments.covariance(), wide.covariance()
+    other = wide.covariance()
     _fill_banks(model, plain, other, parcellation.xyz)
     say("spectra of the components")
     rng = np.random.default_rng(0)
@@ -140,6 +139,8 @@ def fit(
     _fill_regime(model, 0, cortical, _cortical_loadings(model))
     for regime in set(range(config.n_regimes)) - set(by_regime) - {0}:
         raise ConfigError(f"no recording falls into temporal regime {regime}", "lower n_regimes")
+    say("weights of the forecasters")
+    _fill_blend(model, cortex, cortical, other, parcellation.xyz)
     say("axes of the embeddings")
     xyz = torch.from_numpy(parcellation.xyz.copy())
     _fill_embedding(model, [(x, xyz) for items in by_regime.values() for x in items])
@@ -152,6 +153,39 @@ def fit(
         "covariance_1": other,
     }
     return model, statistics
+
+
+def _covariance(recordings: Sequence[FloatArray]) -> Array:
+    moments = Moments(len(recordings[0]))
+    for x in recordings:
+        moments.add(x)
+    return moments.covariance()
+
+
+def _fill_blend(
+    model: KernelModel,
+    cortex: TrainingCohort,
+    cortical: list[FloatArray],
+    other: Array,
+    positions: FloatArray,
+) -> None:
+    """Forecasters' weights of the model's own interval; resampled recordings keep the Gaussian process alone.
+
+    Resampling errors at the end of what is seen would be carried on by autoregressions.
+    """
+
+    def without(kept: NDArray[np.bool_]) -> KernelModel:
+        items = [x for x, k in zip(cortical, kept, strict=True) if k]
+        fold = copy.deepcopy(model)
+        _fill_banks(fold, _covariance(items), other, positions)
+        _fill_regime(fold, 0, items, _cortical_loadings(fold))
+        return fold
+
+    assert cortex.cohort.parcellation is not None
+    xyz = torch.from_numpy(cortex.cohort.parcellation.xyz.copy())
+    subjects = [cortex.cohort.subjects[row] for row in cortex.rows]
+    weights = fit_blend(cortical, subjects, xyz, without)
+    model.blend[0].copy_(torch.from_numpy(weights))
 
 
 def _fill_banks(model: KernelModel, plain: Array, other: Array, positions: FloatArray) -> None:
@@ -195,29 +229,22 @@ def _fill_regime(model: KernelModel, regime: int, items: list[FloatArray], loadi
 
 
 def _fill_embedding(model: KernelModel, items: list[tuple[FloatArray, torch.Tensor]]) -> None:
-    """Principal axes of the recordings' landmark connectivity and autocorrelation."""
+    """Principal axes of the recordings' landmark connectivity."""
     from sklearn.cluster import KMeans
 
     embedding = model.embedding
     centres = a424().position
     clusters = KMeans(model.config.n_landmarks, n_init=1, random_state=0).fit(centres)
     embedding.landmarks.copy_(torch.from_numpy(clusters.cluster_centers_.astype(np.float32)))
-    spatial, temporal = [], []
-    for x, xyz in items:
-        correlations, auto, _ = embedding.features(torch.from_numpy(x), xyz)
-        spatial.append(correlations)
-        temporal.append(auto)
-    for rows, centre, axes, width in (
-        (torch.stack(spatial), embedding.centre, embedding.axes, model.config.width - TEMPORAL_WIDTH),
-        (torch.stack(temporal), embedding.temporal_centre, embedding.temporal_axes, TEMPORAL_WIDTH),
-    ):
-        centre.copy_(rows.mean(0))
-        _, sizes, directions = torch.linalg.svd(rows - centre, full_matrices=False)
-        kept = min(width, len(sizes))
-        scale = float(sizes[0]) / len(rows) ** 0.5  # first axis to unit variance, the others keep their ratio
-        axes.zero_()
-        axes[:, :kept] = directions[:kept].T / scale
-        axes.copy_(axes @ _rotation(width))
+    rows = torch.stack([embedding.features(torch.from_numpy(x), xyz)[0] for x, xyz in items])
+    width = model.config.width
+    embedding.centre.copy_(rows.mean(0))
+    _, sizes, directions = torch.linalg.svd(rows - embedding.centre, full_matrices=False)
+    kept = min(width, len(sizes))
+    scale = float(sizes[0]) / len(rows) ** 0.5  # first axis to unit variance, the others keep their ratio
+    embedding.axes.zero_()
+    embedding.axes[:, :kept] = directions[:kept].T / scale
+    embedding.axes.copy_(embedding.axes @ _rotation(width))
 
 
 def _rotation(width: int) -> torch.Tensor:

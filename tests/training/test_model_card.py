@@ -16,6 +16,7 @@ from brainlm_core.analyses.model_card import (
     load_card,
 )
 from brainlm_core.errors import CheckpointError
+from brainlm_core.training.card import MASK_NAMES, build_card
 from brainlm_core.weights import default_folder
 
 
@@ -63,3 +64,43 @@ def test_missing_place_in_the_markdown_is_named() -> None:
 def test_score_reads_as_value_and_interval() -> None:
     assert str(Score(0.4071, (0.358, 0.432))) == "0.407 (0.358 to 0.432)"
     assert str(Score(0.5)) == "0.500"
+
+
+def _scores(*methods: str, start: float = 0.3) -> dict[str, dict[str, object]]:
+    return {
+        m: {"value": start - 0.05 * i, "ci95": [start - 0.05 * i - 0.1, start - 0.05 * i + 0.1]}
+        for i, m in enumerate(methods)
+    }
+
+
+def test_card_is_built_from_evaluations(tmp_path: Path) -> None:
+    masked = {k: _scores("model", "ridge", "random_twin") for k in MASK_NAMES}
+    steps = {"model": [0.3] * 20, "ar": [0.2] * 20, "mean": [0.31] * 20}
+    forecast = {"r2": steps, "r2_ci95": dict.fromkeys(steps)}
+    networks = {
+        k: _scores("attention", "random_twin", "functional_connectivity", start=0.8)
+        for k in ("knn_accuracy", "knn_accuracy_homologues")
+    }
+    hcp = {
+        "n_subjects": 3,
+        "masked_r2": masked,
+        "forecast": forecast,
+        "networks": {**networks, "group_average": networks},
+    }
+    sex = _scores("model", "functional_connectivity", start=0.7)
+    for score in sex.values():
+        score["balanced_accuracy"] = 0.6
+    decode = {"decode": {"sex": {"n": 50, "scores": sex}}}
+    card = build_card(hcp, {"n_evaluated": 12, "masked_r2": masked, "forecast": forecast}, decode)
+    bars = {b.key: b for b in card.distance_to_bars}
+    assert bars["masked_ridge"].distance == pytest.approx((0.05, 0.05, 0.05)) and bars["masked_ridge"].reached
+    assert bars["masked_best_linear"].distance == pytest.approx((0.024, 0.028, 0.019))
+    assert bars["forecast_ar"].distance == pytest.approx([0.1] * 5)
+    assert bars["forecast_mean"].distance == pytest.approx([-0.01] * 2) and not bars["forecast_mean"].reached
+    assert bars["networks_average"].distance == pytest.approx([0.8 - 0.838])
+    table = card.table("decode_abide")
+    assert table is not None and table.columns == ("sex, AUC", "sex, balanced accuracy")
+    card.save(tmp_path)
+    again = load_card(tmp_path)
+    assert again is not None and again.distance_to_bars == card.distance_to_bars
+    assert [t.key for t in again.tables] == [t.key for t in card.tables]
