@@ -22,6 +22,7 @@ from brainlm_core.analyses.model_card import (
     ModelCard,
     Score,
     fill_markdown,
+    load_card,
 )
 
 #: Masks and forecast steps that are shown.
@@ -226,11 +227,11 @@ def main(argv: list[str] | None = None) -> int:
     cortex, volume, decode = (
         json.loads(p.read_text("utf-8")) for p in (args.cortex, args.volume, args.decode)
     )
-    card = build_card(cortex, volume, decode)
+    build_card(cortex, volume, decode).save(args.into)
+    card = load_card(args.into)  # as it is stored: rounding twice would differ in the last digit
+    assert card is not None
     path = args.into / MARKDOWN_NAME
-    filled = fill_markdown(path.read_text(encoding="utf-8"), card)
-    card.save(args.into)
-    path.write_text(filled, encoding="utf-8")
+    path.write_text(fill_markdown(path.read_text(encoding="utf-8"), card), encoding="utf-8")
     sys.stdout.write(f"{args.into / 'card.json'}\n")
     return 0
 
