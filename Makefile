@@ -1,10 +1,11 @@
 # make run   – sets up an isolated environment and opens the dashboard on a simulated recording
+# make docs  – builds the documentation into site/
 # make test  – sets up and passes all tests, the browser tests included
 SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: run test lint audit format setup setup-dev bench clean
+.PHONY: run test lint audit format setup setup-dev bench docs screenshots clean
 
 run: setup
 	$(VENV)/bin/brainlm app
@@ -29,6 +30,14 @@ format: setup-dev
 bench: setup-dev
 	$(VENV)/bin/brainlm bench
 
+docs: setup-dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+	@echo "The documentation is in site/index.html"
+
+screenshots: setup-dev
+	./tools/ensure_browser.sh
+	$(PY) tools/screenshots.py
+
 setup:
 	./tools/setup_env.sh $(VENV) requirements.txt
 
@@ -36,4 +45,4 @@ setup-dev:
 	./tools/setup_env.sh $(VENV) requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache
