@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from brainlm_core import look
 from brainlm_core.atlas import a424, from_coordinates
 from brainlm_core.colour_maps import lookup_table
 from brainlm_core.look import transport
@@ -80,3 +83,9 @@ def test_a_visitors_parcellation_is_not_kept() -> None:
     del mine
     gc.collect()
     assert gone() is None
+
+
+def test_the_entry_names_every_module_so_that_all_are_fetched_at_once() -> None:
+    folder = Path(look.__file__).parent / "frontend"
+    named = set(re.findall(r'"\./([\w.]+)"', (folder / "main.js").read_text(encoding="utf-8")))
+    assert named == {path.name for path in folder.glob("*.js")} - {"main.js"}

@@ -272,6 +272,16 @@ def test_linked_panels_share_clock_camera_and_hover(page: Any, app: App) -> None
     )
 
 
+def test_colour_bars_side_by_side_start_below_their_titles(page: Any, app: App) -> None:
+    _open(page, app, "pair")
+    offsets = brain(
+        page,
+        """view.panels.map(({ root }) => (root.querySelector(".bv-ramp") ?? root.querySelector(".bv-swatch"))
+            .getBoundingClientRect().x - root.getBoundingClientRect().x)""",
+    )
+    assert max(offsets) <= 8.5, offsets
+
+
 def test_a_parcel_chosen_in_python_is_outlined(page: Any, app: App) -> None:
     _open(page, app, "choose")
     assert brain(page, "view.picked") == 3

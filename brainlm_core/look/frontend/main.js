@@ -1,5 +1,21 @@
 // Entry point: Streamlit calls this at every message and theme change.
 
+// All modules by name, so that the browser asks for them at once and not level by level.
+import "./camera.js";
+import "./clock.js";
+import "./colour.js";
+import "./controls.js";
+import "./export.js";
+import "./panel.js";
+import "./picture.js";
+import "./places.js";
+import "./pointer.js";
+import "./renderer.js";
+import "./shaders.js";
+import "./surface.js";
+import "./timeline.js";
+import "./tooltip.js";
+import "./transport.js";
 import { BrainView } from "./view.js";
 
 const views = new WeakMap();

@@ -1,20 +1,20 @@
 // The drawing of a view: a map of what lies where, kept until the camera or the surface changes.
 
 import { boxesOf } from "./places.js";
-import { Renderer } from "./renderer.js";
 import { buildSurface } from "./surface.js";
 
 const REST_MS = 200; // without a GPU the camera moves over a coarse map; a fine one follows its rest
 
 export class Picture {
-  /** `onRest()` when a finer map should be drawn. Throws where there is no WebGL 2. */
-  constructor(canvas, tables, parcellation, onRest) {
-    this.renderer = new Renderer(canvas);
+  /** `onRest()` when a finer map should be drawn. Throws where a program cannot be made. */
+  constructor(renderer, tables, parcellation, onRest) {
+    this.renderer = renderer;
     this.tables = tables;
     this.onRest = onRest;
     tables.surface ??= buildSurface(tables); // the same for all views of this tab
     this.renderer.setSurface(tables.surface);
     this.setParcellation(parcellation);
+    this.renderer.finish(); // last: the programs are made beside the work above
   }
 
   setParcellation(parcellation) {

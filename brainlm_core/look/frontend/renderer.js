@@ -9,7 +9,8 @@ import { SCENE_CENTRE, hemisphereShift, viewMatrix } from "./camera.js";
 
 const MAX_SAMPLES = 24e6; // beyond, one sample per pixel must do
 
-function program(gl, vertex, fragment) {
+/** Has a program made; nobody waits for it here. */
+function begin(gl, vertex, fragment) {
   const out = gl.createProgram();
   for (const [type, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
     const shader = gl.createShader(type);
@@ -19,6 +20,11 @@ function program(gl, vertex, fragment) {
     gl.deleteShader(shader);
   }
   gl.linkProgram(out);
+  return out;
+}
+
+/** Waits for a program; throws with the compiler's words where it cannot be made. */
+function finish(gl, out) {
   if (!gl.getProgramParameter(out, gl.LINK_STATUS) && !gl.isContextLost()) {
     const logs = gl.getAttachedShaders(out).map((shader) => gl.getShaderInfoLog(shader)).join(" ");
     throw new Error(`shader: ${gl.getProgramInfoLog(out)} ${logs}`);
@@ -39,11 +45,14 @@ export class Renderer {
     this.gl = gl;
     this.textures = [];
     this.targets = {};
-    this.surfaceProgram = program(gl, SURFACE_VERTEX, SURFACE_FRAGMENT);
-    this.sphereProgram = program(gl, SPHERE_VERTEX, SPHERE_FRAGMENT);
-    this.gatherProgram = program(gl, FLAT_VERTEX, GATHER_FRAGMENT);
-    this.colourProgram = program(gl, FLAT_VERTEX, COLOUR_FRAGMENT);
-    this.markProgram = program(gl, FLAT_VERTEX, MARK_FRAGMENT);
+    // Asking whether a program is done waits for it: all are begun before the first is asked for.
+    this.begun = {
+      surfaceProgram: begin(gl, SURFACE_VERTEX, SURFACE_FRAGMENT),
+      sphereProgram: begin(gl, SPHERE_VERTEX, SPHERE_FRAGMENT),
+      gatherProgram: begin(gl, FLAT_VERTEX, GATHER_FRAGMENT),
+      colourProgram: begin(gl, FLAT_VERTEX, COLOUR_FRAGMENT),
+      markProgram: begin(gl, FLAT_VERTEX, MARK_FRAGMENT),
+    };
     this.nothing = gl.createVertexArray();
     this.maxSide = gl.getParameter(gl.MAX_TEXTURE_SIZE);
     const info = gl.getExtension("WEBGL_debug_renderer_info");
@@ -51,6 +60,11 @@ export class Renderer {
     this.software = /swiftshader|llvmpipe|software|basic render/i.test(name);
     gl.enable(gl.CULL_FACE);
     gl.enable(gl.SCISSOR_TEST);
+  }
+
+  /** Waits for the programs; call once, when everything else that takes time has been begun. */
+  finish() {
+    for (const [name, out] of Object.entries(this.begun)) this[name] = finish(this.gl, out);
   }
 
   setSurface(surface) {

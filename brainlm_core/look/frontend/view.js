@@ -8,6 +8,7 @@ import { exportPng } from "./export.js";
 import { buildPanel, placeCaptions, stageHeight } from "./panel.js";
 import { Picture } from "./picture.js";
 import { Pointer } from "./pointer.js";
+import { Renderer } from "./renderer.js";
 import { Timeline } from "./timeline.js";
 import { Tooltip } from "./tooltip.js";
 import { fetchConstant, sameBytes, unpack } from "./transport.js";
@@ -57,7 +58,7 @@ export class BrainView {
     this.parent.append(this.root);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
-      this.picture = null;
+      this.picture = this.renderer = null;
       this.#say("The graphics memory was taken away; waiting to draw again");
     });
     this.canvas.addEventListener("webglcontextrestored", () => this.#startDrawing());
@@ -77,6 +78,7 @@ export class BrainView {
     this.bytes = bytes;
     this.stats.messages += 1;
     const { header, arrays } = unpack(bytes);
+    this.#prepareDrawing();
     try {
       const [surface, parcellation] = await Promise.all([fetchConstant(header.surface), fetchConstant(header.parcellation)]);
       if (this.bytes !== bytes || this.destroyed) return; // a newer message overtook this one
@@ -159,10 +161,22 @@ export class BrainView {
     this.#stateChanged();
   }
 
+  /** The graphics programs are made while surface and parcels travel. */
+  #prepareDrawing() {
+    if (this.picture || this.renderer || this.failed) return;
+    try {
+      this.renderer = new Renderer(this.canvas);
+    } catch {
+      this.renderer = null; // #startDrawing meets the same error, once there is a place to say so
+    }
+  }
+
   #startDrawing() {
     try {
       const started = performance.now();
-      this.picture = new Picture(this.canvas, this.tables, this.parcellation, () => this.invalidate());
+      const renderer = this.renderer ?? new Renderer(this.canvas);
+      this.renderer = null;
+      this.picture = new Picture(renderer, this.tables, this.parcellation, () => this.invalidate());
       this.stats.prepareMs = performance.now() - started;
     } catch (error) {
       this.picture = null;
@@ -242,6 +256,7 @@ export class BrainView {
     const columns = width / this.panels.length >= 300 ? this.panels.length : 1;
     this.grid.style.setProperty("--bv-columns", columns);
     this.root.classList.toggle("bv-narrow", width < 640);
+    this.root.classList.toggle("bv-several", this.panels.length > 1);
     const wanted = document.fullscreenElement ? window.innerHeight - 220 : this.header.height;
     const tall = this.state.camera.view === "overview" && this.hasDeep;
     const height = stageHeight((width - (columns - 1) * 16) / columns, wanted, tall);
@@ -395,8 +410,8 @@ export class BrainView {
     cancelAnimationFrame(this.pending);
     this.stopFlight?.();
     this.observer.disconnect();
-    this.picture?.destroy();
-    this.picture = null;
+    (this.picture ?? this.renderer)?.destroy();
+    this.picture = this.renderer = null;
     this.root.remove();
   }
 }
