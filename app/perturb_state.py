@@ -178,7 +178,8 @@ def take_message(event: dict[str, Any]) -> None:
     state: PageState | None = st.session_state.get(_STATE)
     if state is None:
         return
-    state.serial = int(event.get("serial") or state.serial)
+    serial, extra = event.get("serial"), event.get("extra")
+    state.serial = serial if isinstance(serial, int) and serial else state.serial
     camera = event.get("camera")
     state.camera = camera if isinstance(camera, str) and _is_camera(camera) else None
     try:
@@ -195,7 +196,7 @@ def take_message(event: dict[str, Any]) -> None:
         return
     state.scenario, state.compare, state.common, state.error = scenario, compare, common, None
     state.base = (scenario or replace(state.base, readout=readout)).with_actions(())
-    state.extra = tuple(n for n in event.get("extra") or () if isinstance(n, int))
+    state.extra = tuple(n for n in extra if isinstance(n, int)) if isinstance(extra, list) else ()
     state.stopped = ()
 
 

@@ -81,8 +81,12 @@ class Parcellation:
         if any(len(column) != n for column in (self.hemisphere, self.structure, self.yeo7)):
             raise AtlasError("the columns of the parcellation differ in length", "give one row per parcel")
         labels = np.array(self.vertex_labels, dtype=np.int16)
-        if labels.shape != (2 * N_VERTICES,) or labels.max(initial=-1) >= n:
+        if labels.shape != (2 * N_VERTICES,) or not -1 <= labels.min() <= labels.max() < n:
             raise AtlasError("the vertex labels do not fit fsaverage5 or the parcels", "rebuild the assets")
+        if self.centre is not None and (
+            np.shape(self.centre) != (n, 3) or not np.isfinite(np.asarray(self.centre, np.float32)).all()
+        ):
+            raise AtlasError("the centres of the parcels are damaged", "give one finite x, y, z per parcel")
         for array in (xyz, labels):
             array.setflags(write=False)
         object.__setattr__(self, "xyz", xyz)
@@ -120,15 +124,15 @@ class Parcellation:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> Parcellation:
-        """Rebuild from :meth:`to_arrays`; raise AtlasError when a column is missing."""
+        """Rebuild from :meth:`to_arrays`; raise AtlasError when a column is missing or no text."""
         try:
             return cls(
-                name=str(arrays["parcellation_name"]),
-                names=tuple(map(str, arrays["parcel_names"])),
+                name=str(_text(arrays["parcellation_name"])),
+                names=tuple(map(str, _text(arrays["parcel_names"]))),
                 xyz=arrays["parcel_xyz"],
-                hemisphere=tuple(map(str, arrays["parcel_hemisphere"])),
-                structure=tuple(map(str, arrays["parcel_structure"])),
-                yeo7=tuple(map(str, arrays["parcel_yeo7"])),
+                hemisphere=tuple(map(str, _text(arrays["parcel_hemisphere"]))),
+                structure=tuple(map(str, _text(arrays["parcel_structure"]))),
+                yeo7=tuple(map(str, _text(arrays["parcel_yeo7"]))),
                 vertex_labels=arrays["vertex_labels"],
                 centre=arrays.get("parcel_centre"),
             )
@@ -155,6 +159,15 @@ class Parcellation:
             vertex_labels=lookup[self.vertex_labels],
             centre=None if self.centre is None else self.centre[rows],
         )
+
+
+def _text(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Return an array of text; numpy takes any number for a character, Python and the browser do not."""
+    text = np.asarray(values, dtype=np.str_)
+    codes = np.ascontiguousarray(text.astype(text.dtype.newbyteorder("="))).reshape(-1).view(np.uint32)
+    if (codes > 0x10FFFF).any() or ((codes >= 0xD800) & (codes < 0xE000)).any():
+        raise AtlasError("the names of the parcels are no readable text", "save the recording again")
+    return text
 
 
 @cache

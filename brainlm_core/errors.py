@@ -6,6 +6,38 @@ a defect and must surface in the tests.
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
+
+#: What numpy, zipfile and zlib raise on a damaged ``.npy`` or ``.npz``, found by ``python -m tests.fuzz``.
+DAMAGED_ARRAYS: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,  # a password
+    SyntaxError,
+    SystemError,  # text that is no Unicode
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+#: A part of a sentence longer than this holds something that nobody reads.
+_MAX_LENGTH = 400
+
+
+def _plain(text: str) -> str:
+    """Return text that a terminal and a page can show: one line, no control characters, not too long."""
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return shown if len(shown) <= _MAX_LENGTH else f"{shown[: _MAX_LENGTH - 1]}…"
+
 
 class BrainLMError(Exception):
     """Base of all expected failures.
@@ -19,6 +51,7 @@ class BrainLMError(Exception):
     """
 
     def __init__(self, what: str, fix: str) -> None:
+        what, fix = _plain(what), _plain(fix)  # names in files may hold anything
         super().__init__(f"{what}; {fix}")
         self.what = what
         self.fix = fix

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import N_VERTICES, a424
 from brainlm_core.errors import AtlasError
 from brainlm_core.paths import assets_dir
-from brainlm_core.volume_atlas import RemoteAtlas, load_volume_atlas, official_file
+from brainlm_core.quiet import quiet_nibabel
+from brainlm_core.volume_atlas import RemoteAtlas, is_placed, load_volume_atlas, official_file
 
 #: Vertices per hemisphere of fs_LR 32k, the surface of the Human Connectome Project.
 N_FS_LR = 32492
+#: An A424 label file has 5 MB, its volume 0.9 million voxels.
+_MAX_LABEL_BYTES, _MAX_VOLUME = 100_000_000, 20_000_000
 _LEFT, _RIGHT = "CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT"
 #: The official grayordinate labels.
 OFFICIAL_DLABEL = RemoteAtlas(
@@ -58,10 +62,10 @@ class GrayordinateAtlas:
     def at_voxels(self, ijk: NDArray[np.integer], affine: NDArray[np.float64]) -> NDArray[np.int16]:
         """Return the parcel number at voxels (n, 3) of a grid with ``affine``; cortex excluded."""
         to_deep = np.linalg.inv(self.deep_affine) @ affine
-        at = np.floor(ijk @ to_deep[:3, :3].T + to_deep[:3, 3] + 0.5 + 1e-6).astype(np.intp)
+        at = np.floor(ijk @ to_deep[:3, :3].T + to_deep[:3, 3] + 0.5 + 1e-6)
         within = ((at >= 0) & (at < np.array(self.deep.shape))).all(axis=1)
         out = np.zeros(len(at), np.int16)
-        out[within] = self.deep[tuple(at[within].T)]
+        out[within] = self.deep[tuple(at[within].astype(np.intp).T)]
         out[out <= 360] = 0  # a deep voxel of the cortex' volume labels is no cortex
         return out
 
@@ -131,32 +135,51 @@ def read_dlabel(
     fix = "name A424.dlabel.nii of the BrainLM repository, or leave --atlas out"
     if not path.is_file():
         raise AtlasError(f"there is no atlas {path.name}", fix)
+    quiet_nibabel()
     try:
+        if path.stat().st_size > _MAX_LABEL_BYTES:
+            raise AtlasError(f"{path.name} is too large for a label file", fix)
         image = nib.Cifti2Image.from_filename(path)
+        if int(np.prod(image.shape, dtype=object)) > _MAX_LABEL_BYTES:
+            raise AtlasError(f"{path.name} holds more than one map of labels", fix)
         labels = np.asarray(image.dataobj, dtype=np.float64).reshape(-1)
         models = image.header.get_axis(1)
-        sizes = dict(models.nvertices)
-    except (
-        nib.filebasedimages.ImageFileError,
-        OSError,
-        ValueError,
-        AttributeError,
-        EOFError,
-        KeyError,
-    ) as error:
+        return _labels_of(labels, models, path.name, fix)
+    except AtlasError:
+        raise
+    except Exception as error:  # nibabel passes on errors of expat and numpy as they are
         raise AtlasError(f"the atlas {path.name} is no grayordinate label file", fix) from error
-    if labels.shape != (len(models),) or labels.max() != 424 or sizes != {_LEFT: N_FS_LR, _RIGHT: N_FS_LR}:
-        raise AtlasError(f"{path.name} does not hold the 424 A424 labels on fs_LR 32k", fix)
+
+
+def _labels_of(
+    labels: NDArray[np.float64], models: Any, name: str, fix: str
+) -> tuple[dict[str, NDArray[np.int16]], NDArray[np.int16], NDArray[np.float64]]:
+    """Sort one map of labels into surfaces and volume."""
+    sizes = dict(models.nvertices)
+    whole = np.isfinite(labels).all() and labels.min() >= 0 and np.array_equal(labels, np.rint(labels))
+    if (
+        labels.shape != (len(models),)
+        or not whole
+        or labels.max() != 424
+        or sizes != {_LEFT: N_FS_LR, _RIGHT: N_FS_LR}
+    ):
+        raise AtlasError(f"{name} does not hold the 424 A424 labels on fs_LR 32k", fix)
     surfaces = {}
     for side, structure in (("L", _LEFT), ("R", _RIGHT)):
         rows = models.name == structure
         full = np.zeros(N_FS_LR, np.int16)
         full[models.vertex[rows]] = labels[rows]
         surfaces[f"{side}{N_FS_LR}"] = full
-    deep = np.zeros(models.volume_shape, np.int16)
     rows = ~models.surface_mask
+    shape = models.volume_shape or (1, 1, 1)  # a file of surfaces only
+    affine = np.eye(4) if models.affine is None else np.asarray(models.affine, dtype=np.float64)
+    if min(shape) < 1 or int(np.prod(shape, dtype=object)) > _MAX_VOLUME:
+        raise AtlasError(f"{name} claims an impossible volume", fix)
+    if not is_placed(affine):
+        raise AtlasError(f"{name} does not say where its voxels lie", fix)
+    deep = np.zeros(shape, np.int16)
     deep[tuple(models.voxel[rows].T)] = labels[rows]
-    return surfaces, deep, np.asarray(models.affine, dtype=np.float64)
+    return surfaces, deep, affine
 
 
 def build_fs_lr_labels(source: Path, out: Path) -> None:

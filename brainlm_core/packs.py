@@ -6,7 +6,6 @@ A pack holds one array per parcellation, all recordings one after the other alon
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation, a424, a424_cortex, from_coordinates
-from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
 from brainlm_core.recording import Provenance, Recording
 
 #: Files of a folder that are taken for scans.
 SCAN_SUFFIXES = (".npz", ".nii", ".nii.gz", ".csv", ".tsv", ".dat", ".1D", ".npy", ".mat", ".gii")
+
+#: Largest pack, unpacked; it is held in memory whole.
+MAX_PACK_BYTES = 1 << 36
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +172,9 @@ def open_cohort(
             f"there is no cohort {path.name}", "give a .npz pack, a folder of scans, or a store"
         )
     keys = [signals] if isinstance(signals, str) else list(signals)
+    from brainlm_core.scans.limits import check_zip
+
+    check_zip(path, path.name, max_bytes=MAX_PACK_BYTES)
     try:
         with np.load(path, allow_pickle=False) as store:
             missing = [k for k in (*keys, "offsets") if k not in store.files]
@@ -181,9 +186,9 @@ def open_cohort(
             values = [store[k] for k in keys]
             offsets = np.asarray(store["offsets"], dtype=np.int64)
             own_tr = float(store["tr_s"]) if "tr_s" in store.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED_ARRAYS as error:
         raise ConfigError(f"{path.name} is not a readable pack", "give a .npz without pickles") from error
-    if any(v.ndim != 2 or len(v) != len(values[0]) for v in values):
+    if any(v.ndim != 2 or v.dtype.kind not in "iufb" or len(v) != len(values[0]) for v in values):
         raise ConfigError(f"the arrays of {path.name} differ in length", "give arrays (time, parcels)")
     data = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
     if offsets.ndim != 1 or len(offsets) < 2 or offsets[-1] != len(data) or (np.diff(offsets) <= 0).any():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
 
 FloatArray = NDArray[np.float32]
 
 #: Version of the ``.npz`` layout written by :meth:`Recording.save`.
 FORMAT_VERSION = 1
+VERDICTS = ("good", "usable", "poor")
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,11 @@ class Quality:
         Volumes whose DVARS is an outlier.
     template_overlap : float or None
         Dice overlap of the scan's brain with the MNI152 brain; None when there is no volume.
+
+    Raises
+    ------
+    ScanError
+        If the verdict is no such word, or the arrays differ in length or kind.
     """
 
     verdict: str
@@ -133,6 +137,26 @@ class Quality:
     flat: NDArray[np.bool_]
     spikes: NDArray[np.bool_]
     template_overlap: float | None = None
+
+    def __post_init__(self) -> None:
+        overlap = self.template_overlap
+        per_parcel = (self.coverage, self.n_voxels, self.tsnr, self.flat)
+        per_volume = (self.dvars, self.spikes, *(() if self.fd_mm is None else (self.fd_mm,)))
+        if (
+            self.verdict not in VERDICTS
+            or not all(isinstance(r, str) for r in self.reasons)
+            or not (overlap is None or isinstance(overlap, int | float))
+            or any(
+                a.ndim != 1 or a.shape != group[0].shape for group in (per_parcel, per_volume) for a in group
+            )
+            or any(a.dtype.kind not in "biuf" for a in (*per_parcel, *per_volume))
+            or any(a.dtype.kind != "b" for a in (self.flat, self.spikes))
+        ):
+            raise ScanError("the quality figures are damaged", "make the recording again from the scan")
+
+    def fits(self, n_parcels: int, n_timepoints: int) -> bool:
+        """Whether the figures belong to signals of this shape."""
+        return self.flat.shape == (n_parcels,) and self.spikes.shape == (n_timepoints,)
 
 
 @dataclass(frozen=True)
@@ -179,6 +203,10 @@ class Recording:
             raise ScanError("the signals hold NaN or infinite values", "clean the recording first")
         if not (np.isfinite(self.tr_s) and self.tr_s > 0):
             raise ScanError(f"a repetition time of {self.tr_s} s is impossible", "give TR in seconds")
+        if self.quality is not None and not self.quality.fits(*signals.shape):
+            raise ScanError(
+                "the quality figures do not belong to the signals", "make the recording again from the scan"
+            )
         signals.setflags(write=False)
         object.__setattr__(self, "signals", signals)
         object.__setattr__(self, "tr_s", float(self.tr_s))
@@ -236,20 +264,28 @@ class Recording:
         ScanError
             If the file is not such a recording, or was written by a newer version.
         """
+        shown = Path(path).name
         try:
             with np.load(path, allow_pickle=False) as store:
                 meta = json.loads(str(store["meta"]))
+                json.dumps(meta, allow_nan=False, ensure_ascii=False).encode()  # kept, so writable again
                 arrays = {k: store[k] for k in store.files if k != "meta"}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            if int(meta.get("format_version", 0)) > FORMAT_VERSION:
+                raise ScanError(
+                    f"{shown} was written by a newer version (format {meta['format_version']})",
+                    "update BrainLM Explorer",
+                )
+            return cls._rebuild(meta, arrays)
+        except BrainLMError:
+            raise
+        except DAMAGED_ARRAYS as error:
             raise ScanError(
-                f"{Path(path).name} is not a recording saved by BrainLM Explorer",
+                f"{shown} is not a recording saved by BrainLM Explorer",
                 "make one with `brainlm parcellate SCAN -o rec.npz`",
             ) from error
-        if int(meta.get("format_version", 0)) > FORMAT_VERSION:
-            raise ScanError(
-                f"{Path(path).name} was written by a newer version (format {meta['format_version']})",
-                "update BrainLM Explorer",
-            )
+
+    @classmethod
+    def _rebuild(cls, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> Recording:
         quality = None
         if "quality" in meta:
             q = {k.removeprefix("quality_"): v for k, v in arrays.items() if k.startswith("quality_")}
@@ -266,5 +302,5 @@ class Recording:
             parcellation=Parcellation.from_arrays(arrays),
             provenance=Provenance.from_dict(meta["provenance"]),
             quality=quality,
-            notices=tuple(meta.get("notices", ())),
+            notices=tuple(map(str, meta.get("notices", ()))),
         )

@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import KNOWN_PARCELLATIONS, Parcellation, a424, from_coordinates
 from brainlm_core.errors import AtlasError, DownloadError
 from brainlm_core.paths import cache_dir
+from brainlm_core.quiet import quiet_nibabel
 
 #: Nobody waits longer than this for an atlas of 90 kB, in s.
 DOWNLOAD_PATIENCE_S = 3.0
+#: Nothing of a head lies further from the origin than this, in mm.
+MAX_DISTANCE_MM = 1e5
 _MAX_ATLAS_VOXELS = 60_000_000
 _RAW = "https://raw.githubusercontent.com"
 
@@ -251,21 +254,35 @@ def _describe(
     return from_coordinates(name, tuple(str(v) for v in values), xyz.astype(np.float32))
 
 
+def is_placed(affine: NDArray[np.float64]) -> bool:
+    """Whether an affine (4, 4) in mm lays voxels out in a volume of about a head's size."""
+    if not (np.isfinite(affine).all() and np.abs(affine).max() < MAX_DISTANCE_MM):
+        return False
+    return bool(abs(np.linalg.det(affine[:3, :3])) > 1e-6)
+
+
 def _read_labels(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     import nibabel as nib
 
+    quiet_nibabel()
     fix = "give a 3D label volume in MNI space (.nii or .nii.gz)"
     try:
         image = nib.load(path)
         if not isinstance(image, nib.spatialimages.SpatialImage) or isinstance(image, nib.Cifti2Image):
             raise AtlasError(f"{path.name} is no label volume", fix)
         shape = tuple(n for n in image.shape if n != 1)
-        if len(shape) != 3 or int(np.prod(shape, dtype=object)) > _MAX_ATLAS_VOXELS:
+        if len(shape) != 3 or min(shape) < 1 or int(np.prod(shape, dtype=object)) > _MAX_ATLAS_VOXELS:
             raise AtlasError(f"{path.name} has the shape {image.shape}, not that of a label volume", fix)
         values = np.asarray(image.dataobj).reshape(shape)
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, ValueError,
-            EOFError) as error:  # fmt: skip
+        affine = np.asarray(image.affine, dtype=np.float64)
+    except AtlasError:
+        raise
+    except Exception as error:  # nibabel passes on errors of zlib and numpy as they are
         raise AtlasError(f"the atlas {path.name} cannot be read", fix) from error
-    if not np.isfinite(values).all() or not np.array_equal(values, np.rint(values)) or values.max() > 32767:
+    if values.dtype.kind not in "iuf" or not (np.isfinite(values).all() and np.abs(values).max() <= 32767):
         raise AtlasError(f"{path.name} holds other values than whole labels", fix)
-    return values.astype(np.int32), np.asarray(image.affine, dtype=np.float64)
+    if not np.array_equal(values, np.rint(values)):
+        raise AtlasError(f"{path.name} holds other values than whole labels", fix)
+    if not is_placed(affine):
+        raise AtlasError(f"{path.name} does not say where its voxels lie", fix)
+    return values.astype(np.int32), affine

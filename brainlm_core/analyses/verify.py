@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from brainlm_core.analyses.verify_outputs import Comparison, compare_image, compare_parcel, wanted_rows
 from brainlm_core.analyses.verify_recipe import recipe_inputs, recipe_state
-from brainlm_core.errors import CheckpointError, ConfigError
+from brainlm_core.errors import DAMAGED_ARRAYS, CheckpointError, ConfigError
 from brainlm_core.model import build
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import (
@@ -301,7 +300,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as store:
             return {key: store[key] for key in store.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except DAMAGED_ARRAYS as error:
         raise ConfigError(f"{path.name} is damaged", "use the original file") from error
 
 

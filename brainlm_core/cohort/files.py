@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
-from brainlm_core.errors import BrainLMError, ConfigError
+from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1
@@ -164,7 +164,7 @@ def read_embeddings(
         return _from_arrow(table, about, metadata.get(_PARCELS))
     except BrainLMError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, *DAMAGED_ARRAYS) as error:
         raise ConfigError(f"{shown} is a damaged embeddings file", "copy it or embed again") from error
 
 

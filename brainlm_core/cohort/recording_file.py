@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import BrainLMError, ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
 from brainlm_core.recording import Provenance, Quality, Recording
 
 #: Version of the layout that is written.
@@ -27,6 +28,7 @@ FORMAT_VERSION = 1
 #: Volumes per row group: a reader that wants one window reads one or two of them.
 CHUNK_VOLUMES = 200
 _META, _QUALITY = b"brainlm", b"brainlm_quality"
+_DIGEST = re.compile("[0-9a-f]{16}")
 _WORDS = ("verdict", "reasons", "template_overlap")
 
 
@@ -112,6 +114,7 @@ def read_recording(path: Path) -> Recording:
         with pq.ParquetFile(path) as file:
             metadata = file.schema_arrow.metadata or {}
             about = json.loads(metadata[_META])
+            json.dumps(about, allow_nan=False, ensure_ascii=False).encode()  # kept, so writable again
             if int(about["format_version"]) > FORMAT_VERSION:
                 raise ScanError(f"{path.name} was written by a newer version", "update BrainLM Explorer")
             volumes = vector_column(file.read().column("volume"))
@@ -121,11 +124,11 @@ def read_recording(path: Path) -> Recording:
             load_parcellation(path.parents[2], about["parcellation"]),
             Provenance.from_dict(about["provenance"]),
             _quality(metadata[_QUALITY]) if _QUALITY in metadata else None,
-            tuple(about["notices"]),
+            tuple(map(str, about["notices"])),
         )
     except BrainLMError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, *DAMAGED_ARRAYS) as error:
         raise ScanError(
             f"the recording {path.name} of the store is missing or damaged", "add the scan to the store again"
         ) from error
@@ -153,11 +156,26 @@ _LOADED: dict[tuple[str, str], Parcellation] = {}
 
 
 def load_parcellation(store: Path, digest: str) -> Parcellation:
-    """Read a parcellation of a store; kept, since thousands of recordings share it."""
+    """Read a parcellation of a store; kept, since thousands of recordings share it.
+
+    Raises
+    ------
+    ScanError
+        If it is missing or damaged, or ``digest`` is no digest: a store from elsewhere must not name files
+        outside itself.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise ScanError(f"the store {store.name} names no parcellation", "import the scans again")
     key = (str(store), digest)
     if key not in _LOADED:
-        with np.load(store / "parcellations" / f"{digest}.npz", allow_pickle=False) as file:
-            _LOADED[key] = Parcellation.from_arrays({k: file[k] for k in file.files})
+        try:
+            with np.load(store / "parcellations" / f"{digest}.npz", allow_pickle=False) as file:
+                _LOADED[key] = Parcellation.from_arrays({k: file[k] for k in file.files})
+        except DAMAGED_ARRAYS as error:
+            raise ScanError(
+                f"the parcellation {digest} of the store {store.name} is missing or damaged",
+                "import the scans again",
+            ) from error
     return _LOADED[key]
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from brainlm_core.cohort.importing import Found, ScanToAdd
 from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS, read_table
 from brainlm_core.cohort.store import source_key
-from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
 from brainlm_core.packs import SCAN_SUFFIXES, Cohort, open_cohort
 from brainlm_core.recording import Recording
 
@@ -224,8 +224,10 @@ def _arrow_table(file: Path) -> pd.DataFrame:
                 return parquet.read(columns=_flat(parquet.schema_arrow)).to_pandas()
         with pa.memory_map(str(file)) as source:
             reader: Any = pa.ipc.open_file(source) if magic == b"ARROW1" else pa.ipc.open_stream(source)
-            return reader.read_all().select(_flat(reader.schema)).to_pandas()
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            table = reader.read_all().select(_flat(reader.schema))
+            table.validate(full=True)  # a wrong offset would end the whole process
+            return table.to_pandas()
+    except (pa.ArrowException, *DAMAGED_ARRAYS) as error:
         raise ScanError(
             f"{file.name} is a damaged Parquet or Arrow file", "copy or export it again"
         ) from error

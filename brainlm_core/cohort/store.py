@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -46,6 +47,7 @@ except ImportError:  # Windows has no flock; there two imports at once are on th
 #: Version of the layout that is written.
 FORMAT_VERSION = 1
 FORMAT_NAME = "BrainLM Explorer cohort store"
+_DIGEST = re.compile("[0-9a-f]{16}([0-9a-f]{16})?")
 _DESCRIPTION, _JOURNAL, _PEOPLE = "store.json", "journal.jsonl", "participants.tsv"
 
 
@@ -90,6 +92,23 @@ class Entry:
     verdict: str = ""
     mean_fd_mm: float | None = None
     simulated: bool = False
+
+    def __post_init__(self) -> None:
+        words = (
+            self.recording_id,
+            self.subject_id,
+            self.site,
+            self.source_key,
+            self.source_name,
+            self.verdict,
+        )
+        motion = 0.0 if self.mean_fd_mm is None else self.mean_fd_mm
+        if not all(isinstance(w, str) for w in words) or not isinstance(motion, int | float):
+            raise TypeError("an entry of a store with other things than words and numbers")
+        if not (_DIGEST.fullmatch(self.digest) and _DIGEST.fullmatch(self.parcellation)):
+            raise ValueError("an entry of a store that names no content")  # nor a file outside the store
+        if not 0 < float(self.tr_s) < float("inf") or min(self.n_parcels, self.n_volumes) < 1:
+            raise ValueError("an entry of a store without length")
 
 
 @dataclass(frozen=True)
@@ -144,7 +163,7 @@ class CohortStore:
         try:
             about = json.loads(file.read_text(encoding="utf-8"))
             version, name = int(about["format_version"]), about["format"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ConfigError(f"{file.name} of {path.name} is damaged", "import the scans again") from error
         if name != FORMAT_NAME:
             raise ConfigError(f"{path.name} is no cohort store", "give another folder")
@@ -386,13 +405,21 @@ class CohortStore:
                     record: dict[str, Any] = json.loads(line)
                 except ValueError:  # a line that a dying process did not finish
                     continue
-                if "added" in record:
-                    self._take(Entry(**record["added"]))
-                elif "broken" in record:
-                    broken = Broken(**record["broken"])
-                    self._broken[broken.recording_id] = broken
-                elif "same" in record:
-                    self._by_source[record["same"]["source_key"]] = record["same"]["recording_id"]
+                try:
+                    self._replay(record)
+                except (TypeError, KeyError, ValueError, RecursionError) as error:
+                    raise ConfigError(
+                        f"the list of recordings in {self.path.name} is damaged", "import the scans again"
+                    ) from error
+
+    def _replay(self, record: dict[str, Any]) -> None:
+        if "added" in record:
+            self._take(Entry(**record["added"]))
+        elif "broken" in record:
+            broken = Broken(**record["broken"])
+            self._broken[broken.recording_id] = broken
+        elif "same" in record:
+            self._by_source[record["same"]["source_key"]] = record["same"]["recording_id"]
 
     def _take(self, entry: Entry) -> None:
         self._entries[entry.recording_id] = entry

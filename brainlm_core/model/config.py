@@ -209,11 +209,11 @@ class ImageTokenConfig:
         patch = patch[0] if isinstance(patch, list) and patch else patch
         size = values.get("image_size")
         if isinstance(size, list | tuple):
-            if len(set(size)) != 1:
+            if not size or any(side != size[0] for side in size):
                 _refuse(f"image_size {size} is not a square")
             size = size[0]
         values["patch_size"] = patch
-        values["image_size"] = IMAGE_SIDE.get(patch, 0) if size is None else size
+        values["image_size"] = IMAGE_SIDE.get(patch, 0) if size is None and isinstance(patch, int) else size
         if values.get("train_mode") is None:
             values["train_mode"] = "auto_encode"
         return _read(cls, values)

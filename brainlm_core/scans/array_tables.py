@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import MAX_VALUES, check_zip, read_npy_header
@@ -35,7 +34,7 @@ def read_npy(path: Path, name: str) -> Grid:
             shape, dtype = read_npy_header(stream)
             _check_header(shape, dtype, path.stat().st_size - stream.tell(), name)
         values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except DAMAGED_ARRAYS as error:
         raise ScanError(f"{name} is a damaged .npy file", "save it again with numpy.save") from error
     return Grid(_matrix(values, name))
 
@@ -74,14 +73,7 @@ def read_npz(path: Path, name: str, row: int | None = None) -> Grid:
     try:
         with np.load(path, allow_pickle=False) as store:
             arrays = {key: store[key] for key in store.files}
-    except ValueError as error:
-        if "pickle" in str(error) or "Object" in str(error):
-            raise ScanError(
-                f"{name} holds Python objects, which could run code and are never opened",
-                "save plain arrays of numbers",
-            ) from error
-        raise ScanError(f"{name} is a damaged .npz file", "save it again") from error
-    except (OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+    except DAMAGED_ARRAYS as error:
         raise ScanError(f"{name} is a damaged .npz file", "save it again") from error
     return _choose(arrays, name, row)
 

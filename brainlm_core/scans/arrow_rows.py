@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import MAX_VALUES
@@ -41,18 +42,39 @@ def read_arrow(path: Path, name: str, row: int | None = None) -> Grid:
 
     try:
         column, n_rows, value = _pick(path, name, row)
+        values = _matrix(value, column, name)
     except ScanError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+    except (pa.ArrowException, *DAMAGED_ARRAYS, MemoryError) as error:
         raise ScanError(f"{name} is a damaged Parquet or Arrow file", "copy or export it again") from error
-    try:
-        values = np.array([np.asarray(v, dtype=np.float64) for v in value], dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise ScanError(f"the column {column} of {name} is no matrix of numbers", _FIX) from error
-    if values.ndim != 2 or min(values.shape) < 2:
-        raise ScanError(f"the column {column} of {name} is no matrix", _FIX)
     number = 0 if row is None else row
     return Grid(values, steps=(Step("choose row", {"column": column, "row": number, "of": n_rows}),))
+
+
+def _matrix(value: Any, column: str, name: str) -> NDArray[np.float64]:
+    """Return one row's nested list as (volumes, parcels); missing numbers are NaN."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    lines = value.values  # None for a missing row
+    kind = None if lines is None else lines.type.value_type
+    numbers = kind is not None and any(
+        test(kind) for test in (types.is_floating, types.is_integer, types.is_boolean)
+    )
+    if not numbers:
+        raise ScanError(f"the column {column} of {name} is no matrix of numbers", _FIX)
+    widths = pc.list_value_length(lines).to_numpy(zero_copy_only=False)
+    flat = lines.flatten()
+    if lines.null_count or len(widths) < 2 or widths.min() < 2 or widths.min() != widths.max():
+        raise ScanError(f"the column {column} of {name} is no matrix of numbers", _FIX)
+    if len(flat) > MAX_VALUES:
+        raise ScanError(f"a row of {name} holds {len(flat):.3g} values, which no recording has", _FIX)
+    if not types.is_floating(kind):
+        flat = flat.cast(pa.float64())
+    with np.errstate(invalid="ignore"):  # any bit pattern may stand in a file
+        values = np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return values.reshape(len(widths), -1)
 
 
 def _pick(path: Path, name: str, row: int | None) -> tuple[str, int, Any]:
@@ -70,20 +92,22 @@ def _pick(path: Path, name: str, row: int | None) -> tuple[str, int, Any]:
             if wanted < size:
                 if file.metadata.row_group(group).total_byte_size > MAX_VALUES * 32:
                     raise ScanError(f"{name} keeps too many recordings in one row group", "split the file")
-                return column, n_rows, _value(file.iter_batches(1024, [group], [column]), column, wanted)
+                return column, n_rows, _value(file.iter_batches(1, [group], [column]), column, wanted)
             wanted -= size
         raise ScanError(f"{name} holds no rows", _FIX)
     with pa.memory_map(str(path)) as source:
         reader: Any = pa.ipc.open_file(source) if magic == b"ARROW1" else pa.ipc.open_stream(source)
         table = reader.read_all().select([_column(reader.schema, name)])
+        table.validate(full=True)  # a wrong offset would end the whole process
         wanted = _row(row, table.num_rows, name)
-        return table.column_names[0], table.num_rows, table.column(0)[wanted].as_py()
+        return table.column_names[0], table.num_rows, table.column(0)[wanted]
 
 
 def _value(batches: Any, column: str, wanted: int) -> Any:
     for batch in batches:
         if wanted < batch.num_rows:
-            return batch.column(column)[wanted].as_py()
+            batch.validate(full=True)
+            return batch.column(column)[wanted]
         wanted -= batch.num_rows
     raise ValueError("row groups are shorter than they claim")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation, a424, a424_cortex
 from brainlm_core.errors import AtlasError, ScanError
 from brainlm_core.grayordinates import GrayordinateAtlas, load_grayordinates
+from brainlm_core.quiet import quiet_nibabel
 from brainlm_core.recording import Step
 from brainlm_core.scans.columns import average_columns
 from brainlm_core.scans.grid import Grid
@@ -59,6 +60,7 @@ def read_cifti(request: ReadRequest) -> ParcelSignals:
 def _load(path: Path, name: str) -> Any:
     import nibabel as nib
 
+    quiet_nibabel()
     try:
         with path.open("rb") as stream:
             if stream.read(2) == b"\x1f\x8b":

@@ -63,7 +63,8 @@ def average_columns(
         use = np.flatnonzero(part > 0)
         if use.size:
             order = use[np.argsort(part[use], kind="stable")]
-            values = np.asarray(block, dtype=np.float64)[:, order].T  # (k, time)
+            with np.errstate(invalid="ignore"):  # any bit pattern may stand in a file
+                values = np.asarray(block, dtype=np.float64)[:, order].T  # (k, time)
             finite = np.isfinite(values)
             filled = np.where(finite, values, 0.0)
             low = np.where(finite, values, np.inf).min(axis=1)

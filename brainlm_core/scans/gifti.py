@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import N_VERTICES, a424
 from brainlm_core.errors import ScanError
 from brainlm_core.grayordinates import N_FS_LR, load_grayordinates
+from brainlm_core.quiet import quiet_nibabel
 from brainlm_core.recording import Step
 from brainlm_core.scans.columns import average_columns
 from brainlm_core.scans.limits import MAX_VALUES, check_length
@@ -142,6 +143,7 @@ def read_hemisphere(path: Path, name: str) -> Hemisphere:
     import nibabel as nib
 
     _check_safe(path, name)
+    quiet_nibabel()
     try:
         files = nib.GiftiImage.make_file_map({"image": str(path)})  # takes any file name as it is
         image = nib.GiftiImage.from_file_map(files)

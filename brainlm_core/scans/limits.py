@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 
-from brainlm_core.errors import ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
 
 #: Largest text table, in bytes (an hour at 424 parcels is about 30 MB).
 MAX_TEXT_BYTES = 1 << 30
@@ -48,19 +47,18 @@ def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list
         If the archive is damaged, holds anything but ``.npy`` members, or would unpack to more
         than ``max_bytes``, or more than :data:`SUSPICIOUS_RATIO` times its size.
     """
-    damaged = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             names = _check_members(members, path, name, max_bytes)
             for member in members:
                 _check_array(archive, member, name)
-    except damaged as error:
+    except DAMAGED_ARRAYS as error:
+        if isinstance(error, RuntimeError) and "encrypted" in str(error):
+            raise ScanError(f"{name} is protected by a password", "save it without one") from error
         raise ScanError(
             f"{name} is a damaged ZIP archive", "save it again with numpy.savez_compressed"
         ) from error
-    except RuntimeError as error:  # encrypted
-        raise ScanError(f"{name} is protected by a password", "save it without one") from error
     return names
 
 

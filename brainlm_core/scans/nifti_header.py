@@ -23,6 +23,8 @@ from brainlm_core.scans.timing import RepetitionTime, from_header
 MAX_VOLUME_VOXELS = 1 << 27
 #: More values than this in one file is no scan at all.
 MAX_SCAN_VALUES = 1 << 39
+#: Steps and origins beyond this, in whatever unit, and axes this far from a box, are no scan's.
+_MAX_AFFINE, _MAX_CONDITION = 1e7, 1e5
 _SPATIAL_UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
 _TIME_UNITS = {8: "sec", 16: "msec", 24: "usec"}
 _CIFTI_INTENTS = range(3000, 3100)
@@ -119,7 +121,8 @@ def read_header(path: Path, probe: Probe, name: str) -> NiftiHeader:
         shape = _shape(dims, name)
         _refuse_by_name(name)
         dtype = raw.get_data_dtype()
-        affine = np.asarray(raw.get_best_affine(), dtype=np.float64)
+        with np.errstate(all="ignore"):  # judged below
+            affine = np.asarray(raw.get_best_affine(), dtype=np.float64)
         zooms = np.asarray(raw["pixdim"], dtype=np.float64)
         offset = int(raw["vox_offset"])
         slope, inter = float(raw["scl_slope"]), float(raw["scl_inter"])
@@ -130,8 +133,10 @@ def read_header(path: Path, probe: Probe, name: str) -> NiftiHeader:
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ScanError(f"{name} stores {dtype.name} values", "export it as int16 or float32")
     scale = _SPATIAL_UNITS.get(units & 0x07, 1.0)
+    if not (np.isfinite(affine).all() and np.abs(affine).max() < _MAX_AFFINE):
+        raise ScanError(f"{name} does not say where its voxels lie", "give an image registered to MNI space")
     affine = np.diag([scale, scale, scale, 1.0]) @ affine
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+    if not _is_box(affine[:3, :3]):
         raise ScanError(f"{name} does not say where its voxels lie", "give an image registered to MNI space")
     if not np.isfinite(slope) or slope == 0:
         slope, inter = 1.0, 0.0
@@ -147,6 +152,12 @@ def read_header(path: Path, probe: Probe, name: str) -> NiftiHeader:
     )
     _check_size(header, path, probe, name)
     return header
+
+
+def _is_box(axes: NDArray[np.float64]) -> bool:
+    """Whether three voxel axes (3, 3), in mm, span a volume."""
+    sizes = np.linalg.svd(axes, compute_uv=False)
+    return bool(np.prod(sizes) >= 1e-6 and sizes[0] <= _MAX_CONDITION * sizes[-1])
 
 
 def _shape(dims: list[int], name: str) -> tuple[int, int, int, int]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording
 from brainlm_core.scans.types import ReadRequest
@@ -29,5 +26,3 @@ def read_saved(request: ReadRequest) -> Recording:
         return Recording.load(source.path)
     except ScanError as error:  # the temporary file of an upload must not show
         raise ScanError(error.what.replace(source.path.name, source.name), error.fix) from error
-    except (zipfile.BadZipFile, zlib.error, TypeError, AttributeError, NotImplementedError) as error:
-        raise ScanError(f"{source.name} is a damaged recording", "make it again from the scan") from error

@@ -70,8 +70,9 @@ def atlas_on_grid(atlas: VolumeAtlas, shape: tuple[int, ...], affine: NDArray[np
     where = np.argwhere(atlas.labels > 0)
     own = atlas.labels[tuple(where.T)].astype(np.intp) - 1
     to_scan = np.linalg.inv(affine) @ atlas.affine
-    in_scan = np.rint(where @ to_scan[:3, :3].T + to_scan[:3, 3]).astype(np.intp)
-    within = ((in_scan >= 0) & (in_scan < np.array(shape))).all(axis=1)
+    in_scan = np.rint(where @ to_scan[:3, :3].T + to_scan[:3, 3])
+    within = np.all((in_scan >= 0) & (in_scan < np.array(shape)), axis=1)
+    in_scan = np.where(within[:, None], in_scan, 0).astype(np.intp)
     total = np.bincount(own, minlength=n_parcels)
     inside = np.bincount(own[within], minlength=n_parcels) / np.maximum(total, 1)
     lost = np.setdiff1d(np.unique(own[within]), parcel)
@@ -104,9 +105,8 @@ def sample_nearest(
     for k in range(shape[2]):
         # Ties go up, as in nilearn; the small shift keeps rounding noise from deciding them.
         at = np.floor(plane + (to_source[:3, 2] * k + to_source[:3, 3])[:, None, None] + 0.5 + 1e-6)
-        at = at.astype(np.intp)
         good = ((at >= 0) & (at < limit)).all(axis=0)
-        x, y, z = at[:, good]
+        x, y, z = at[:, good].astype(np.intp)
         slab = out[:, :, k]
         slab[good] = source[x, y, z]
     return out

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ScanError
+from brainlm_core.quiet import quiet_nibabel
 from brainlm_core.recording import Step
 from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.nifti_header import NiftiHeader, read_header
@@ -84,12 +85,13 @@ def _mask(path: Path, header: NiftiHeader) -> NDArray[np.float32] | None:
     found = companions(path).mask
     if found is None:
         return None
+    quiet_nibabel()
     try:
         image = nib.Nifti1Image.from_filename(found)
         if image.shape != header.shape[:3] or not np.allclose(image.affine, header.affine, atol=1e-3):
             return None
         return np.asarray(image.dataobj, dtype=np.float32)
-    except (nib.filebasedimages.ImageFileError, OSError, ValueError, EOFError):
+    except Exception:  # nibabel passes on errors of zlib and numpy as they are
         return None
 
 

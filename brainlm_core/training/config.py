@@ -147,7 +147,7 @@ def read_settings(path: str | Path, kind: type[Config]) -> Config:
         raise ConfigError(f"there is no configuration {path.name}", "check the path")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise ConfigError(f"{path.name} is not readable YAML", "check its indentation") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name} holds no settings", "start from a file in configs/")

@@ -1,0 +1,1 @@
+"""Damaged and hostile inputs, made at random, for every reader and parser: ``python -m tests.fuzz``."""
