@@ -121,6 +121,7 @@ class Searcher:
     def _search(self, target: Target, job: Job) -> None:
         parts = target.parts()
         self._warm_up(target, parts)
+        self.accepted = 0
         seen: set[bytes] = set()
         drawn = st.integers(0, len(parts) - 1).flatmap(
             lambda k: st.builds(Case, st.just(parts[k]), edits(parts[k]).map(tuple), st.integers(0, 83))
@@ -171,6 +172,7 @@ class Searcher:
         where, what = failed
         if where in self.known:
             return
+        accepted = self.accepted
         todo = list(case.todo)
         for edit in list(todo):  # leave out what is not needed
             fewer = [e for e in todo if e is not edit]
@@ -178,6 +180,7 @@ class Searcher:
             again = self._read(target, smaller, case.option)
             if again is not None and again[0] == where:
                 todo, data = fewer, smaller
+        self.accepted = accepted  # one input counts once, however often it was made smaller
         self._keep(target, data, case.option, where, what)
 
     def _keep(self, target: Target, data: bytes, option: int, where: str, what: str) -> None:
