@@ -11,6 +11,7 @@ from app.brain_view import brain_view
 from app.charts.order import label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
+from app.flat_brain import flat_brains
 from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result, stopped, try_again
 from app.links import keep, restore
 from app.models import title_of
@@ -37,14 +38,16 @@ def main() -> None:
     advance(who, recording, options)
     now = picture(who, options)
     chip_row(who, recording)
-    summary(who, now)
-    working(who, options, now)
-    brain(who, recording, now)
-    settings, trace, race = st.columns(3, gap="large")
-    with settings:
+    left, right = st.columns([5, 2], gap="large")
+    with left:
+        working(who, options, now)
+        brain(who, recording, now)
+    with right:
+        summary(who, now)
         forecast_controls.draw(who, recording, now)
         strip(now)
         remarks(who, now)
+    trace, race = st.columns(2, gap="large")
     with trace:
         one_parcel(who, recording, now)
     with race:
@@ -92,6 +95,8 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
             height=280,
             start_frame=start_frame,
         )
+    if event.webgl_missing:
+        flat_brains(panels, recording.parcellation, event.frame)
     if event.changed:
         who.picked = event.picked
     if now.made is not None and not now.made.forecast.n_known:

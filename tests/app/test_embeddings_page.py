@@ -47,7 +47,7 @@ def test_the_bundled_cohort_is_on_the_map_and_so_is_the_scan_in_hand(open_page: 
     said = tab.words()
     assert "240 simulated recordings of 120 people" in said and "nobody was scanned" in said
     assert "Your scan. Within this cohort" in said
-    assert "of this embedding goes with" in said and "PCA keeps" in said
+    assert "near each other means alike" in said and "PCA keeps" in said
     assert "Sex and cups of coffee leave no trace." in show(tab, "Cohort")
     columns = tab.widget("selectbox", "emb-colour")
     assert columns.options[:4] == ["Group", "Age (years)", "Sex", "Site"]
@@ -74,12 +74,19 @@ def test_a_selection_is_listed_and_compared(open_page: Open) -> None:
     assert "Only 2 people are selected." in said
 
 
-def test_what_the_embedding_uses_and_every_map(open_page: Open) -> None:
+def test_what_the_embedding_uses_and_every_map(open_page: Open, tmp_path: Path) -> None:
     tab = open_page("embeddings.py").settle()
+    own = planted()
+    scanner = np.array(["ABCD".index(site) for site in own.sites])[:, None] * np.linspace(
+        1, 2, own.cls.shape[1]
+    )
+    sited = replace(own, cls=(own.cls + 2 * scanner).astype(np.float32))
+    drop(tab, "cohort", "sited.parquet", packed(tmp_path, sited))
     show(tab, "What it uses")
     tab.settle().run()
     table = tab.app.dataframe[0].value.set_index("Goes with")
-    assert table.loc["Repetition time", "Whole embedding"] > 0.3 and table.loc["Motion", "p"] < 0.05
+    assert table.loc["Site", "Whole embedding"] > 0.5 and table.loc["Site", "p"] < 0.05
+    assert "of this embedding goes with site" in tab.words()
     tab.widget("selectbox", "emb-colour").set_value("trust")
     tab.widget("selectbox", "emb-beside").set_value("twin_cls")
     tab.run().settle().run()

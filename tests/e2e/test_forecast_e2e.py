@@ -94,7 +94,7 @@ def test_a_picked_parcel_gets_its_trace(page: Any) -> None:
     trace = page.locator(".st-key-fc-trace .ytitle").first
     box = page.locator(".st-key-fc-brain .bv-stage").first.bounding_box()
     names = []
-    for x, y in ((0.12, 0.3), (0.22, 0.3)):
+    for x, y in ((0.25, 0.12), (0.7, 0.12)):  # outer side of either hemisphere
         before = trace.text_content()
         page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
         page.wait_for_function(
