@@ -62,12 +62,23 @@ def working(who: Visitor, state: PageState) -> None:
         running = next((slot for slot in (ANSWER, BANK, COMPANIONS) if slot in who.jobs), None)
         if state.error is not None or who.model_error is not None:
             refusal(state.error or who.model_error)  # type: ignore[arg-type]
-            way_out = "Try again" if state.error is None else "Go on with the last scenario that worked"
-            st.button(way_out, key="pt-again", on_click=forget, args=(who, state))
+            st.button(way_out(who, state), key="pt-again", on_click=forget, args=(who, state))
         elif running is not None:
             progress(running, len(who.jobs[running].parts))
         elif perturb_work.stopped(who, state):
             st.button("Go on with the calculation", key="pt-go", on_click=forget, args=(who, state))
+
+
+def way_out(who: Visitor, state: PageState) -> str:
+    """Return what can be done about what went wrong."""
+    if state.error is None:
+        return "Try again"
+    desk = perturb_work.desk_of(who)
+    return (
+        "Go on with the last scenario that worked"
+        if desk is not None and desk.answers
+        else "Go on without it"
+    )
 
 
 def forget(who: Visitor, state: PageState) -> None:

@@ -146,6 +146,9 @@ def test_a_mangled_link_is_one_sentence_and_changes_nothing(open_perturb: Any, q
     assert "The scenario in the address is damaged" in page.words()
     assert page.state.scenario is None and page.state.compare is None
     assert not page.who.jobs, "nothing may be computed from a damaged link"
+    next(b for b in page.app.button if b.label == "Go on without it").click()
+    page.run()
+    assert "damaged" not in page.words() and "Drag a slider" in page.words()
 
 
 def test_a_link_with_one_bad_half_is_not_applied_at_all(open_perturb: Any) -> None:

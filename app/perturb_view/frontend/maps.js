@@ -29,7 +29,7 @@ export function shown(names, chosen, width) {
 /** Names that can be chosen: on a wide page the first one always stands on the left. */
 export const offered = (names, width) => (width < NARROW ? names : names.slice(1));
 
-export const height = (width) => (width < NARROW ? 240 : 440);
+export const height = (width) => (width < NARROW ? 190 : 440);
 
 /**
  * One map as a panel of the brain view. `now`: {effect (P), frames (F × P), first (P) or null: the sum of the

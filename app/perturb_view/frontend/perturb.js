@@ -264,6 +264,7 @@ export class PerturbView {
     const { header, arrays, nFrames, kept } = this, names = Object.keys(maps);
     const width = (this.width ||= this.root.clientWidth || 1000);
     const chosen = shown(names, kept.map, width);
+    this.root.dataset.moving = chosen.includes("time"); // on a phone the clock takes room only where something moves
     this.mapLabel.textContent = chosen.length > 1 ? "Right brain" : "Brain";
     this.side.fill(this.map, Object.fromEntries(offered(names, width).map((name) => [name, maps[name]])), chosen.at(-1));
     const panels = chosen.map((name) => panel(name, { header, arrays, now, nFrames }));
