@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from app.perturb_rows import SLIDER_KINDS, SliderRow
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import ConfigError
+from brainlm_core.look.perturb import moments
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import PerturbResult, Response, Stage
@@ -185,13 +186,8 @@ def _possible(desk: Desk, stage: Stage, row: SliderRow, base: Scenario) -> bool:
 
 
 def frames_of(plan: Plan, n_timepoints: int) -> NDArray[np.intp]:
-    """Return the samples that the animation shows: from the onset to a while after the end."""
-    if plan.scenario.readout == "future":
-        samples = np.arange(plan.future, min(plan.future + 40, n_timepoints))
-    else:
-        end = plan.stop if plan.future == n_timepoints else plan.future
-        samples = np.arange(plan.first, min(end + 20, n_timepoints))
-    return samples[:: -(-len(samples) // MAX_FRAMES)]
+    """Return the samples that the animation shows."""
+    return moments(plan, n_timepoints, MAX_FRAMES)
 
 
 def same_mask_interaction(

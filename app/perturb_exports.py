@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 from app import exports
-from app.perturb_charts import agreement_table, responders
+from app.perturb_charts import responders
 from app.perturb_desk import frames_of
 from brainlm_core.analyses.perturb import responder_table
 from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.look.perturb import dose_sentence, null_sentence
+from brainlm_core.look.words import capital
 from brainlm_core.render import Panel, Scene, film_bytes, png_bytes
 
 if TYPE_CHECKING:
@@ -105,48 +104,32 @@ def _peak(response: Response) -> int:
 
 
 def page_html(stage: Stage, response: Response, result: PerturbResult | None) -> bytes:
-    """Return one file with everything inside: picture, film, tables, scenario, origin. Nothing is fetched."""
-    scene = scene_of(stage, response)
-    picture = base64.b64encode(png_bytes(scene, _peak(response))).decode()
-    film = base64.b64encode(film_bytes(scene, "mp4")).decode()
-    null = None if result is None else result.null
-    table = responders(response, stage, null).head(50)
-    out = io.StringIO()
-    scenario = response.plan.scenario
-    out.write(
-        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' "
-        "content='width=device-width'>"
-        "<title>Perturbation</title><style>body{font:16px/1.5 "
-        "system-ui,sans-serif;max-width:1000px;margin:2rem auto;"
-        "padding:0 1rem;color:#15202b}img,video{max-width:100%}table{border-collapse:collapse;font-size:14px}"
-        "td,th{padding:4px 10px;border-bottom:1px solid "
-        "#d6dcde;text-align:left;font-variant-numeric:tabular-nums}"
-        "pre{background:#f0f2f2;padding:1rem;overflow:auto}</style>"
-        f"<h1>Perturbation of {html.escape(stage.provenance.source_name)}</h1>"
-        f"<p>Model {html.escape(stage.model.model_name)}, {len(response.effect_by_draw)} mask draws. "
-        "A response is what the model expects to go with a change of its input. It is not a "
-        "measured effect and "
-        "shows no cause. Not for diagnosis.</p>"
-        f"<img alt='Model&#39;s response on the brain' src='data:image/png;base64,{picture}'>"
-        f"<video controls loop muted src='data:video/mp4;base64,{film}'></video>"
+    """Return one file with all inside: brains to turn, companions, scenario, origin; nothing is fetched."""
+    from brainlm_core.report import figures
+    from brainlm_core.report.page import figures_html
+
+    lead = (
+        f"<p>{html.escape(stage.provenance.source_name)}, model {html.escape(stage.model.model_name)}, "
+        f"{len(response.effect_by_draw)} mask draws. A response is what the model expects to go with a "
+        "change of its input. It is not a measured effect and shows no cause. For research. Not for "
+        "diagnosis.</p>"
     )
-    if result is not None:
-        out.write(f"<h2>Beside the response</h2><p>{html.escape(null_sentence(result.null))}</p>")
-        out.write(f"<p>Dose: {html.escape(dose_sentence(result.dose))}</p>")
-        out.write(
-            agreement_table(result.agreement).to_html(index=False, float_format="{:.3f}".format, border=0)
+    drawn = [figures.response_alone(response, stage.parcellation)]
+    tail = ""
+    if result is None:
+        table = responders(response, stage, None).head(50)
+        tail += "<h2>Strongest responders</h2>" + table.to_html(
+            index=False, float_format="{:.3f}".format, border=0
         )
-        for text in result.notices:
-            out.write(f"<p>{html.escape(text)}</p>")
-    out.write("<h2>Strongest responders</h2>")
-    out.write(table.to_html(index=False, float_format="{:.3f}".format, border=0))
-    out.write(f"<h2>scenario.json</h2><pre>{html.escape(scenario.to_json())}</pre>")
-    out.write(f"<h2>Origin</h2><pre>{html.escape(exports_json(stage))}</pre></html>")
-    return out.getvalue().encode()
+    else:
+        drawn.append(figures.companions(result))
+        tail += "".join(f'<p class="b-note">{html.escape(capital(text))}</p>' for text in result.notices)
+    scenario = html.escape(response.plan.scenario.to_json())
+    tail += f"<h2>scenario.json</h2><pre>{scenario}</pre>"
+    tail += f"<h2>Origin</h2><pre>{html.escape(exports_json(stage))}</pre>"
+    return figures_html(f"Perturbation of {stage.provenance.source_name}", drawn, lead=lead, tail=tail)
 
 
 def exports_json(stage: Stage) -> str:
     """Return where the recording came from, as JSON."""
-    import json
-
     return json.dumps(stage.provenance.to_dict(), indent=2, ensure_ascii=False)

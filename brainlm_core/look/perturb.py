@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brainlm_core.analyses.perturb_companions import Agreement, DoseCurve
+from brainlm_core.analyses.perturb_masks import Plan
 from brainlm_core.analyses.perturb_null import NullMap
 from brainlm_core.look.strip import Row
 
@@ -65,3 +67,22 @@ def dose_sentence(dose: DoseCurve) -> str:
     return (
         f"{dose.slope:+.3f} SD per SD; a straight line explains {100 * dose.r2:.0f} % of the curve.{added}"
     ).replace("-", "−")
+
+
+def moments(plan: Plan, n_timepoints: int, at_most: int) -> NDArray[np.intp]:
+    """Return the samples that a moving picture shows: from the onset to a while after the end.
+
+    Parameters
+    ----------
+    plan : Plan
+    n_timepoints : int
+        Samples of the window.
+    at_most : int
+        Samples on screen; every second, third … is taken where there are more.
+    """
+    if plan.scenario.readout == "future":
+        samples = np.arange(plan.future, min(plan.future + 40, n_timepoints))
+    else:
+        end = plan.stop if plan.future == n_timepoints else plan.future
+        samples = np.arange(plan.first, min(end + 20, n_timepoints))
+    return samples[:: -(-len(samples) // at_most)]

@@ -17,7 +17,7 @@ from brainlm_core.look.attention import PUBLISHED, found_networks, known_network
 from brainlm_core.look.forecast import strip_rows as race_rows
 from brainlm_core.look.palette import DARK, LIGHT, group_words
 from brainlm_core.look.panels import BrainPanel
-from brainlm_core.look.perturb import dose_sentence, null_sentence
+from brainlm_core.look.perturb import dose_sentence, moments, null_sentence
 from brainlm_core.look.perturb import strip_rows as agreement_rows
 from brainlm_core.look.signals import LIMIT_SD, frames
 from brainlm_core.look.strip import METHODS, Row, baseline_strip
@@ -28,13 +28,14 @@ from brainlm_core.report.figure import Figure
 if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import ForecastResult
     from brainlm_core.analyses.networks import NetworksResult
-    from brainlm_core.analyses.perturb import PerturbResult
+    from brainlm_core.analyses.perturb import PerturbResult, Response
     from brainlm_core.recording import Recording
     from brainlm_core.report.contents import Contents
     from brainlm_core.report.position import Position
 
 #: Moments of one moving brain at most; a report of one scan stays small.
 MAX_FRAMES = 300
+MAX_RESPONSE_FRAMES = 60
 _ACCENT = (LIGHT.accent, DARK.accent)
 _MUTED = (LIGHT.muted, DARK.muted)
 _DASHES = {"mean": "2 4", "last_value": "8 5", "ar": "8 4 2 4", "random_twin": "14 5"}
@@ -210,8 +211,12 @@ def race(result: ForecastResult) -> Figure | None:
 
 def response(result: PerturbResult) -> Figure:
     """Draw the model's response to the scenario, in all and over time."""
-    own = result.response
-    samples = response_samples(result)
+    return response_alone(result.response, result.stage.parcellation)
+
+
+def response_alone(own: Response, parcellation: Parcellation) -> Figure:
+    """Draw a response that has no companions yet."""
+    samples = moments(own.plan, len(own.times_s), MAX_RESPONSE_FRAMES)
     course = np.ascontiguousarray(own.mean[:, samples].T)
     top, moving = _end(own.summary), _end(course)
     panels = (
@@ -226,7 +231,7 @@ def response(result: PerturbResult) -> Figure:
         f"The model expects a mean change of {size:.3f} SD in the parcels that answer; grey parcels were "
         "acted upon or gave no answer.",
         "cause. A response is what the model expects to go with a change, not what it would do to a brain.",
-        result.stage.parcellation,
+        parcellation,
         panels,
         own.times_s[samples],
         start_frame=peak,
@@ -309,16 +314,6 @@ def place(result: Position) -> Figure:
         drawing=drawing,
         data=data,
     )
-
-
-def response_samples(result: PerturbResult) -> NDArray[np.intp]:
-    """Return the samples that the moving picture shows: from the onset to a while after the end."""
-    plan, n = result.response.plan, len(result.response.times_s)
-    if plan.scenario.readout == "future":
-        samples = np.arange(plan.future, min(plan.future + 40, n))
-    else:
-        samples = np.arange(plan.first, min((plan.stop if plan.future == n else plan.future) + 20, n))
-    return samples[:: -(-len(samples) // 60)]
 
 
 @dataclass(frozen=True)

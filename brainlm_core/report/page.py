@@ -75,6 +75,22 @@ def figure_html(figure: Figure) -> bytes:
     return _document(figure.title, f"<h1>{html.escape(figure.title)}</h1>{_figure(figure)}", [figure])
 
 
+def figures_html(title: str, figures: Sequence[Figure], *, lead: str = "", tail: str = "") -> bytes:
+    """Return some figures as a page like a report.
+
+    Parameters
+    ----------
+    title : str
+        Plain text.
+    figures : sequence of Figure
+        Brains must all be drawn on one parcellation.
+    lead, tail : str
+        HTML before and after the figures.
+    """
+    body = "".join(_figure(figure) for figure in figures)
+    return _document(title, f"<h1>{html.escape(title)}</h1>{lead}{body}{tail}", figures)
+
+
 def _order() -> list[str]:
     return list(dict.fromkeys(kind.section for kind in FIGURES.values()))
 

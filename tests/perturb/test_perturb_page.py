@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -300,7 +301,11 @@ def test_exports_hold_what_is_on_the_page(tiny: Any, small_recording: Any, resul
     picture = Image.open(io.BytesIO(perturb_exports.png_bytes(scene, 0)))
     assert picture.width >= 800 and len(set(picture.convert("L").get_flattened_data())) > 50
     page = perturb_exports.page_html(stage, result.response, result).decode()
-    assert "http:" not in page and "https:" not in page, "a self-contained page fetches nothing"
-    inside = page.split("scenario.json</h2><pre>")[1].split("</pre>")[0].replace("&quot;", '"')
+    assert "default-src 'none'" in page, "a self-contained page fetches nothing"
+    assert 'src="http' not in page and 'href="http' not in page
+    inside = html.unescape(page.split("scenario.json</h2><pre>")[1].split("</pre>")[0])
     assert Scenario.from_dict(json.loads(inside)) == result.response.plan.scenario
-    assert "Not for diagnosis" in page and "random sets" in page and "data:video/mp4;base64," in page
+    assert "Not for diagnosis" in page and "random sets" in page
+    assert 'id="data-response"' in page and 'id="data-surface"' in page, "the brain can be turned offline"
+    early = perturb_exports.page_html(stage, result.response, None).decode()
+    assert "Strongest responders" in early and "random sets" not in early
