@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import ForecastResult
     from brainlm_core.analyses.networks import NetworksResult
     from brainlm_core.analyses.perturb import PerturbResult, Response
+    from brainlm_core.atlas import Parcellation
     from brainlm_core.recording import Recording
     from brainlm_core.report.contents import Contents
     from brainlm_core.report.position import Position
