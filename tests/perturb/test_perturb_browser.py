@@ -71,6 +71,10 @@ def wait(tab: Any, condition: str) -> None:
     tab.wait_for_function(f"() => {{ const view = ({FIND})(); return view?.header && ({condition}); }}")
 
 
+#: The answer on screen is of all the mask draws that the scenario asks for.
+ALL_DRAWS = "view.header.draws === view.header.base.draws"
+
+
 def ready(tab: Any) -> None:
     """Wait until the exact answer is drawn and every slider has its responses."""
     wait(
@@ -174,9 +178,11 @@ def test_a_link_restores_sliders_result_and_camera(page: Any, app: App, chromium
     )
     wait(page, "view.link")
     link = js(page, "view.link")
+    wait(page, ALL_DRAWS)  # the first answer is of two draws; both sides must be as far as the other
     effect = js(page, "[...view.arrays.exact_effect].map((v) => v || 0)")
     for other in visit(link, chromium):
         wait(other, "view.root.dataset.picture === 'exact' && view.brain.root.dataset.drawn")
+        wait(other, ALL_DRAWS)
         assert js(other, "view.side.rows.get('p1').row.value") == js(
             page, "view.side.rows.get('p1').row.value"
         )
