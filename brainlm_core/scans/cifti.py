@@ -85,9 +85,11 @@ def _load(path: Path, name: str) -> Any:
 
 
 def _axes(image: Any, name: str) -> tuple[Any, Any]:
+    from nibabel.cifti2 import Cifti2HeaderError
+
     try:
         return image.header.get_axis(0), image.header.get_axis(1)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (Cifti2HeaderError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise ScanError(f"{name} has a damaged CIFTI header", _DAMAGED_FIX) from error
 
 

@@ -225,10 +225,12 @@ def stream_means(
             raise ScanError(f"{name} is cut short or damaged", "copy or download the file again") from error
         digest = raw.finish()
     means, n_valid = sums.finish()
+    with np.errstate(over="ignore", invalid="ignore"):  # a mad scale in the header is refused as not finite
+        means, mean = means * header.slope + header.inter, mean * header.slope + header.inter
     return StreamResult(
-        means=means * header.slope + header.inter,
+        means=means,
         n_valid=n_valid,
-        mean_image=(mean * header.slope + header.inter).reshape(header.shape[:3], order="F"),
+        mean_image=mean.reshape(header.shape[:3], order="F"),
         sha256=digest,
     )
 
