@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from brainlm_core.download import Received, download
 from brainlm_core.errors import DownloadError
 from brainlm_core.paths import cache_dir
 
@@ -46,20 +47,22 @@ def fetch(folder: str, progress: Progress | None = None) -> Path:
     Raises
     ------
     DownloadError
-        If the hub cannot be reached or does not hold the pinned revision.
+        If the hub cannot be reached, does not hold the pinned revision, or breaks off: what has come is kept
+        and the next call goes on from there.
     """
     here = cached(folder)
     if here is not None:
         return here
     import httpx2
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     from huggingface_hub.utils import OfflineModeIsEnabled
 
     if progress:
         progress(0.0, "Asking the Hugging Face hub for the weights")
+    endpoint = os.environ.get("HF_ENDPOINT") or None
     try:
-        api = HfApi()
+        api = HfApi(endpoint=endpoint)
         commit = _full_hash(api)
         files = api.list_repo_files(REPOSITORY, revision=commit)
         wanted = [f"{folder}/config.json"]
@@ -69,13 +72,10 @@ def fetch(folder: str, progress: Progress | None = None) -> Path:
                 f"{REPOSITORY} holds no complete folder {folder} at revision {revision()}",
                 "use the bundled default model",
             )
-        root = snapshot_download(
-            REPOSITORY,
-            revision=commit,
-            allow_patterns=wanted,
-            cache_dir=_cache(),
-            tqdm_class=_bar_class(progress, folder),
-        )
+        root = _snapshots() / commit
+        for name in wanted:
+            url = hf_hub_url(REPOSITORY, name, revision=commit, endpoint=endpoint)
+            download(url, root / name, endpoint=endpoint, received=_telling(progress, folder))
     except (
         LocalEntryNotFoundError,
         HfHubHTTPError,
@@ -93,17 +93,16 @@ def fetch(folder: str, progress: Progress | None = None) -> Path:
         ) from error
     if progress:
         progress(1.0, "Weights are here")
-    return Path(root) / folder
+    return root / folder
 
 
-def _cache() -> Path:
-    return cache_dir() / "hub"
+def _snapshots() -> Path:
+    return cache_dir() / "hub" / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
 
 
 def cached(folder: str) -> Path | None:
     """Return a complete earlier download of the pinned revision."""
-    snapshots = _cache() / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
-    for root in sorted(snapshots.glob(f"{revision()}*")):
+    for root in sorted(_snapshots().glob(f"{revision()}*")):
         path = root / folder
         if (path / "config.json").is_file() and any((path / name).is_file() for name in _WEIGHTS):
             return path
@@ -123,34 +122,12 @@ def _full_hash(api: Any) -> str:
     )
 
 
-def _bar_class(progress: Progress | None, folder: str) -> type[Any]:
-    """Return a tqdm class that reports received bytes to ``progress`` and draws nothing without it."""
-    from huggingface_hub.utils import tqdm
-
-    class Bar(tqdm):
-        """Forwards the byte count; never writes to the terminal."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs.pop("name", None)
-            kwargs["disable"] = False
-            kwargs["file"] = _Nowhere()
-            super().__init__(*args, **kwargs)
-
-        def update(self, n: float | None = 1) -> bool | None:
-            done = super().update(n)
-            if progress and self.unit == "B" and self.total:
-                share = min(1.0, self.n / self.total)
-                progress(share, f"Fetching {folder}: {self.n / 1e6:.0f} of {self.total / 1e6:.0f} MB")
-            return done
-
-    return Bar
-
-
-class _Nowhere:
-    """A text stream that swallows everything."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
+def _telling(progress: Progress | None, folder: str) -> Received | None:
+    """Return what tells ``progress`` how much of a file is here."""
+    if progress is None:
         return None
+
+    def tell(here: int, size: int) -> None:
+        progress(min(1.0, here / size), f"Fetching {folder}: {here / 1e6:.0f} of {size / 1e6:.0f} MB")
+
+    return tell

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
+from brainlm_core.writing import whole_file
 
 FloatArray = NDArray[np.float32]
 
@@ -233,7 +234,13 @@ class Recording:
         return replace(self, provenance=provenance, notices=notices, **changes)
 
     def save(self, path: str | Path) -> None:
-        """Write one ``.npz`` without pickles: signals, parcellation, provenance, quality."""
+        """Write one ``.npz`` without pickles: signals, parcellation, provenance, quality.
+
+        Raises
+        ------
+        ConfigError
+            If the disk is full or the place cannot be written; a file that was there stays as it was.
+        """
         arrays: dict[str, Any] = {"signals": self.signals, **self.parcellation.to_arrays()}
         meta: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
@@ -252,7 +259,7 @@ class Recording:
                 value = getattr(q, name)
                 if value is not None:
                     arrays[f"quality_{name}"] = value
-        with Path(path).open("wb") as stream:
+        with whole_file(path) as part, part.open("wb") as stream:
             np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
 
     @classmethod

@@ -30,7 +30,7 @@ from brainlm_core.analyses.decode_scores import Score, score_methods
 from brainlm_core.analyses.result_files import write_json_and_arrays
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine import Cancelled
-from brainlm_core.errors import ConfigError
+from brainlm_core.writing import whole_file
 
 Array = NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -141,10 +141,8 @@ class DecodeResult:
         paths = write_json_and_arrays(
             folder, "decode", self.to_dict(), {"truth": np.asarray(self.truth), **arrays}
         )
-        try:
-            self.table().to_csv(folder / "guesses.csv", index=False)
-        except OSError as error:
-            raise ConfigError(f"{folder.name} cannot be written", "choose another folder") from error
+        with whole_file(folder / "guesses.csv") as part:
+            self.table().to_csv(part, index=False)
         return (*paths, folder / "guesses.csv")
 
 

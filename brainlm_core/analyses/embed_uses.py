@@ -22,6 +22,7 @@ from brainlm_core.analyses.embed import EmbeddingMap, checked, principal
 from brainlm_core.analyses.result_files import write_json_and_arrays
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import ConfigError
+from brainlm_core.writing import whole_file
 
 Array = NDArray[np.float64]
 
@@ -100,10 +101,8 @@ class Uses:
         """Write ``uses.json``, ``uses.npz`` and ``uses.csv``; return the paths."""
         folder = Path(folder)
         paths = write_json_and_arrays(folder, "uses", self.to_dict(), {"r2": self.r2, "p": self.p})
-        try:
-            self.table().to_csv(folder / "uses.csv", index=False)
-        except OSError as error:
-            raise ConfigError(f"{folder.name} cannot be written", "choose another folder") from error
+        with whole_file(folder / "uses.csv") as part:
+            self.table().to_csv(part, index=False)
         return (*paths, folder / "uses.csv")
 
 

@@ -27,6 +27,7 @@ from brainlm_core.analyses.masked_baselines import (
 from brainlm_core.analyses.result_files import plain
 from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
 from brainlm_core.packs import Cohort
+from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -134,8 +135,8 @@ class EvaluateResult:
     def save(self, folder: str | Path) -> Path:
         """Write ``evaluation.json`` and return its path."""
         path = Path(folder) / "evaluation.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plain(self.scores), indent=1) + "\n", encoding="utf-8")
+        with whole_file(path) as part:
+            part.write_text(json.dumps(plain(self.scores), indent=1) + "\n", encoding="utf-8")
         return path
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from brainlm_core.analyses.forecast_metrics import MEASURES, network_scores, parcel_scores, skill_map
 from brainlm_core.analyses.result_files import plain
-from brainlm_core.errors import ConfigError
+from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import Forecast, ForecastResult
@@ -126,15 +126,12 @@ def save_result(result: ForecastResult, folder: Path) -> tuple[Path, ...]:
         "parcels.csv": parcel_table(result),
         "networks.csv": network_table(result),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with whole_files(folder) as part:
         for name, table in tables.items():
-            table.to_csv(folder / name, index=False, float_format="%.6g")
-        with (folder / "forecast.npz").open("wb") as stream:
+            table.to_csv(part / name, index=False, float_format="%.6g")
+        with (part / "forecast.npz").open("wb") as stream:
             np.savez_compressed(stream, **arrays(result))
-        (folder / "forecast.json").write_text(
+        (part / "forecast.json").write_text(
             json.dumps(plain(result.to_dict()), indent=2, allow_nan=False) + "\n", encoding="utf-8"
         )
-    except OSError as error:
-        raise ConfigError(f"{folder.name} cannot be written", "choose another folder") from error
     return tuple(folder / name for name in ("forecast.json", *tables, "forecast.npz"))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.forecast_metrics import METHOD_WORDS
-from brainlm_core.errors import ConfigError
 from brainlm_core.render import Film, Panel, Scene, film_bytes, png_bytes
+from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import Forecast, ForecastResult
@@ -96,8 +96,6 @@ def save_animation(result: ForecastResult, path: Path) -> Path:
     scene = scene_of(result.forecast, result.parcellation, simulated=result.provenance.simulated)
     kind: Film = "mp4" if path.suffix == ".mp4" else "gif"
     content = png_bytes(scene, lead_in(result.forecast)) if path.suffix == ".png" else film_bytes(scene, kind)
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(f"{path.name} cannot be written", "choose another folder") from error
+    with whole_file(path) as part:
+        part.write_bytes(content)
     return path

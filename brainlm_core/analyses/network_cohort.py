@@ -44,6 +44,7 @@ from brainlm_core.analyses.networks import (
     twin_map,
 )
 from brainlm_core.errors import AnalysisError
+from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
     from brainlm_core.atlas import Parcellation
@@ -114,8 +115,7 @@ class CohortNetworkScores:
     def save(self, folder: str | Path) -> Path:
         """Write ``network_scores.csv``, one row per recording, metric and method; return its path."""
         path = Path(folder) / "network_scores.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as stream:
+        with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(["recording", "metric", "method", "value"])
             for metric, methods in self.values.items():

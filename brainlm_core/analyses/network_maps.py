@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import N_VERTICES, Parcellation
 from brainlm_core.errors import AnalysisError
+from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.networks import NetworksResult
@@ -174,8 +175,18 @@ def save_result(result: NetworksResult, folder: Path) -> tuple[Path, ...]:
     ``networks.json`` (figures, options, notices, provenance), ``parcels.csv``, ``scores.csv``,
     ``matrices.npz``, ``networks_{left,right}.label.gii``, ``attention_{left,right}.func.gii``,
     ``networks.dlabel.nii``, ``attention.pscalar.nii``.
+
+    Raises
+    ------
+    ConfigError
+        If the disk is full or the folder cannot be written; nothing in it has changed then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with whole_files(folder) as part:
+        written = _write_all(result, part)
+    return tuple(folder / path.name for path in written)
+
+
+def _write_all(result: NetworksResult, folder: Path) -> tuple[Path, ...]:
     parcellation, clustering = result.view.parcellation, result.clustering
     received = attention_received(result.attention)
     values = np.stack([result.cls, received])

@@ -34,6 +34,7 @@ from brainlm_core.analyses.result_files import plain
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
+from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -170,22 +171,20 @@ class PerturbResult:
                 "response.npz",
             )
         ]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            paths[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
-            paths[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
-            responder_table(response, self.stage, null).to_csv(paths[2], index=False, float_format="%.6g")
+        with whole_files(folder) as part:
+            parts = [part / path.name for path in paths]
+            parts[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
+            parts[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
+            responder_table(response, self.stage, null).to_csv(parts[2], index=False, float_format="%.6g")
             fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
             pd.DataFrame(
                 {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
-            ).to_csv(paths[3], index=False, float_format="%.6g")
+            ).to_csv(parts[3], index=False, float_format="%.6g")
             pd.DataFrame([_agreement_row(a) for a in self.agreement]).to_csv(
-                paths[4], index=False, float_format="%.6g"
+                parts[4], index=False, float_format="%.6g"
             )
-            with paths[5].open("wb") as stream:
+            with parts[5].open("wb") as stream:
                 np.savez_compressed(stream, **self._arrays())
-        except OSError as error:
-            raise ConfigError(f"{folder.name} cannot be written", "choose another place for -o") from error
         return tuple(paths)
 
     def _arrays(self) -> dict[str, Any]:

@@ -31,8 +31,9 @@ from brainlm_core.analyses.perturb_response import prepare, respond
 from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.atlas import YEO7
-from brainlm_core.errors import AnalysisError, ConfigError, ScanError
+from brainlm_core.errors import AnalysisError, ScanError
 from brainlm_core.packs import Cohort
+from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -118,12 +119,9 @@ class Survey:
         """Write ``agreement.csv`` (means) and ``agreement_each.csv``; ConfigError if that cannot be."""
         folder = Path(folder)
         paths = folder / "agreement.csv", folder / "agreement_each.csv"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.table().to_csv(paths[0], index=False, float_format="%.4f")
-            self.each().to_csv(paths[1], index=False, float_format="%.4f")
-        except OSError as error:
-            raise ConfigError(f"{folder.name} cannot be written", "choose another folder for -o") from error
+        with whole_files(folder) as part:
+            self.table().to_csv(part / paths[0].name, index=False, float_format="%.4f")
+            self.each().to_csv(part / paths[1].name, index=False, float_format="%.4f")
         return paths
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from brainlm_core.errors import ConfigError
+from brainlm_core.writing import whole_files
 
 
 def plain(value: Any) -> Any:
@@ -36,11 +36,9 @@ def write_json_and_arrays(
         If the folder cannot be written.
     """
     as_json, as_npz = folder / f"{stem}.json", folder / f"{stem}.npz"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        as_json.write_text(json.dumps(plain(facts), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        with as_npz.open("wb") as stream:
+    with whole_files(folder) as part:
+        text = json.dumps(plain(facts), indent=2, allow_nan=False) + "\n"
+        (part / as_json.name).write_text(text, encoding="utf-8")
+        with (part / as_npz.name).open("wb") as stream:
             np.savez_compressed(stream, **arrays)
-    except OSError as error:
-        raise ConfigError(f"{folder.name} cannot be written", "choose another folder") from error
     return as_json, as_npz

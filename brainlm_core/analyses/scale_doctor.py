@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Cancel, Engine, Progress
@@ -89,13 +90,14 @@ class ScaleDoctorResult:
     def save(self, folder: str | Path) -> list[Path]:
         """Write ``scale_doctor.json`` and ``scale_doctor.csv``; return their paths."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         as_json, as_csv = folder / "scale_doctor.json", folder / "scale_doctor.csv"
-        as_json.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        with as_csv.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["gain", "r2"])
-            writer.writerows(zip(self.gains, self.r2, strict=True))
+        with whole_files(folder) as part:
+            text = json.dumps(self.to_dict(), indent=1) + "\n"
+            (part / as_json.name).write_text(text, encoding="utf-8")
+            with (part / as_csv.name).open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(["gain", "r2"])
+                writer.writerows(zip(self.gains, self.r2, strict=True))
         return [as_json, as_csv]
 
 

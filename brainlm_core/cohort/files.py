@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
+from brainlm_core.writing import cannot_write
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1
@@ -103,17 +104,6 @@ class EmbeddingsWriter:
             raise cannot_write(self.path, error) from error
         except (pa.ArrowInvalid, ValueError) as error:
             raise ConfigError("the chunks of the embeddings differ", "embed the cohort again") from error
-
-
-def cannot_write(path: Path, error: OSError) -> ConfigError:
-    """Return the sentence for a file that cannot be written; what was there before is still there."""
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ConfigError(
-            f"the disk is full, {path.name} was not written", "free some space and run the same command again"
-        )
-    return ConfigError(f"{path.name} cannot be written", "choose another place, or check the permissions")
 
 
 def write_embeddings(embeddings: Embeddings, path: str | Path) -> Path:

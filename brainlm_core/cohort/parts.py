@@ -17,11 +17,12 @@ import pandas as pd
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
-from brainlm_core.cohort.files import EmbeddingsWriter, cannot_write, read_embeddings, write_embeddings
+from brainlm_core.cohort.files import EmbeddingsWriter, read_embeddings, write_embeddings
 from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS
 from brainlm_core.cohort.tasks import ChunkResult, Row
 from brainlm_core.errors import AnalysisError
 from brainlm_core.packs import Cohort
+from brainlm_core.writing import cannot_write
 
 #: Written by the run itself, so never a phenotype.
 _TAKEN = {*ACQUISITION, *RECORDING_KEYS, *SUBJECT_KEYS, "site"}

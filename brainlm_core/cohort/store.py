@@ -38,6 +38,7 @@ from brainlm_core.cohort.recording_file import (
 from brainlm_core.errors import ConfigError
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
+from brainlm_core.writing import cannot_write
 
 try:
     import fcntl
@@ -447,8 +448,6 @@ class CohortStore:
 
 @contextmanager
 def _saying_what_fails(path: Path) -> Iterator[None]:
-    from brainlm_core.cohort.files import cannot_write
-
     try:
         yield
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from brainlm_core.commands import CommandResult
@@ -51,12 +50,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     if args.where:
         cohort = cohort.where(args.where)
     result = evaluate(load_engine(args), cohort, options, _on_terminal if sys.stderr.isatty() else None)
-    try:
-        path = result.save(args.output)
-    except OSError as error:
-        raise ConfigError(
-            f"{Path(args.output).name} cannot be written", "choose another folder for -o"
-        ) from error
+    path = result.save(args.output)
     facts = {**result.to_dict(), "files": [str(path)]}
     return CommandResult(objects=[facts], text=_in_words(facts))
 

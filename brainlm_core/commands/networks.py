@@ -49,10 +49,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     recording = load_recording(args)
     result = analyse(load_engine(args), recording, options, _on_terminal if sys.stderr.isatty() else None)
     folder = Path(args.output)
-    try:
-        files = result.save(folder)
-    except OSError as error:
-        raise ConfigError(f"{folder.name} cannot be written", "choose another folder for -o") from error
+    files = result.save(folder)
     facts: dict[str, Any] = {**result.to_dict(), "files": [str(path) for path in files]}
     return CommandResult(objects=[facts], text=_in_words(result, folder))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from brainlm_core.commands import CommandResult
 from brainlm_core.commands._scan_arguments import add_scan_arguments, load_recording
-from brainlm_core.errors import ConfigError
 from brainlm_core.scans.quality import parcels_covered
 
 
@@ -23,11 +22,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     """Parcellate, save, and say how good the recording is."""
     recording = load_recording(args)
     output = Path(args.output)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        recording.save(output)
-    except OSError as error:
-        raise ConfigError(f"{output.name} cannot be written", "choose another place for -o") from error
+    recording.save(output)
     quality = recording.quality
     covered = recording.n_parcels if quality is None else parcels_covered(quality)
     verdict = "unknown" if quality is None else quality.verdict

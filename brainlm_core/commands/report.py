@@ -10,6 +10,7 @@ from brainlm_core.commands import CommandResult
 from brainlm_core.commands._model_arguments import add_model_arguments, load_engine
 from brainlm_core.commands._scan_arguments import add_scan_arguments, load_recording
 from brainlm_core.errors import ConfigError
+from brainlm_core.writing import whole_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +57,8 @@ def run(args: argparse.Namespace) -> CommandResult:
         progress=_on_terminal if sys.stderr.isatty() else None,
     )
     page = page_html(contents)
-    try:
-        output.write_bytes(page)
-    except OSError as error:
-        raise ConfigError(f"{output.name} cannot be written", "choose another place for -o") from error
+    with whole_file(output) as part:
+        part.write_bytes(page)
     sections = {
         name: getattr(contents, name) for name in ("networks", "forecast", "perturbation", "embedding")
     }

@@ -6,6 +6,7 @@ values silently, and a pickle is opened with ``weights_only=True`` after its siz
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import warnings
@@ -20,6 +21,7 @@ from torch import Tensor
 from brainlm_core.errors import CheckpointError
 from brainlm_core.model import build, family_of
 from brainlm_core.model.base import MaskedModel
+from brainlm_core.writing import whole_files
 
 CONFIG_NAME = "config.json"
 SAFETENSORS_NAME = "model.safetensors"
@@ -134,14 +136,30 @@ def random_model(config: Mapping[str, Any], seed: int = 0) -> MaskedModel:
 
 
 def save_folder(model: MaskedModel, path: str | Path) -> None:
-    """Write ``config.json`` and ``model.safetensors``; the folder is made when it is missing."""
+    """Write ``config.json`` and ``model.safetensors``; the folder is made when it is missing.
+
+    Raises
+    ------
+    ConfigError
+        If the disk is full or the place cannot be written; a model that was there stays as it was.
+    """
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    with whole_files(path) as part:
+        save_tensors(state, part / SAFETENSORS_NAME)
+        text = json.dumps(model.config.to_dict(), indent=1) + "\n"
+        (part / CONFIG_NAME).write_text(text, encoding="utf-8")
+
+
+def save_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Write a ``.safetensors`` file; a disk that does not take it is an OSError, as everywhere else."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    save_file(state, folder / SAFETENSORS_NAME, metadata={"format": "pt"})
-    (folder / CONFIG_NAME).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
+    try:
+        save_file(state, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        full = f"os error {errno.ENOSPC}" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
 
 
 def _expected_bytes(model: MaskedModel) -> int:

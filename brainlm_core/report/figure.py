@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import ConfigError
 from brainlm_core.look.panels import BrainPanel
+from brainlm_core.writing import whole_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +61,9 @@ class Figure:
         from brainlm_core.report.page import figure_html
 
         numbers, page = Path(f"{stem}.npz"), Path(f"{stem}.html")
-        try:
-            with numbers.open("wb") as stream:
+        with whole_files(numbers.parent, about=numbers) as part:
+            with (part / numbers.name).open("wb") as stream:
                 arrays: dict[str, Any] = dict(self.data)
                 np.savez_compressed(stream, **arrays)
-            page.write_bytes(figure_html(self))
-        except OSError as error:
-            raise ConfigError(f"{numbers.name} cannot be written", "choose another folder") from error
+            (part / page.name).write_bytes(figure_html(self))
         return numbers, page

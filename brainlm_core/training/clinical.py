@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from brainlm_core import weights
 from brainlm_core.errors import CheckpointError, ConfigError
 from brainlm_core.model.base import MaskedModel
-from brainlm_core.model.checkpoints import load_folder, save_folder
+from brainlm_core.model.checkpoints import load_folder, save_folder, save_tensors
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
 from brainlm_core.training.config import DataConfig, FinetuneConfig
 from brainlm_core.training.samples import Series, load_series, open_data
 from brainlm_core.training.task import Task, stacked
 from brainlm_core.windows import make_windows
+from brainlm_core.writing import whole_files
 
 HEAD_NAME, HEAD_FACTS = "head.safetensors", "head.json"
 #: Fewest people on each side of the split.
@@ -189,13 +190,10 @@ class ClinicalTask(Task):
 
     def deliver(self, folder: Path) -> None:
         """Write ``model/``: the weights, the head, and what the head is for."""
-        from safetensors.torch import save_file
-
         model = self._predictor.model.eval()
         half = self._config.store == "fp16"
         save_folder(copy.deepcopy(model).half() if half else model, folder / "model")
         head = {k: v.detach().cpu().contiguous() for k, v in self._predictor.head.state_dict().items()}
-        save_file(head, folder / "model" / HEAD_NAME)
         facts = {
             "task": self._config.task,
             "target": self._config.target,
@@ -208,7 +206,9 @@ class ClinicalTask(Task):
             "started_from": self._config.start_from,
             "scores": self.validate(next(self._predictor.parameters()).device),
         }
-        (folder / "model" / HEAD_FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        with whole_files(folder / "model") as part:
+            save_tensors(head, part / HEAD_NAME)
+            (part / HEAD_FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
     def _predict(self, series: Series, device: torch.device) -> float:
         signal = torch.stack(_even_windows(series, self._length, self._config.windows_per_recording))

@@ -33,6 +33,7 @@ from brainlm_core.training.group_prior import (
     whole_brain_covariance,
 )
 from brainlm_core.windows import make_windows
+from brainlm_core.writing import whole_file
 
 FloatArray = NDArray[np.float32]
 Progress = Callable[[str], None]
@@ -259,6 +260,6 @@ def _rotation(width: int) -> torch.Tensor:
 
 def save_statistics(statistics: dict[str, Array], folder: Path) -> None:
     """Write the group statistics that the baselines are computed from, beside the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {k: v.astype(np.float32) for k, v in statistics.items()}
-    np.savez_compressed(folder / STATISTICS_NAME, **arrays)
+    with whole_file(folder / STATISTICS_NAME) as part:
+        np.savez_compressed(part, **arrays)

@@ -215,6 +215,7 @@ class _Log:
 
     def __init__(self, folder: Path, active: bool) -> None:
         self._active = active
+        self._folder = folder
         if not active:
             return
         from torch.utils.tensorboard import SummaryWriter
@@ -229,13 +230,21 @@ class _Log:
     def write(self, facts: dict[str, Any], seconds: float) -> None:
         if not self._active:
             return
-        self._stream.write(json.dumps({**facts, "seconds": round(seconds, 3)}) + "\n")
-        self._stream.flush()
-        for name, value in {**facts, **facts.get("validation", {})}.items():
-            if isinstance(value, float):
-                self._board.add_scalar(name, value, facts["step"])
+        try:
+            self._stream.write(json.dumps({**facts, "seconds": round(seconds, 3)}) + "\n")
+            self._stream.flush()
+            for name, value in {**facts, **facts.get("validation", {})}.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(name, value, facts["step"])
+        except OSError as error:
+            raise ConfigError(
+                f"the log cannot be written to {self._folder.name} (is the disk full?)",
+                "free space and run the same command: it goes on from the last checkpoint",
+            ) from error
 
     def close(self) -> None:
-        if self._active:
-            self._stream.close()
-            self._board.close()
+        if not self._active:
+            return
+        for part in (self._stream, self._board):
+            with contextlib.suppress(OSError):  # what a full disk did not take has been said by then
+                part.close()

@@ -18,6 +18,7 @@ from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.training.config import PretrainConfig
 from brainlm_core.training.samples import Sample, Sampler, load_series, open_data
 from brainlm_core.training.task import Task, stacked
+from brainlm_core.writing import whole_file
 
 Say = Callable[[str], None]
 
@@ -109,7 +110,8 @@ class MaskedTask(Task):
         save_folder(copy.deepcopy(model).half() if half else model, folder / "model")
         statistics = folder / "prior" / STATISTICS_NAME
         if statistics.is_file():
-            shutil.copyfile(statistics, folder / "model" / STATISTICS_NAME)
+            with whole_file(folder / "model" / STATISTICS_NAME) as part:
+                shutil.copyfile(statistics, part)
 
 
 class _Loss(nn.Module):

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import builtins
 import json
-import shutil
 import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
-import huggingface_hub
 import pytest
 import torch
 from small_engines import save_tiny
 
 from brainlm_core import hub, weights
 from brainlm_core.errors import CheckpointError, ConfigError, DownloadError
-
-COMMIT = hub.PINNED_REVISION + "0" * (40 - len(hub.PINNED_REVISION))
+from tests.engine.hub_stand_in import COMMIT, Hub, serve
 
 
 @pytest.fixture(autouse=True)
@@ -28,41 +26,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A hub of one folder, and a record of what was asked of it."""
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with one model."""
     save_tiny(tmp_path / "remote" / "old_13M")
-    asked = SimpleNamespace(downloads=[], commits=[COMMIT, "a" * 40], files=None)
-    here = tmp_path / "remote"
-
-    class Api:
-        def list_repo_commits(self, repository: str) -> list[SimpleNamespace]:
-            assert repository == "vandijklab/brainlm"
-            return [SimpleNamespace(commit_id=c) for c in asked.commits]
-
-        def list_repo_files(self, repository: str, revision: str) -> list[str]:
-            assert revision == COMMIT
-            return asked.files or [str(p.relative_to(here)) for p in here.rglob("*") if p.is_file()]
-
-    def snapshot_download(repository: str, **settings: object) -> str:
-        asked.downloads.append(settings)
-        root = Path(str(settings["cache_dir"])) / "models--vandijklab--brainlm" / "snapshots" / COMMIT
-        for name in settings["allow_patterns"]:  # type: ignore[attr-defined]
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(here / name, root / name)
-        bar = settings["tqdm_class"](total=4_000_000, unit="B", unit_scale=True, name="x")  # type: ignore[operator]
-        bar.update(1_000_000)
-        bar.close()
-        return str(root)
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    return asked
+    with serve(tmp_path / "remote") as state:
+        monkeypatch.setenv("HF_ENDPOINT", state.url)
+        yield state
 
 
-def test_licence_must_be_accepted_once(remote: SimpleNamespace) -> None:
+def test_licence_must_be_accepted_once(remote: Hub) -> None:
     with pytest.raises(ConfigError, match=r"CC BY-NC-ND.*--accept-licence"):
         weights.load("13m")
-    assert not remote.downloads
+    assert not remote.gets
     loaded = weights.load("13m", accept_licence=True)
     assert loaded.licence == "CC BY-NC-ND 4.0"
     assert loaded.revision == COMMIT
@@ -71,51 +46,48 @@ def test_licence_must_be_accepted_once(remote: SimpleNamespace) -> None:
     weights.load("13m")
 
 
-def test_download_is_pinned_minimal_reports_progress_and_happens_once(remote: SimpleNamespace) -> None:
+def test_download_is_pinned_minimal_reports_progress_and_happens_once(remote: Hub) -> None:
+    (remote.folder / "old_13M" / "README.md").write_text("not wanted")
     seen: list[tuple[float, str]] = []
     weights.load("13m", accept_licence=True, progress=lambda share, text: seen.append((share, text)))
-    settings = remote.downloads[0]
-    assert settings["revision"] == COMMIT
-    assert settings["allow_patterns"] == ["old_13M/config.json", "old_13M/model.safetensors"]
-    assert (0.25, "Fetching old_13M: 1 of 4 MB") in seen
-    assert seen[-1][0] == 1
+    wanted = ["old_13M/config.json", "old_13M/model.safetensors"]
+    assert remote.gets == [(name, "") for name in wanted]
+    size = (remote.folder / wanted[1]).stat().st_size / 1e6
+    assert (1.0, f"Fetching old_13M: {size:.0f} of {size:.0f} MB") in seen
+    assert seen[-1] == (1.0, "Weights are here")
     weights.load("13m")
-    assert len(remote.downloads) == 1
+    assert len(remote.gets) == 2
 
 
-def test_once_downloaded_no_network_is_needed(
-    remote: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_once_downloaded_no_network_is_needed(remote: Hub) -> None:
     weights.load("13m", accept_licence=True)
-    monkeypatch.delattr(huggingface_hub, "HfApi")
+    remote.down = True
     weights.load("13m")
 
 
-def test_progress_bar_writes_nothing(remote: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_writes_nothing(remote: Hub, capfd: pytest.CaptureFixture[str]) -> None:
     weights.load("13m", accept_licence=True)
     out, err = capfd.readouterr()
     assert out == ""
     assert err == ""
 
 
-def test_missing_revision_or_folder_is_said(remote: SimpleNamespace) -> None:
+def test_missing_revision_or_folder_is_said(remote: Hub) -> None:
     remote.commits = ["b" * 40]
     with pytest.raises(DownloadError, match="no longer holds the pinned revision"):
         weights.load("13m", accept_licence=True)
     remote.commits = [COMMIT]
-    remote.files = ["README.md"]
+    (remote.folder / "old_13M" / "config.json").unlink()
     with pytest.raises(DownloadError, match="no complete folder old_13M"):
         weights.load("13m")
 
 
 @pytest.mark.parametrize("error", [ConnectionError("x"), OSError("disk full"), TimeoutError()])
-def test_offline_is_one_sentence(
-    remote: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_offline_is_one_sentence(remote: Hub, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object, **__: object) -> str:
         raise error
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr(hub, "download", fail)
     with pytest.raises(DownloadError, match="bundled default model"):
         weights.load("13m", accept_licence=True)
 
@@ -124,6 +96,7 @@ def test_offline_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> object:
         raise OSError("network is unreachable")
 
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # the hub's library tries five times, ever slower
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
