@@ -1,7 +1,7 @@
 """The engine: one loaded model on one device, fed in batches, answers on the CPU.
 
-One engine runs at a time in a process: a semaphore is held for each batch, so that visitors take
-turns and a device never holds two batches. When memory runs out the batch is halved and the work
+One engine runs at a time in a process: a semaphore is held for each batch (on a CPU, for some batches
+beside each other), so that visitors take turns. When memory runs out the batch is halved and the work
 goes on.
 """
 
@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brainlm_core import weights
+from brainlm_core import side_by_side, weights
 from brainlm_core.device_names import DEVICES, PRECISIONS
 from brainlm_core.devices import choose_device, choose_precision
 from brainlm_core.engine_results import Attention, Embedded, EngineInfo, Predicted
@@ -166,7 +167,7 @@ class Engine:
             truly[part] = answer.hidden.cpu().numpy()
 
         times = self.model.hidden_only_batch if only_hidden else 1
-        self._run(windows, mask, one, "Reconstructing", progress, cancel, times)
+        self._run(windows, mask, one, "Reconstructing", progress, cancel, times, True)
         return Predicted(predicted, truly)
 
     def prior_answer(self, windows: Windows, hidden: BoolArray) -> FloatArray | None:
@@ -184,7 +185,7 @@ class Engine:
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
             out[part] = prior(signal, xyz, hide).predicted.float().cpu().numpy()
 
-        self._run(windows, self._mask(windows, hidden), one, "Asking the prior", None, None)
+        self._run(windows, self._mask(windows, hidden), one, "Asking the prior", None, None, apart=True)
         return out
 
     def embed(
@@ -296,21 +297,34 @@ class Engine:
         progress: Progress | None,
         cancel: Cancel | None,
         times: int = 1,
+        apart: bool = False,
     ) -> None:
-        """Call ``one`` batch by batch; a batch that does not fit into memory is halved."""
+        """Call ``one`` batch by batch; a batch that does not fit into memory is halved.
+
+        With ``apart``, batches need no order and may run beside each other.
+        """
         total, start = windows.n_windows, 0
         size = times * self._batch_size(windows)
+        lanes = (
+            side_by_side.at_once() if apart and self.model.small_steps and self.device.type == "cpu" else 1
+        )
+        if lanes > 1:
+            size = min(size, -(-total // lanes))
         xyz = torch.from_numpy(windows.xyz.copy()).to(self.device)
         while start < total:
             if cancel is not None and cancel():
                 raise Cancelled
             if progress is not None:
                 progress(start / total, f"{label}: window {start + 1} of {total}")
-            part = slice(start, min(start + size, total))
-            if self._fits(part, windows, mask, xyz, one):
-                start = part.stop
+            stop = min(start + lanes * size, total)
+            parts = [slice(at, min(at + size, stop)) for at in range(start, stop, size)]
+            if self._fits(parts, windows, mask, xyz, one):
+                start = stop
                 continue
-            size = (part.stop - part.start) // 2
+            if lanes > 1:
+                lanes = 1
+                continue
+            size = (parts[0].stop - parts[0].start) // 2
             if size == 0:
                 raise EngineError(
                     f"one window of {windows.n_parcels} parcels does not fit into {self.device.type} memory",
@@ -324,18 +338,26 @@ class Engine:
 
     def _fits(
         self,
-        part: slice,
+        parts: list[slice],
         windows: Windows,
         mask: BoolArray | None,
         xyz: Tensor,
         one: Callable[[slice, Tensor, Tensor, Tensor | None], None],
     ) -> bool:
-        """Run one batch under the semaphore; False when memory ran out."""
-        try:
-            with _GATE, torch.inference_mode(), self._precision():
+        """Run batches beside each other under the semaphore; False when memory ran out."""
+
+        def run(part: slice) -> None:
+            with torch.inference_mode(), self._precision():  # both hold for the calling thread only
                 signal = torch.from_numpy(windows.values[part].copy()).to(self.device)
                 hide = None if mask is None else torch.from_numpy(mask[part].copy()).to(self.device)
                 one(part, signal, xyz, hide)
+
+        try:
+            with _GATE:
+                if len(parts) == 1:
+                    run(parts[0])
+                else:
+                    side_by_side.run([partial(run, part) for part in parts])
         except (torch.OutOfMemoryError, MemoryError):
             return False
         except RuntimeError as error:

@@ -109,6 +109,8 @@ class MaskedModel(nn.Module, ABC):
     low_precision: ClassVar[bool] = True
     #: How many times more windows fit into a batch when only hidden entries are wanted.
     hidden_only_batch: ClassVar[int] = 1
+    #: Whether a pass is many small operations: on a CPU, passes then run beside each other, one core each.
+    small_steps: ClassVar[bool] = False
     spec: InputSpec
     config: Any
 

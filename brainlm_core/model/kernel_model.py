@@ -16,6 +16,7 @@ Masks act on single entries; nothing is rounded up to tokens.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,6 +55,8 @@ _NOISE_RANGE = (0.2, 4.0)
 N_BLEND_STEPS = 20
 #: Parcellations whose basis is kept.
 _MAX_REMEMBERED = 8
+#: Passes may run beside each other.
+_REMEMBERING = threading.Lock()
 
 
 class Bank(nn.Module):
@@ -111,6 +114,7 @@ class KernelModel(MaskedModel):
     family: ClassVar[str] = "kernel"
     low_precision: ClassVar[bool] = False
     hidden_only_batch: ClassVar[int] = 8
+    small_steps: ClassVar[bool] = True
 
     def __init__(self, config: KernelConfig) -> None:
         super().__init__()
@@ -350,7 +354,8 @@ class KernelModel(MaskedModel):
         parcellations are remembered.
         """
         key = (self.spectra.data_ptr(), xyz.cpu().numpy().tobytes(), xyz.device)
-        if key not in self._bases:
+        known = self._bases.get(key)
+        if known is None:
             bank = self.bank_list()[self._choose_bank(xyz)]
             mixing = interpolation_weights(xyz, bank.positions)  # (P, A)
             raw = mixing @ bank.loadings  # (P, A)
@@ -358,10 +363,12 @@ class KernelModel(MaskedModel):
             kept = min(raw.shape)
             values, vectors = values.flip(0)[:kept].clamp_min(1e-6), vectors.flip(1)[:, :kept]
             lost = mixing @ bank.loadings.square().sum(1) - raw.square().sum(1)
-            while len(self._bases) >= _MAX_REMEMBERED:
-                self._bases.pop(next(iter(self._bases)))
-            self._bases[key] = ((vectors * values.sqrt()).float(), lost.clamp_min(0))
-        return self._bases[key]
+            known = ((vectors * values.sqrt()).float(), lost.clamp_min(0))
+            with _REMEMBERING:
+                while len(self._bases) >= _MAX_REMEMBERED:
+                    self._bases.pop(next(iter(self._bases)))
+                self._bases[key] = known
+        return known
 
     def _choose_bank(self, xyz: Tensor) -> int:
         if len(self.banks) == 1:

@@ -1,0 +1,87 @@
+"""Passes beside each other: same numbers, all errors heard, torch's own setting left as it was."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from brainlm_core import side_by_side
+from brainlm_core.engine import Engine
+from brainlm_core.errors import EngineError
+from brainlm_core.scans.demo import demo_recordings
+
+
+@pytest.fixture
+def two_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once whatever this machine has."""
+    monkeypatch.setattr(side_by_side, "at_once", lambda: 2)
+
+
+def test_tasks_meet_on_threads_with_one_core_each() -> None:
+    before = torch.get_num_threads()
+    meeting, seen = threading.Barrier(3), []
+
+    def task() -> None:
+        meeting.wait(timeout=30)  # passes only when all run at once
+        seen.append((threading.get_ident(), torch.get_num_threads()))
+
+    side_by_side.run([task] * 3)
+    assert len({ident for ident, _ in seen}) == 3
+    assert {threads for _, threads in seen} == {1}
+    assert torch.get_num_threads() == before
+
+    later: list[int] = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [before]
+
+
+def test_first_error_is_raised_after_all_have_ended() -> None:
+    ended = []
+
+    def broken() -> None:
+        raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        side_by_side.run([broken, lambda: ended.append(1)])
+    assert ended == [1]
+
+
+@pytest.mark.usefixtures("two_lanes")
+@pytest.mark.parametrize("only_hidden", [False, True])
+def test_same_answers_as_in_turn(only_hidden: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine.load("default", device="cpu", precision="fp32")
+    windows = engine.windows(demo_recordings()[0])
+    windows = windows.pick(np.zeros(5, dtype=np.intp))
+    hidden = np.random.default_rng(0).random(windows.values.shape) < np.linspace(0.2, 0.8, 5)[:, None, None]
+    beside = engine.reconstruct(windows, hidden, only_hidden=only_hidden)
+    monkeypatch.setattr(side_by_side, "at_once", lambda: 1)
+    in_turn = engine.reconstruct(windows, hidden, only_hidden=only_hidden)
+    where = in_turn.hidden
+    np.testing.assert_array_equal(beside.hidden, where)
+    np.testing.assert_allclose(beside.predicted[where], in_turn.predicted[where], atol=2e-4)
+
+
+@pytest.mark.usefixtures("two_lanes")
+def test_out_of_memory_goes_on_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine.load("default", device="cpu", precision="fp32")
+    windows = engine.windows(demo_recordings()[0]).pick(np.zeros(2, dtype=np.intp))
+    real, crowd = engine.model.reconstruct, threading.Semaphore(1)
+
+    def cramped(*tensors: torch.Tensor) -> object:
+        if threading.current_thread().name.startswith("pass"):
+            raise MemoryError
+        with crowd:
+            return real(*tensors)
+
+    monkeypatch.setattr(engine.model, "reconstruct", cramped)
+    answer = engine.reconstruct(windows, windows.values > 1)
+    assert np.isfinite(answer.predicted).all()
+
+    monkeypatch.setattr(engine.model, "reconstruct", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(EngineError, match="does not fit"):
+        engine.reconstruct(windows, windows.values > 1)
