@@ -51,6 +51,14 @@ def choose_precision(precision: str, device: torch.device, model: MaskedModel) -
     return "bf16" if cpu_multiplies_bf16() else "fp32"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or Python says that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
 def cpu_multiplies_bf16() -> bool:
     """Whether this processor has bf16 matrix instructions (AVX512-BF16 or AMX), as far as can be told.
 

@@ -1,8 +1,8 @@
 """The engine: one loaded model on one device, fed in batches, answers on the CPU.
 
-One engine runs at a time in a process: a semaphore is held for each batch (on a CPU, for some batches
-beside each other), so that visitors take turns. When memory runs out the batch is halved and the work
-goes on.
+One engine runs at a time in a process: a turn is taken for each batch (on a CPU, for some batches beside
+each other; :mod:`brainlm_core.turns`), so that visitors alternate. When memory runs out the batch is
+halved; when a GPU does not hold a single window, this engine goes on on the CPU and says so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,18 +18,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brainlm_core import side_by_side, weights
+from brainlm_core import weights
+from brainlm_core.batches import TURNS, Batches
 from brainlm_core.device_names import DEVICES, PRECISIONS
-from brainlm_core.devices import choose_device, choose_precision
+from brainlm_core.devices import choose_device, choose_precision, is_out_of_memory
 from brainlm_core.engine_results import Attention, Embedded, EngineInfo, Predicted
 from brainlm_core.errors import EngineError
 from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.recording import Recording
+from brainlm_core.turns import Cancelled
 from brainlm_core.windows import Windows, make_windows
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 Progress = Callable[[float, str], None]
+Cancel = Callable[[], bool]
 
 __all__ = [
     "DEVICES",
@@ -43,26 +45,15 @@ __all__ = [
     "Predicted",
     "get_engine",
 ]
-Cancel = Callable[[], bool]
 
 #: Engines kept in memory by :func:`get_engine`; the one unused longest leaves first.
 MAX_ENGINES = 4
-#: Tokens × windows per batch on each kind of device.
-_BATCH_TOKENS = {"cuda": 200_000, "mps": 40_000, "cpu": 10_000}
-_GATE = threading.BoundedSemaphore(1)
 _CACHE: OrderedDict[tuple[str, str, str], Engine] = OrderedDict()
 _LOADING: dict[tuple[str, str, str], threading.Lock] = {}
 _CACHE_LOCK = threading.Lock()
 
 
-class Cancelled(EngineError):
-    """The caller asked to stop."""
-
-    def __init__(self) -> None:
-        super().__init__("the calculation was stopped", "start it again when wanted")
-
-
-class Engine:
+class Engine(Batches):
     """A model, ready to run. Make one with :meth:`load`, or share one with :func:`get_engine`.
 
     Parameters
@@ -73,9 +64,7 @@ class Engine:
     """
 
     def __init__(self, loaded: weights.LoadedModel, device: torch.device, precision: str) -> None:
-        self.device = device
-        self.model: MaskedModel = loaded.model.to(device).eval()
-        self.info = EngineInfo(
+        info = EngineInfo(
             loaded.name,
             loaded.model.family,
             loaded.licence,
@@ -86,7 +75,7 @@ class Engine:
             loaded.model.n_parameters(),
             loaded.is_random,
         )
-        self._batch: int | None = None
+        super().__init__(loaded.model.eval(), info, device)
 
     @classmethod
     def load(
@@ -155,7 +144,6 @@ class Engine:
         -------
         Predicted
         """
-        mask = self._mask(windows, hidden)
         predicted = np.empty(windows.values.shape, dtype=np.float32)
         truly = np.empty(windows.values.shape, dtype=bool)
 
@@ -167,7 +155,7 @@ class Engine:
             truly[part] = answer.hidden.cpu().numpy()
 
         times = self.model.hidden_only_batch if only_hidden else 1
-        self._run(windows, mask, one, "Reconstructing", progress, cancel, times, True)
+        self._run(windows, hidden, one, "Reconstructing", progress, cancel, times, True)
         return Predicted(predicted, truly)
 
     def prior_answer(self, windows: Windows, hidden: BoolArray) -> FloatArray | None:
@@ -185,7 +173,7 @@ class Engine:
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
             out[part] = prior(signal, xyz, hide).predicted.float().cpu().numpy()
 
-        self._run(windows, self._mask(windows, hidden), one, "Asking the prior", None, None, apart=True)
+        self._run(windows, hidden, one, "Asking the prior", None, None, apart=True)
         return out
 
     def embed(
@@ -205,7 +193,7 @@ class Engine:
             cls.append(answer.cls.float().cpu().numpy())
             tokens.append(answer.tokens.float().cpu().numpy())
 
-        self._run(windows, self._mask(windows, hidden), one, "Embedding", progress, cancel)
+        self._run(windows, hidden, one, "Embedding", progress, cancel)
         return Embedded(np.concatenate(cls), np.concatenate(tokens))
 
     def attention(
@@ -249,7 +237,14 @@ class Engine:
                 maps.append(new.sum(axis=0))
                 cls.append(new_cls.sum(axis=0))
 
-        self._run(windows, self._mask(windows, hidden), one, "Reading attention", progress, cancel)
+        self._run(
+            windows,
+            hidden,
+            one,
+            "Reading attention",
+            progress,
+            cancel,
+        )
         if average:
             share = np.float32(1 / windows.n_windows)
             return Attention(maps[0] * share, cls[0] * share, group[0])
@@ -264,120 +259,21 @@ class Engine:
         MaskedModel
             On :attr:`device`. Leave soon: nobody else computes meanwhile.
         """
-        with _GATE, torch.inference_mode(False), torch.enable_grad():
-            yield self.model
+        with TURNS.take(), torch.inference_mode(False), torch.enable_grad():
+            try:
+                yield self.model
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                what = f"the gradients do not fit into {self.device.type} memory"
+                raise EngineError(what, "choose a smaller model or another device") from error
 
-    def _mask(self, windows: Windows, hidden: BoolArray | None) -> BoolArray | None:
-        """Join what was asked to be hidden with the padding; None when everything is visible.
-
-        A token that is padding throughout is hidden; one that is padding in part stays visible.
-        """
-        length = self.spec.patch_length
-        filled = windows.observed.sum(axis=1)  # (W,)
-        padding = np.arange(windows.n_timepoints) >= -(-filled[:, None] // length) * length  # (W, T)
-        if hidden is None:
-            if not padding.any():
-                return None
-            return np.broadcast_to(padding[:, None], windows.values.shape)
-        try:
-            asked = np.broadcast_to(np.asarray(hidden, dtype=bool), windows.values.shape)
-        except ValueError as error:
-            raise EngineError(
-                f"a mask of shape {np.shape(hidden)} does not fit windows of shape {windows.values.shape}",
-                "give one value per window, parcel and sample",
-            ) from error
-        return asked | padding[:, None]
-
-    def _run(
-        self,
-        windows: Windows,
-        mask: BoolArray | None,
-        one: Callable[[slice, Tensor, Tensor, Tensor | None], None],
-        label: str,
-        progress: Progress | None,
-        cancel: Cancel | None,
-        times: int = 1,
-        apart: bool = False,
-    ) -> None:
-        """Call ``one`` batch by batch; a batch that does not fit into memory is halved.
-
-        With ``apart``, batches need no order and may run beside each other.
-        """
-        total, start = windows.n_windows, 0
-        size = times * self._batch_size(windows)
-        lanes = (
-            side_by_side.at_once() if apart and self.model.small_steps and self.device.type == "cpu" else 1
-        )
-        if lanes > 1:
-            size = min(size, -(-total // lanes))
-        xyz = torch.from_numpy(windows.xyz.copy()).to(self.device)
-        while start < total:
-            if cancel is not None and cancel():
-                raise Cancelled
-            if progress is not None:
-                progress(start / total, f"{label}: window {start + 1} of {total}")
-            stop = min(start + lanes * size, total)
-            parts = [slice(at, min(at + size, stop)) for at in range(start, stop, size)]
-            if self._fits(parts, windows, mask, xyz, one):
-                start = stop
-                continue
-            if lanes > 1:
-                lanes = 1
-                continue
-            size = (parts[0].stop - parts[0].start) // 2
-            if size == 0:
-                raise EngineError(
-                    f"one window of {windows.n_parcels} parcels does not fit into {self.device.type} memory",
-                    "choose a smaller model or another device",
-                )
-            self._batch = size
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        if progress is not None:
-            progress(1.0, f"{label}: done")
-
-    def _fits(
-        self,
-        parts: list[slice],
-        windows: Windows,
-        mask: BoolArray | None,
-        xyz: Tensor,
-        one: Callable[[slice, Tensor, Tensor, Tensor | None], None],
-    ) -> bool:
-        """Run batches beside each other under the semaphore; False when memory ran out."""
-
-        def run(part: slice) -> None:
-            with torch.inference_mode(), self._precision():  # both hold for the calling thread only
-                signal = torch.from_numpy(windows.values[part].copy()).to(self.device)
-                hide = None if mask is None else torch.from_numpy(mask[part].copy()).to(self.device)
-                one(part, signal, xyz, hide)
-
-        try:
-            with _GATE:
-                if len(parts) == 1:
-                    run(parts[0])
-                else:
-                    side_by_side.run([partial(run, part) for part in parts])
-        except (torch.OutOfMemoryError, MemoryError):
-            return False
-        except RuntimeError as error:
-            if _is_out_of_memory(error):
-                return False
-            raise
-        return True
-
-    def _batch_size(self, windows: Windows) -> int:
-        if self._batch is not None:
-            return self._batch
-        patches = -(-windows.n_timepoints // self.spec.patch_length)
-        tokens = max(1, windows.n_parcels * patches // self.spec.parcels_per_token)
-        return max(1, _BATCH_TOKENS.get(self.device.type, 10_000) // tokens)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.info.precision == "fp32":
-            return nullcontext()
-        dtype = torch.bfloat16 if self.info.precision == "bf16" else torch.float16
-        return torch.autocast(self.device.type, dtype=dtype)
+    def _leave_device(self) -> None:
+        """Forget this engine besides: the next one that is loaded tries the GPU again."""
+        super()._leave_device()
+        with _CACHE_LOCK:
+            for key in [k for k, engine in _CACHE.items() if engine is self]:
+                del _CACHE[key]
 
 
 def get_engine(
@@ -401,8 +297,3 @@ def get_engine(
             while len(_CACHE) > MAX_ENGINES:
                 _CACHE.popitem(last=False)
         return engine
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return any(words in text for words in ("out of memory", "not enough memory", "can't allocate memory"))

@@ -35,6 +35,8 @@ class EngineInfo:
         Trainable parameters.
     is_random : bool
         True for a twin that was never trained.
+    note : str
+        Why it does not run where it was asked to; empty otherwise.
     """
 
     model_name: str
@@ -46,10 +48,19 @@ class EngineInfo:
     precision: str
     n_parameters: int
     is_random: bool
+    note: str = ""
+
+    @property
+    def where(self) -> str:
+        """The device in words, with the reason when it is not the one asked for."""
+        return f"{self.device.upper()} ({self.note})" if self.note else self.device.upper()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dictionary."""
-        return dict(self.__dict__)
+        """Return a JSON-serialisable dictionary; without ``note`` when there is none."""
+        facts = dict(self.__dict__)
+        if not self.note:
+            del facts["note"]
+        return facts
 
 
 @dataclass(frozen=True, eq=False)

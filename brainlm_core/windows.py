@@ -315,3 +315,42 @@ def _ukb_statistics() -> NDArray[np.float64]:
         raise ConfigError(f"the bundled table {path.name} is missing", "reinstall BrainLM Explorer")
     table = np.genfromtxt(path, delimiter=",", names=True)
     return np.column_stack([table[k] for k in ("median", "iqr", "p01_robust", "p99_robust")])
+
+
+def hidden_mask(
+    windows: Windows, hidden: NDArray[np.bool_] | None, patch_length: int
+) -> NDArray[np.bool_] | None:
+    """Join what was asked to be hidden with the padding; None when everything is visible.
+
+    A token that is padding throughout is hidden; one that is padding in part stays visible.
+
+    Parameters
+    ----------
+    windows : Windows
+    hidden : ndarray (W, P, T) or anything that broadcasts to it, bool, or None
+    patch_length : int
+        Samples per token.
+
+    Returns
+    -------
+    ndarray (W, P, T), bool, or None
+
+    Raises
+    ------
+    EngineError
+        If the shapes do not fit.
+    """
+    filled = windows.observed.sum(axis=1)  # (W,)
+    padding = np.arange(windows.n_timepoints) >= -(-filled[:, None] // patch_length) * patch_length  # (W, T)
+    if hidden is None:
+        if not padding.any():
+            return None
+        return np.broadcast_to(padding[:, None], windows.values.shape)
+    try:
+        asked = np.broadcast_to(np.asarray(hidden, dtype=bool), windows.values.shape)
+    except ValueError as error:
+        raise EngineError(
+            f"a mask of shape {np.shape(hidden)} does not fit windows of shape {windows.values.shape}",
+            "give one value per window, parcel and sample",
+        ) from error
+    return np.asarray(asked | padding[:, None])

@@ -25,7 +25,7 @@ from torch import Tensor
 from brainlm_core.analyses.attribute_direction import Direction
 from brainlm_core.analyses.attribute_result import AttributeOptions, Attribution
 from brainlm_core.engine import Cancelled, Engine
-from brainlm_core.errors import AnalysisError
+from brainlm_core.errors import AnalysisError, EngineError
 from brainlm_core.recording import Recording
 from brainlm_core.windows import Windows
 
@@ -147,6 +147,10 @@ class _Readout:
             raise Cancelled
         if self.progress is not None:
             self.progress(min(1.0, self.done / self.expected), "Attribution: asking the model")
+        if self.xyz.device.type != self.engine.device.type:
+            raise EngineError(
+                f"the device was given up: {self.engine.info.note}", "start it again, on the CPU"
+            )
         self.done += len(signal)
         answer = self.engine.model.encode(signal, self.xyz)
         vector = (answer.tokens[:, self.varying].mean(1) if self.layer == "mean" else answer.cls).float()

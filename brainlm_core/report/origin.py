@@ -76,7 +76,7 @@ def facts(contents: Contents) -> list[tuple[str, str]]:
         ("Weights", f"{model.source}{f', revision {model.revision}' if model.revision else ''}"),
         ("SHA-256 of the weights", _weights_digest(contents)),
         ("Licence of the weights", model.licence),
-        ("Device, precision", f"{model.device}, {model.precision}; perturbation fp32"),
+        ("Device, precision", f"{model.where}, {model.precision}; perturbation fp32"),
         *_settings(contents),
         (
             "Versions",

@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_engines import recording, save_tiny
 
+from brainlm_core import batches
 from brainlm_core import engine as engine_module
 from brainlm_core.devices import choose_device, choose_precision
 from brainlm_core.engine import Cancelled, Engine, get_engine
@@ -45,7 +46,7 @@ def test_batches_do_not_change_the_answer(engine: Engine, monkeypatch: pytest.Mo
     hidden[3] = True
     whole = engine.reconstruct(w, hidden)
     maps = engine.attention(w)
-    monkeypatch.setattr(engine_module, "_BATCH_TOKENS", {"cpu": 240})
+    monkeypatch.setattr(batches, "BATCH_TOKENS", {"cpu": 240})
     assert engine._batch_size(w) == 2
     parts = engine.reconstruct(w, hidden)
     assert np.allclose(whole.predicted, parts.predicted, atol=1e-5)
@@ -102,12 +103,11 @@ def test_other_errors_are_not_swallowed(tmp_path: Path) -> None:
     engine.model.encode = broken  # type: ignore[assignment, method-assign]
     with pytest.raises(RuntimeError, match="shapes differ"):
         engine.embed(engine.windows(recording()))
-    assert engine_module._GATE.acquire(blocking=False)  # the gate is free again
-    engine_module._GATE.release()
+    assert batches.TURNS.idle  # nobody else is kept waiting
 
 
 def test_progress_and_cancel(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_BATCH_TOKENS", {"cpu": 1})
+    monkeypatch.setattr(batches, "BATCH_TOKENS", {"cpu": 1})
     w = engine.windows(recording(1400))
     seen: list[float] = []
     engine.embed(w, progress=lambda share, text: seen.append(share))
