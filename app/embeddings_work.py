@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.embeddings_state import Desk
-from app.jobs import Job, Report
+from app.jobs import Job, Report, within
 from app.state import Visitor
 from app.waiting import collect
 from brainlm_core.analyses.attribute_result import Attribution
@@ -326,11 +326,6 @@ def finish_abide(who: Visitor, own: Desk) -> None:
         from brainlm_core.cohort.abide import NAME
 
         own.take(job.result, NAME)
-
-
-def within(report: Report, start: float, stop: float) -> Callable[[float, str], None]:
-    """Map a stage's own 0–1 onto its share of the whole; every call can also stop the job."""
-    return lambda share, text: report(start + (stop - start) * share, text)
 
 
 def fingerprint_of(model: str) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
-from app.jobs import Job, Report
+from app import errands
+from app.jobs import Job, Report, within
 from app.state import ModelChoice, Visitor
 from app.waiting import collect
 from brainlm_core.analyses.forecast_intervals import Coverage
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 #: Slots of the two jobs.
 FORECAST, BACKTEST = "forecast", "backtest"
-_STARTED = "fc-started"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +104,10 @@ def forecast_job(recording: Recording, model: ModelChoice, options: ForecastOpti
         report(0.0, "Loading the model")
         from brainlm_core.analyses.forecast import forecast_from, plan
 
-        engine = model.engine(_within(report, 0.0, 0.3))
+        engine = model.engine(within(report, 0.0, 0.3))
         what = plan(recording, engine.spec, options)
         report(0.3, "Forecasting")
-        made = forecast_from(engine, recording, what, _within(report, 0.3, 1.0), report.cancelled)
+        made = forecast_from(engine, recording, what, within(report, 0.3, 1.0), report.cancelled)
         return Made(made, what, engine.spec, engine.info)
 
     return Job("Forecasting", work)
@@ -127,14 +125,14 @@ def backtest_job(recording: Recording, model: ModelChoice, what: Plan) -> Job[Te
             said = Verdict("The recording is too short to test a forecast on: no start has a known truth.")
             return Tested(None, None, None, Coverage(None, (), 0), said)
         test, member_sd = analysis.back_test(
-            engine, recording, what, progress=_within(report, 0.0, 0.6), cancel=report.cancelled
+            engine, recording, what, progress=within(report, 0.0, 0.6), cancel=report.cancelled
         )
         report(0.6, "Comparing with the baselines")
         report.publish("tested", Tested(test, member_sd, *analysis.compare(test, member_sd)))
         report(0.65, "Running the random-weights twin")
         twin = model.twin()
         own = analysis.twin_back_test(
-            twin, recording, what, test.starts, _within(report, 0.65, 1.0), report.cancelled
+            twin, recording, what, test.starts, within(report, 0.65, 1.0), report.cancelled
         )
         test = replace(test, forecasts={**test.forecasts, "random_twin": own})
         return Tested(test, member_sd, *analysis.compare(test, member_sd))
@@ -146,8 +144,7 @@ def advance(who: Visitor, recording: Recording, options: ForecastOptions) -> Non
     """Take over what has been computed, and start what is missing."""
     wanted = {FORECAST: forecast_key(who, options), BACKTEST: backtest_key(who, options)}
     for slot, key in wanted.items():
-        if slot in who.jobs and getattr(who.jobs[slot], "wanted", None) != key:
-            who.jobs.pop(slot).cancel()
+        errands.drop_outdated(who, slot, key)
         job = collect(slot)
         if job is None:
             continue
@@ -155,46 +152,31 @@ def advance(who: Visitor, recording: Recording, options: ForecastOptions) -> Non
             who.model_error = job.error
         elif job.result is not None:
             who.model_error = None
-            st.session_state.get(_STARTED, {}).pop(slot, None)
+            errands.finished(slot)
             who.remember(key, job.result)
             if slot == FORECAST:
                 who.remember(latest_key(who), job.result)
     if wanted[FORECAST] not in who.results:
-        _start(who, FORECAST, wanted[FORECAST], lambda: forecast_job(recording, who.model, options))
+        start(who, FORECAST, wanted[FORECAST], lambda: forecast_job(recording, who.model, options))
         return
     made: Made = who.results[wanted[FORECAST]]
     who.remember(latest_key(who), made)
     who.device, who.licence = made.model.device.upper(), made.model.licence
     if wanted[BACKTEST] not in who.results:
         what = replace(made.plan, options=options)
-        _start(who, BACKTEST, wanted[BACKTEST], lambda: backtest_job(recording, who.model, what))
+        start(who, BACKTEST, wanted[BACKTEST], lambda: backtest_job(recording, who.model, what))
 
 
-def _start(who: Visitor, slot: str, key: tuple[str, ...], job: Callable[[], Job[object]]) -> None:
-    """Start a job unless it runs, has just failed, or the visitor has stopped this very one."""
-    if slot in who.jobs:
-        return
-    if st.session_state.get(_STARTED, {}).get(slot) == key:
-        return
-    st.session_state[_STARTED] = {**st.session_state.get(_STARTED, {}), slot: key}
-    who.model_error = None
-    who.start(slot, job()).wanted = key  # type: ignore[attr-defined]
+def start(who: Visitor, slot: str, key: tuple[str, ...], job: Callable[[], Job[object]]) -> None:
+    """Start a job once; a new question forgets what went wrong with the last."""
+    if errands.start_once(who, slot, key, job):
+        who.model_error = None
 
 
 def stopped(who: Visitor, options: ForecastOptions) -> bool:
     """Whether something is missing that nobody is computing (the visitor has stopped it)."""
     keys = {FORECAST: forecast_key(who, options), BACKTEST: backtest_key(who, options)}
-    started = st.session_state.get(_STARTED, {})
-    return who.model_error is None and any(
-        started.get(slot) == key and key not in who.results and slot not in who.jobs
-        for slot, key in keys.items()
-    )
-
-
-def try_again(who: Visitor) -> None:
-    """Forget what was stopped or has failed, so that the next run starts it."""
-    who.model_error = None
-    st.session_state.pop(_STARTED, None)
+    return who.model_error is None and any(errands.stopped(who, slot, key) for slot, key in keys.items())
 
 
 def picture(who: Visitor, options: ForecastOptions) -> Picture:
@@ -218,12 +200,3 @@ def result(recording: Recording, now: Picture) -> ForecastResult | None:
         None if tested.backtest is None or tested.member_sd is None else (tested.backtest, tested.member_sd)
     )
     return put_together(now.made.model, recording, now.made.plan, now.made.forecast, pair)
-
-
-def _within(report: Report, start: float, stop: float):  # type: ignore[no-untyped-def]
-    """Map a stage's own 0–1 onto its share of the whole; every call can also stop the job."""
-
-    def tell(share: float, text: str) -> None:
-        report(start + (stop - start) * share, text[:1].upper() + text[1:])
-
-    return tell

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look.words import capital
 
 T = TypeVar("T")
 
@@ -107,3 +108,12 @@ class Job(Generic[T]):
             self.defect = error
         finally:
             self._finished.set()
+
+
+def within(report: Report, start: float, stop: float) -> Callable[[float, str], None]:
+    """Map a stage's own 0–1 onto its share of the whole; every call can also stop the job."""
+
+    def tell(share: float, text: str) -> None:
+        report(start + (stop - start) * share, capital(text))
+
+    return tell

@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import model_charts as charts
 from app.charts.strip import baseline_strip
+from app.errands import start_once, stopped, try_again
 from app.jobs import Job
 from app.model_work import (
     COST,
@@ -20,10 +21,7 @@ from app.model_work import (
     cost_job,
     doctor_job,
     side_key,
-    start,
-    stopped,
     sweep_job,
-    try_again,
 )
 from app.models import chooser, device_controls, title_of
 from app.state import Visitor
@@ -223,7 +221,7 @@ def machine(who: Visitor, _: Recording) -> None:
         if COST in who.jobs:
             progress(COST)
         elif st.button("Measure on this machine", key="md-measure"):
-            start(who, COST, key, lambda: cost_job(who.model))
+            start_once(who, COST, key, lambda: cost_job(who.model))
             st.rerun()
         found = who.results.get(key)
         if found is not None:
@@ -279,7 +277,7 @@ def _background(who: Visitor, slot: str, key: tuple[str, ...], job: Callable[[],
     if stopped(who, slot, key):
         st.button("Go on with the calculation", key=f"{slot}-go", on_click=try_again, args=(who,))
         return
-    start(who, slot, key, job)
+    start_once(who, slot, key, job)
     progress(slot)
 
 

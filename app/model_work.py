@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from app import errands
 from app.jobs import Job, Report
 from app.state import ModelChoice, Visitor
 from app.waiting import collect
@@ -30,7 +30,6 @@ _DEFAULTS: dict[str, object] = {
     "md-seed": 0,
     "md-third": "filled",
 }
-_STARTED = "md-started"
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,15 +156,14 @@ def advance(who: Visitor, recording: Recording, options: ReconstructOptions) -> 
     wanted = result_key(who, options)
     keys = {RECONSTRUCT: wanted} | {slot: side_key(who, slot) for slot in (SWEEP, DOCTOR, COST)}
     for slot, key in keys.items():
-        if slot in who.jobs and getattr(who.jobs[slot], "wanted", None) != key:
-            who.jobs.pop(slot).cancel()
+        errands.drop_outdated(who, slot, key)
         job = collect(slot)
         if job is None:
             continue
         if job.error is not None:
             who.model_error = job.error
         elif job.result is not None:
-            st.session_state.get(_STARTED, {}).pop(slot, None)
+            errands.finished(slot)
             who.remember(key, job.result)
             if slot == RECONSTRUCT:
                 who.model_error = None
@@ -174,27 +172,7 @@ def advance(who: Visitor, recording: Recording, options: ReconstructOptions) -> 
         who.remember(latest_key(who), result)
         who.device, who.licence = result.model.device.upper(), result.model.licence
         return
-    start(who, RECONSTRUCT, wanted, lambda: reconstruct_job(recording, who.model, options))
-
-
-def start(who: Visitor, slot: str, key: tuple[str, ...], job: Callable[[], Job[Any]]) -> None:
-    """Start a job unless it runs, has just failed, or the visitor has stopped this very one."""
-    if slot in who.jobs or st.session_state.get(_STARTED, {}).get(slot) == key:
-        return
-    st.session_state[_STARTED] = {**st.session_state.get(_STARTED, {}), slot: key}
-    who.start(slot, job()).wanted = key  # type: ignore[attr-defined]
-
-
-def stopped(who: Visitor, slot: str, key: tuple[str, ...]) -> bool:
-    """Whether the visitor has stopped this very piece of work."""
-    known = st.session_state.get(_STARTED, {}).get(slot) == key
-    return known and slot not in who.jobs and key not in who.results
-
-
-def try_again(who: Visitor) -> None:
-    """Forget what was stopped or has failed, so that the next run starts it."""
-    who.model_error = None
-    st.session_state.pop(_STARTED, None)
+    errands.start_once(who, RECONSTRUCT, wanted, lambda: reconstruct_job(recording, who.model, options))
 
 
 def picture(who: Visitor, options: ReconstructOptions) -> Picture:

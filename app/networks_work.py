@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.jobs import Job, Report
+from app.jobs import Job, Report, within
 from app.state import ModelChoice, Visitor
 from app.waiting import collect
 from brainlm_core.analyses.network_scores import MethodScores
@@ -65,9 +65,9 @@ def attention_job(recording: Recording, model: ModelChoice, options: NetworksOpt
         report(0.0, "Loading the model")
         from brainlm_core.analyses.networks import attention_of
 
-        engine = model.engine(_within(report, 0.0, 0.5))
+        engine = model.engine(within(report, 0.0, 0.5))
         report(0.5, "Reading the model's attention")
-        return attention_of(engine, recording, options, _within(report, 0.5, 1.0), report.cancelled)
+        return attention_of(engine, recording, options, within(report, 0.5, 1.0), report.cancelled)
 
     return Job("Reading the model's attention", work)
 
@@ -88,7 +88,7 @@ def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions
         baselines = analysis.baseline_scores(view, options)
         report.publish("scores", (own, *baselines))
         report(0.7, "Running the random-weights twin")
-        twin = analysis.twin_scores(view, options, model.twin(), _within(report, 0.7, 1.0), report.cancelled)
+        twin = analysis.twin_scores(view, options, model.twin(), within(report, 0.7, 1.0), report.cancelled)
         return NetworksResult(
             view=view,
             options=options,
@@ -172,12 +172,3 @@ def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> Non
     if scores_at not in who.results and SCORES not in who.jobs:
         job = scores_job(who.results[view_at], who.model, options)
         who.start(SCORES, job).wanted = scores_at
-
-
-def _within(report: Report, start: float, stop: float):  # type: ignore[no-untyped-def]
-    """Map a stage's own 0–1 onto its share of the whole; every call can also stop the job."""
-
-    def tell(share: float, text: str) -> None:
-        report(start + (stop - start) * share, text[:1].upper() + text[1:])
-
-    return tell

@@ -58,7 +58,7 @@ class Desk:
 
     Parameters
     ----------
-    engine, twin_name : Engine, str
+    engine : Engine
     stages : dict
         Window number -> Stage.
     answers : OrderedDict
@@ -76,7 +76,6 @@ class Desk:
     """
 
     engine: Engine
-    twin_name: str
     stages: dict[int, Stage] = field(default_factory=dict)
     answers: OrderedDict[Scenario, Response] = field(default_factory=OrderedDict)
     full: OrderedDict[Scenario, Response] = field(default_factory=OrderedDict)

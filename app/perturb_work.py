@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from app.jobs import Job, Report
+from app.jobs import Job, Report, within
 from app.perturb_desk import (
     FIRST_DRAWS,
     MAX_ANSWERS,
@@ -22,7 +22,7 @@ from app.perturb_desk import (
 )
 from app.perturb_rows import SliderRow
 from app.perturb_state import PageState, rows_of
-from app.state import Visitor
+from app.state import ModelChoice, Visitor
 from app.waiting import collect
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import ConfigError
@@ -41,7 +41,7 @@ PUBLISH_S = 3.0
 
 def desk_key(who: Visitor) -> tuple[str, ...]:
     """Identify the desk of the recording and the model in hand."""
-    return ("perturb", who.key, who.model.name)
+    return ("perturb", who.key, who.model.name, who.model.device)
 
 
 def desk_of(who: Visitor) -> Desk | None:
@@ -61,18 +61,11 @@ def answer_job(
     def work(report: Report) -> Desk:
         report(0.0, "Loading the model" if desk is None else "Asking the model")
         from brainlm_core.analyses.perturb import prepare, respond
-        from brainlm_core.engine import get_engine
 
         here = desk
         if here is None:
             # A response is a small difference of two outputs: half precision would round it away.
-            engine = get_engine(
-                model.name,
-                precision="fp32",
-                accept_licence=model.licence_accepted,
-                progress=within(report, 0, 0.5),
-            )
-            here = Desk(engine, model.name if engine.info.is_random else f"random:{model.name}")
+            here = Desk(model.engine(within(report, 0, 0.5), precision="fp32"))
         for i, scenario in enumerate(scenarios):
             if scenario.window not in here.stages:
                 here.stages[scenario.window] = prepare(here.engine, recording, scenario.window)
@@ -115,14 +108,13 @@ def bank_job(desk: Desk, state: PageState, rows: tuple[SliderRow, ...]) -> Job[i
     return Job("Preparing the sliders", work)
 
 
-def companions_job(desk: Desk, scenario: Scenario, first: Response, licence: bool) -> Job[PerturbResult]:
+def companions_job(model: ModelChoice, desk: Desk, scenario: Scenario, first: Response) -> Job[PerturbResult]:
     """Compute what must stand beside a response; parts are published as they come."""
 
     def work(report: Report) -> PerturbResult:
         from brainlm_core.analyses import perturb_companions as companions
         from brainlm_core.analyses.perturb import PerturbResult, notices_of, respond
         from brainlm_core.analyses.perturb_null import matched_plans, null_map
-        from brainlm_core.engine import get_engine
 
         stage, engine = desk.stages[scenario.window], desk.engine
         stop = report.cancelled
@@ -143,9 +135,7 @@ def companions_job(desk: Desk, scenario: Scenario, first: Response, licence: boo
         report.publish("dose", dose)
         if len(scenario.actions) > 1:
             desk.interactions[scenario] = same_mask_interaction(desk, stage, scenario, stop)
-        twin = engine if engine.info.is_random else get_engine(
-            desk.twin_name, precision="fp32", accept_licence=licence
-        )  # fmt: skip
+        twin = engine if engine.info.is_random else model.twin(precision="fp32")
         tell = within(report, 0.15, 0.2)
         other = companions.twin_response(twin, stage, scenario, progress=tell, cancel=stop)
         own = companions.twin_agreement(response, other)
@@ -195,13 +185,12 @@ def advance(who: Visitor, recording: Recording, state: PageState) -> None:
     scenario = state.scenario
     if scenario is not None and scenario not in desk.results:
         response = desk.answers[scenario]
-        licence = who.model.licence_accepted
         _start(
             who,
             state,
             COMPANIONS,
             wanted[COMPANIONS],
-            lambda: companions_job(here, scenario, response, licence),
+            lambda: companions_job(who.model, here, scenario, response),
         )
 
 
@@ -245,12 +234,3 @@ def _forget(state: PageState, slot: str) -> None:
 def stopped(who: Visitor, state: PageState) -> bool:
     """Whether something is missing that nobody is computing (the visitor has stopped it)."""
     return any(slot not in who.jobs for slot, _ in state.stopped)
-
-
-def within(report: Report, start: float, stop: float) -> Callable[[float, str], None]:
-    """Map a stage's own 0–1 onto its share of the whole; every call can also stop the job."""
-
-    def tell(share: float, text: str) -> None:
-        report(start + (stop - start) * share, text[:1].upper() + text[1:])
-
-    return tell

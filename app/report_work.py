@@ -87,19 +87,13 @@ def report_job(recording: Recording, model: ModelChoice, options: ReportOptions,
 
     def work(report: Report) -> bytes:
         report(0.0, "Loading the model")
-        from brainlm_core.engine import Engine, get_engine
         from brainlm_core.report import gather, page_html
-
-        def load(precision: str | None) -> Engine:
-            return get_engine(
-                model.name, precision=precision or "auto", accept_licence=model.licence_accepted
-            )
 
         contents = gather(
             recording,
             model.name,
             options,
-            load=load,
+            load=lambda precision: model.engine(precision=precision or ""),
             known=known,
             progress=lambda share, text: report(0.95 * share, capital(text).rstrip(".")),
             cancel=report.cancelled,

@@ -11,8 +11,9 @@ from app.brain_view import brain_view
 from app.charts.order import label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
+from app.errands import try_again
 from app.flat_brain import flat_brains
-from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result, stopped, try_again
+from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result, stopped
 from app.links import keep, restore
 from app.models import title_of
 from app.state import Visitor, visitor

@@ -9,6 +9,7 @@ from app.brain_view import brain_view
 from app.charts.order import groups_present, label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
+from app.errands import stopped, try_again
 from app.flat_brain import flat_brains
 from app.links import Setting, keep, one_of, restore, whole
 from app.model_work import (
@@ -18,8 +19,6 @@ from app.model_work import (
     chosen_options,
     picture,
     result_key,
-    stopped,
-    try_again,
 )
 from app.models import title_of
 from app.state import Visitor, visitor

@@ -18,6 +18,7 @@ from app.state import Visitor, visitor
 from app.waiting import progress
 from app.words import capital, duration, facts, how, note, refusal, sentence, verdict
 from brainlm_core.look.signals import LIMIT_SD, frames
+from brainlm_core.look.words import quality_facts
 from brainlm_core.recording import Recording
 
 VIEWS = {"signal": "Signal over time", "tsnr": "Signal to noise", "coverage": "Coverage"}
@@ -237,7 +238,7 @@ def tab_origin(_: Visitor, recording: Recording) -> None:
         st.subheader("Quality")
         if quality is not None:
             st.html(verdict(quality.verdict))
-            facts(quality_facts(recording))
+            facts(figures(recording))
     with right:
         st.subheader("Where it comes from")
         rows = [
@@ -252,27 +253,14 @@ def tab_origin(_: Visitor, recording: Recording) -> None:
         facts(rows)
 
 
-def quality_facts(recording: Recording) -> list[tuple[str, str]]:
+def figures(recording: Recording) -> list[tuple[str, str]]:
     """Return the quality figures with units."""
-    quality = recording.quality
-    assert quality is not None
-    rows = [
+    return [
         ("Volumes", f"{recording.n_timepoints}"),
         ("Repetition time", f"{recording.tr_s:g} s"),
         ("Length", duration(recording.duration_s)),
-        ("Parcels with signal", f"{int((~quality.flat).sum())} of {recording.n_parcels}"),
-        ("DVARS, median", f"{np.median(quality.dvars[1:]):.2f} SD"),
-        ("Spikes", f"{int(quality.spikes.sum())} volumes"),
+        *quality_facts(recording),
     ]
-    if np.isfinite(quality.tsnr).any():
-        rows.append(("tSNR, median", f"{np.nanmedian(quality.tsnr):.0f}"))
-    if np.isfinite(quality.coverage).any():
-        rows.append(("Coverage, median", f"{100 * np.nanmedian(quality.coverage):.0f} %"))
-    if quality.fd_mm is not None:
-        rows.append(("Framewise displacement, mean", f"{np.nanmean(quality.fd_mm):.2f} mm"))
-    if quality.template_overlap is not None:
-        rows.append(("Overlap with the MNI brain (Dice)", f"{quality.template_overlap:.2f}"))
-    return rows
 
 
 def tab_how(_: Visitor, __: Recording) -> None:

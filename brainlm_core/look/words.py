@@ -6,9 +6,12 @@ import html
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from brainlm_core.atlas import Parcellation
 from brainlm_core.look.palette import GROUP_ORDER, group_words
 from brainlm_core.look.panels import Category
+from brainlm_core.recording import Recording
 
 #: Hints for the command line, in brackets, that mean nothing on a page.
 _FLAGS = re.compile(r"\s*\(--[^)]*\)")
@@ -53,3 +56,24 @@ def groups_present(parcellation: Parcellation) -> tuple[str, ...]:
 def label(parcellation: Parcellation, parcel: int) -> str:
     """Return ``name · network`` of a parcel."""
     return f"{parcellation.names[parcel]} · {group_words(parcellation.group[parcel])}"
+
+
+def quality_facts(recording: Recording) -> list[tuple[str, str]]:
+    """Return the quality figures that are known, with units; empty without a quality check."""
+    quality = recording.quality
+    if quality is None:
+        return []
+    rows = [
+        ("Parcels with signal", f"{int((~quality.flat).sum())} of {recording.n_parcels}"),
+        ("DVARS, median", f"{np.median(quality.dvars[1:]):.2f} SD"),
+        ("Spikes", f"{int(quality.spikes.sum())} of {recording.n_timepoints} volumes"),
+    ]
+    if np.isfinite(quality.tsnr).any():
+        rows.append(("tSNR, median", f"{np.nanmedian(quality.tsnr):.0f}"))
+    if np.isfinite(quality.coverage).any():
+        rows.append(("Coverage, median", f"{100 * np.nanmedian(quality.coverage):.0f} %"))
+    if quality.fd_mm is not None:
+        rows.append(("Framewise displacement, mean", f"{np.nanmean(quality.fd_mm):.2f} mm"))
+    if quality.template_overlap is not None:
+        rows.append(("Overlap with the MNI brain (Dice)", f"{quality.template_overlap:.2f}"))
+    return rows

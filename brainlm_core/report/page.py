@@ -19,7 +19,7 @@ from brainlm_core import look
 from brainlm_core.licences import LICENCES
 from brainlm_core.look.style import house_css
 from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes
-from brainlm_core.look.words import capital, duration, verdict
+from brainlm_core.look.words import capital, duration, quality_facts, verdict
 from brainlm_core.report.contents import Contents, NotMade
 from brainlm_core.report.figure import Figure
 from brainlm_core.report.figures import FIGURES, figures_of
@@ -221,24 +221,11 @@ def _quality(contents: Contents) -> str:
     texts = [capital(anonymous(text, recording)) for text in recording.notices]
     if quality is None:
         return "".join(_note(text) for text in texts)
-    rows = [
-        ("Parcels with signal", f"{int((~quality.flat).sum())} of {recording.n_parcels}"),
-        ("DVARS, median", f"{np.median(quality.dvars[1:]):.2f} SD"),
-        ("Spikes", f"{int(quality.spikes.sum())} of {recording.n_timepoints} volumes"),
-    ]
-    if np.isfinite(quality.tsnr).any():
-        rows.append(("tSNR, median", f"{np.nanmedian(quality.tsnr):.0f}"))
-    if np.isfinite(quality.coverage).any():
-        rows.append(("Coverage, median", f"{100 * np.nanmedian(quality.coverage):.0f} %"))
-    if quality.fd_mm is not None:
-        rows.append(("Framewise displacement, mean", f"{np.nanmean(quality.fd_mm):.2f} mm"))
-    if quality.template_overlap is not None:
-        rows.append(("Overlap with the MNI brain (Dice)", f"{quality.template_overlap:.2f}"))
     reasons = [anonymous(r, recording) for r in quality.reasons]
     return (
         f"<p>Quality: {verdict(quality.verdict)}</p>"
         + "".join(_note(text) for text in [*reasons, *texts])
-        + _facts(rows)
+        + _facts(quality_facts(recording))
     )
 
 
