@@ -32,7 +32,7 @@ METHODS: Mapping[str, str] = {
     "connectivity_and_coordinates": "connectivity and coordinates",
     "group_connectivity": "group connectivity",
     "autocorrelation": "lag-1 autocorrelation",
-    "confounds": "motion, TR and length",
+    "confounds": "age, sex, motion, TR and length",
     "dummy": "dummy",
 }
 
