@@ -32,6 +32,14 @@ def verified() -> tuple[VerifyResult, ...]:
 
 
 @st.cache_resource(show_spinner=False)
+def tidy_up() -> None:
+    """Remove the temporary files of servers that were killed, once per server."""
+    from brainlm_core.scratch import sweep
+
+    sweep()
+
+
+@st.cache_resource(show_spinner=False)
 def warm_up() -> None:
     """Load what scans and the model need once per server, in the background, after the first picture."""
     if st.runtime.exists():

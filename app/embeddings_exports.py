@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import streamlit as st
 
@@ -12,6 +9,7 @@ from app.embeddings_state import Desk
 from app.exports import safe_stem
 from brainlm_core.analyses.embed import EmbeddingMap
 from brainlm_core.cohort.files import write_embeddings
+from brainlm_core.scratch import scratch
 
 
 def map_csv(own: Desk, made: EmbeddingMap) -> bytes:
@@ -27,8 +25,8 @@ def map_csv(own: Desk, made: EmbeddingMap) -> bytes:
 def parquet(own: Desk, *, selected_only: bool) -> bytes:
     """Return the embeddings as the command line writes and reads them."""
     cohort = own.cohort.subset(own.selected) if selected_only else own.cohort
-    with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
-        return write_embeddings(cohort, Path(folder) / "embeddings.parquet").read_bytes()
+    with scratch() as folder:
+        return write_embeddings(cohort, folder / "embeddings.parquet").read_bytes()
 
 
 def buttons(own: Desk, made: EmbeddingMap) -> None:

@@ -144,12 +144,10 @@ def take_upload(own: Desk, file, role: str) -> None:  # type: ignore[no-untyped-
 
 
 def _read_table(file, name: str):  # type: ignore[no-untyped-def]
-    import tempfile
-    from pathlib import Path
-
     from brainlm_core.cohort.phenotypes import read_table
+    from brainlm_core.scratch import scratch
 
-    with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
-        path = Path(folder) / name
+    with scratch() as folder:
+        path = folder / name
         path.write_bytes(file.getvalue())
         return read_table(path)

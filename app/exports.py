@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import N_VERTICES, Parcellation
 from brainlm_core.recording import Recording
+from brainlm_core.scratch import scratch
 
 
 class Savable(Protocol):
@@ -27,8 +27,8 @@ class Savable(Protocol):
 
 def recording_npz(recording: Recording) -> bytes:
     """Return the saved recording: signals, parcellation, provenance, quality."""
-    with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
-        path = Path(folder) / "recording.npz"
+    with scratch() as folder:
+        path = folder / "recording.npz"
         recording.save(path)
         return path.read_bytes()
 
@@ -91,8 +91,8 @@ def cifti_map(values: NDArray[np.float32], parcellation: Parcellation, map_names
     data = np.asarray(values, dtype=np.float32)[:, rows]  # (n_maps, n_vertices)
     image = Cifti2Image(data, (ScalarAxis(list(map_names)), axis))
     image.nifti_header.set_intent("NIFTI_INTENT_CONNECTIVITY_DENSE_SCALARS")
-    with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
-        path = Path(folder) / "map.dscalar.nii"
+    with scratch() as folder:
+        path = folder / "map.dscalar.nii"
         nib.save(image, path)
         return path.read_bytes()
 
@@ -119,9 +119,9 @@ def gifti_maps(values: NDArray[np.float32], parcellation: Parcellation, map_name
 def saved(result: Savable) -> bytes:
     """Return what ``result.save(folder)`` writes, as one zip."""
     buffer = io.BytesIO()
-    with tempfile.TemporaryDirectory(prefix="brainlm-") as folder, zipfile.ZipFile(buffer, "w") as archive:
-        result.save(Path(folder))
-        for path in sorted(Path(folder).rglob("*")):
+    with scratch() as folder, zipfile.ZipFile(buffer, "w") as archive:
+        result.save(folder)
+        for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

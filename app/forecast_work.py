@@ -161,7 +161,7 @@ def advance(who: Visitor, recording: Recording, options: ForecastOptions) -> Non
         return
     made: Made = who.results[wanted[FORECAST]]
     who.remember(latest_key(who), made)
-    who.device, who.licence = made.model.device.upper(), made.model.licence
+    who.device, who.licence = made.model.where, made.model.licence
     if wanted[BACKTEST] not in who.results:
         what = replace(made.plan, options=options)
         start(who, BACKTEST, wanted[BACKTEST], lambda: backtest_job(recording, who.model, what))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,6 +16,7 @@ import streamlit as st
 from app.jobs import Job, Report
 from brainlm_core.errors import DownloadError, ScanError
 from brainlm_core.recording import Recording
+from brainlm_core.scratch import scratch
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -66,18 +68,20 @@ def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
     name = plain_name(uploads.scan.name)
 
     def work(report: Report) -> Recording:
-        with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
+        with ExitStack() as stack:
             report(0.0, "Receiving the file")
-            inside, extra = Path(folder) / "scan", Path(folder) / "extra"
-            inside.mkdir()
-            extra.mkdir()
-            scan = _write(uploads.scan, inside, name)
-            if uploads.partner is not None:
-                _write(uploads.partner, inside, plain_name(uploads.partner.name))
-            confounds = _write(uploads.confounds, extra, "confounds.tsv") if uploads.confounds else None
-            coordinates = (
-                _write(uploads.coordinates, extra, "coordinates.csv") if uploads.coordinates else None
-            )
+            with _room():
+                folder = stack.enter_context(scratch())
+                inside, extra = folder / "scan", folder / "extra"
+                inside.mkdir()
+                extra.mkdir()
+                scan = _write(uploads.scan, inside, name)
+                if uploads.partner is not None:
+                    _write(uploads.partner, inside, plain_name(uploads.partner.name))
+                confounds = _write(uploads.confounds, extra, "confounds.tsv") if uploads.confounds else None
+                coordinates = (
+                    _write(uploads.coordinates, extra, "coordinates.csv") if uploads.coordinates else None
+                )
             return _read(scan, options, report, confounds=confounds, coordinates=coordinates, name=name)
 
     return Job(f"Reading {name}", work)
@@ -174,6 +178,18 @@ def plain_name(name: str) -> str:
     """Return a file name without folders; ``scan`` where nothing is left of it."""
     last = Path(name.replace("\\", "/")).name
     return "scan" if last in ("", ".", "..") else last
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Say in one sentence that the disk does not take an upload."""
+    try:
+        yield
+    except OSError as error:
+        raise ScanError(
+            "there is no room for the file on the server's disk",
+            "tell whoever runs this server; the recording in hand stays",
+        ) from error
 
 
 def _write(file: BinaryIO, folder: Path, name: str) -> Path:

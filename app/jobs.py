@@ -6,6 +6,7 @@ never calls Streamlit; the page asks it how far it is (see :func:`app.waiting.wa
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -56,7 +57,10 @@ class Job(Generic[T]):
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._finished = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True, name=f"job: {title}")
+        here = contextvars.copy_context()  # on whose behalf: the queue is fair
+        self._thread = threading.Thread(
+            target=here.run, args=(self._run, work), daemon=True, name=f"job: {title}"
+        )
         self._thread.start()
 
     def __call__(self, fraction: float, stage: str) -> None:

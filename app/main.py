@@ -42,5 +42,6 @@ named = st.Page(
     visibility="hidden",
 )
 page = st.navigation([*pages, named], position="top")
+cached.tidy_up()
 cached.warm_up()
 page.run()

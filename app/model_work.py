@@ -170,7 +170,7 @@ def advance(who: Visitor, recording: Recording, options: ReconstructOptions) -> 
     if wanted in who.results:
         result: ReconstructResult = who.results[wanted]
         who.remember(latest_key(who), result)
-        who.device, who.licence = result.model.device.upper(), result.model.licence
+        who.device, who.licence = result.model.where, result.model.licence
         return
     errands.start_once(who, RECONSTRUCT, wanted, lambda: reconstruct_job(recording, who.model, options))
 

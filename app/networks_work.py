@@ -168,7 +168,7 @@ def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> Non
             who.start(ATTENTION, attention_job(recording, who.model, options)).wanted = view_at
         return
     info = who.results[view_at].model
-    who.device, who.licence = info.device.upper(), info.licence
+    who.device, who.licence = info.where, info.licence
     if scores_at not in who.results and SCORES not in who.jobs:
         job = scores_job(who.results[view_at], who.model, options)
         who.start(SCORES, job).wanted = scores_at

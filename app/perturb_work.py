@@ -176,7 +176,7 @@ def advance(who: Visitor, recording: Recording, state: PageState) -> None:
         if desk is None or not _answered(desk, scenarios):
             return
     info = desk.engine.info
-    who.device, who.licence = info.device.upper(), info.licence
+    who.device, who.licence = info.where, info.licence
     here = desk
     if desk.missing(rows, state.base):
         _start(who, state, BANK, wanted[BANK], lambda: bank_job(here, state, rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from app.departures import look_after
 from app.jobs import Job
 from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
+from brainlm_core.turns import OWNER
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -94,6 +97,8 @@ class Visitor:
         Running work by slot.
     results : OrderedDict
         What was computed from the recording in hand.
+    token : str
+        Tells visitors apart in the queue before the model; nobody sees it.
     """
 
     recording: Recording | None = None
@@ -110,6 +115,7 @@ class Visitor:
     drop_count: int = 0
     jobs: dict[str, Job[Any]] = field(default_factory=dict)
     results: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def take(self, recording: Recording, *, demo_index: int | None = None) -> None:
         """Put a new recording in hand and let go of everything computed from the old one."""
@@ -131,6 +137,15 @@ class Visitor:
         self.device = self.licence = ""
         for slot in [s for s in self.jobs if s != "intake"]:
             self.jobs.pop(slot).cancel()
+
+    def leave(self) -> None:
+        """Stop what is running and let go of everything: this visitor has gone."""
+        for job in self.jobs.values():
+            job.cancel()
+        self.jobs.clear()
+        self.results.clear()
+        self.recording = None
+        self.key = ""
 
     def remember(self, key: tuple[str, ...], value: Any) -> None:
         """Keep a result, dropping the oldest beyond :data:`MAX_RESULTS`."""
@@ -158,7 +173,9 @@ def visitor() -> Visitor:
     """Return this visitor's state, with a demo recording in hand from the first moment."""
     if "visitor" not in st.session_state:
         st.session_state["visitor"] = Visitor()
+        look_after(st.session_state["visitor"])
     who: Visitor = st.session_state["visitor"]
+    OWNER.set(who.token)
     if who.recording is None:
         from brainlm_core.scans.demo import demo_recordings
 

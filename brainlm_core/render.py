@@ -9,10 +9,8 @@ from __future__ import annotations
 import io
 import itertools
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,6 +20,7 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.colour_maps import lookup_table, map_values
 from brainlm_core.errors import ConfigError
 from brainlm_core.raster import brain_raster
+from brainlm_core.scratch import scratch
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -194,8 +193,8 @@ def _mp4(scene: Scene, frames_per_s: float) -> bytes:
         ) from error
     frames = render_frames(scene)
     first = next(frames)  # a scene has at least one frame
-    with tempfile.TemporaryDirectory(prefix="brainlm-") as folder:
-        path = Path(folder) / "film.mp4"
+    with scratch() as folder:
+        path = folder / "film.mp4"
         command = [
             imageio_ffmpeg.get_ffmpeg_exe(),
             *("-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from brainlm_core.commands import CommandResult
 from brainlm_core.errors import ConfigError
+from brainlm_core.scratch import sweep
 
 #: First port that is tried when none is named, and how many more.
 FIRST_PORT, N_PORTS = 8501, 20
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> CommandResult:
     """Start the dashboard and wait until it is stopped."""
+    sweep()
     port = _free_port(args.host, args.port)
     url = f"http://{'localhost' if args.host in ('0.0.0.0', '::') else args.host}:{port}"
     reach = (

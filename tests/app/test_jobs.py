@@ -6,6 +6,7 @@ import pytest
 
 from app.jobs import Job
 from brainlm_core.errors import ScanError
+from brainlm_core.turns import OWNER
 
 
 def test_result_and_progress_are_seen_from_outside() -> None:
@@ -25,6 +26,15 @@ def test_result_and_progress_are_seen_from_outside() -> None:
     assert job.wait(5)
     assert job.result == 42
     assert job.error is None and job.defect is None
+
+
+def test_work_is_done_on_behalf_of_who_started_it() -> None:
+    token = OWNER.set("ann")
+    try:
+        job = Job("Asking", lambda report: OWNER.get())
+    finally:
+        OWNER.reset(token)
+    assert job.wait(5) and job.result == "ann"
 
 
 def test_cancelled_work_ends_at_its_next_report_without_result_or_error() -> None:

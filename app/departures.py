@@ -1,0 +1,129 @@
+"""What a visitor leaves behind goes when they have left: work, recording, results, uploaded files.
+
+Streamlit keeps a session whose connection broke, so that it can be taken up again, and lets go of it only
+when another one breaks; of background work it knows nothing. So somebody looks after it here: whoever stays
+away for most of that time has left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from app.state import Visitor
+
+#: Share of the time that Streamlit keeps a session after which it is closed; later it can no longer be found.
+PATIENCE = 0.75
+#: How often somebody looks, as a share of the same time.
+LOOK_EVERY = 1 / 12
+
+
+@dataclass
+class _Guest:
+    """A visitor and the way to let go of everything of theirs."""
+
+    leave: Callable[[], None]
+    away_since: float | None = None
+
+
+class Doorkeeper:
+    """Notices who has left.
+
+    Parameters
+    ----------
+    is_here : callable
+        Whether a session has a connection.
+    patience_s : float
+        How long a session without one can be taken up again.
+    clock : callable
+        Time in s.
+    """
+
+    def __init__(
+        self,
+        is_here: Callable[[str], bool],
+        patience_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._is_here, self._patience_s, self._clock = is_here, patience_s, clock
+        self._guests: dict[str, _Guest] = {}
+        self._lock = threading.Lock()
+
+    def welcome(self, session: str, leave: Callable[[], None]) -> None:
+        """Remember a visitor; ``leave`` is called once, when they have left."""
+        with self._lock:
+            self._guests[session] = _Guest(leave)
+
+    def look(self) -> int:
+        """See off everybody who has been away for too long; return how many."""
+        now, gone = self._clock(), []
+        with self._lock:
+            for session, guest in self._guests.items():
+                if self._is_here(session):
+                    guest.away_since = None
+                elif guest.away_since is None:
+                    guest.away_since = now
+                if guest.away_since is not None and now - guest.away_since >= self._patience_s:
+                    gone.append(session)
+            leaving = [self._guests.pop(session) for session in gone]
+        for guest in leaving:
+            guest.leave()
+        return len(leaving)
+
+    @property
+    def n_guests(self) -> int:
+        """Visitors who are here or may come back."""
+        with self._lock:
+            return len(self._guests)
+
+
+def look_after(who: Visitor) -> None:
+    """Let go of everything of a new visitor once they have left; without a server nothing happens."""
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    context = get_script_run_ctx()
+    if context is None or not st.runtime.exists():
+        return
+    session, files, runtime = context.session_id, context.uploaded_file_mgr, st.runtime.get_instance()
+
+    def leave() -> None:
+        who.leave()
+        files.remove_session_files(session)
+        # Closes a session without a connection on Streamlit's own thread: files to download, state, pages.
+        runtime.clear_user_info_for_session(session)
+
+    _doorkeeper().welcome(session, leave)
+
+
+@st.cache_resource(show_spinner=False)
+def _doorkeeper() -> Doorkeeper:
+    runtime: Any = st.runtime.get_instance()
+    kept_s = float(st.get_option("server.disconnectedSessionTTL"))
+    keeper = Doorkeeper(runtime.is_active_session, PATIENCE * kept_s)
+    threading.Thread(
+        target=_keep_looking, args=(keeper, LOOK_EVERY * kept_s), daemon=True, name="doorkeeper"
+    ).start()
+    return keeper
+
+
+def _keep_looking(keeper: Doorkeeper, every_s: float) -> None:
+    while True:
+        time.sleep(every_s)
+        if keeper.look():
+            gc.collect()  # pages and their state refer to each other
+            give_back_memory()
+
+
+def give_back_memory() -> None:
+    """Hand what the C library keeps for later back to the system, where it can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
