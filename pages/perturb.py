@@ -312,9 +312,9 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
             "paths than attention.",
         ],
         "masked autoencoder: Ortega Caro et al. 2024; false discovery rate: Benjamini & Hochberg 1995.",
-        "cause and effect. In five simulated networks with known directed coupling the responses of the "
-        "default model told coupled from uncoupled pairs no better than chance (area under the curve 0.49 "
-        "to 0.52 for every read-out tried): they mirror what tends to go together.",
+        "cause and effect. In five simulated networks with known directed coupling the default model's responses "
+        "of the other parcels told coupled pairs from the rest no better than chance (area under the curve "
+        "0.50), those of the future at 0.70 to 0.78; a plain autoregression of the same window reaches 0.99.",
     )
 
 

@@ -70,9 +70,36 @@ def recoveries(engine, recording, truth, readout="future") -> dict[str, float]: 
     out = {}
     for name, (_, measure) in SIZES.items():
         size = np.stack([measure(r.mean[:, first : first + 4]) for r in responses])  # from, to
-        pairs = ~np.eye(p, dtype=bool) & ~np.isnan(size)
-        out[name] = auc(size[pairs], truth.T[pairs])
+        out[name] = auc_of_pairs(size, truth)
+        out[f"{name}-way"] = right_way(size, truth)
     return out
+
+
+def auc_of_pairs(size: np.ndarray, truth: np.ndarray) -> float:
+    """Area under the curve over all ordered pairs of ``size`` (from, to) against ``truth`` (to, from)."""
+    pairs = ~np.eye(len(size), dtype=bool) & ~np.isnan(size)
+    return auc(size[pairs], truth.T[pairs])
+
+
+def right_way(size: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the pairs coupled in one direction only whose larger ``size`` points that way; chance .5."""
+    edges = truth.T & ~truth & ~np.isnan(size) & ~np.isnan(size.T)
+    ahead = np.round(size - size.T, 12)
+    return float(((ahead > 0) + 0.5 * (ahead == 0))[edges].mean())
+
+
+def window_baselines(engine, recording, truth) -> dict[str, tuple[float, float]]:  # type: ignore[no-untyped-def]
+    """What the very window says without a model: (area under the curve, share of right ways)."""
+    x = engine.windows(recording).values[0].astype(np.float64)
+    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    past, now = x[:, :-1], x[:, 1:]
+    step = np.linalg.solve(past @ past.T + 10 * np.eye(len(x)), past @ now.T)  # from, to
+    sizes = {
+        "ridge VAR": np.abs(step),
+        "lag-1 correlation": np.abs(past @ now.T),
+        "connectivity": np.abs(x @ x.T),
+    }
+    return {name: (auc_of_pairs(size, truth), right_way(size, truth)) for name, size in sizes.items()}
 
 
 def recovery(engine, recording, truth, readout="future") -> float:  # type: ignore[no-untyped-def]
@@ -123,6 +150,6 @@ def test_the_bundled_model_reports_its_figure(small_parcellation, record_propert
             f"\nsimulated coupling, bundled model, one window: AUC {directed:.3f} for directed edges "
             f"(future), {either_way:.3f} for edges of either direction (other parcels); chance .5"
         )
-    # A figure to report, not a promise: the model's prior comes from brains and its kernels are
-    # symmetric in time, so nothing forces it above chance here. Clearly below chance would be a sign error.
-    assert 0.4 < directed <= 1.0 and 0.4 < either_way <= 1.0
+    # The forecast leans on the window's own dynamics, so the future tells; the kernels behind the other
+    # read-out are symmetric in time and come from brains, so nothing forces that one above chance here.
+    assert 0.6 < directed <= 1.0 and 0.4 < either_way <= 1.0
