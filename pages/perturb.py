@@ -312,9 +312,9 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
             "paths than attention.",
         ],
         "masked autoencoder: Ortega Caro et al. 2024; false discovery rate: Benjamini & Hochberg 1995.",
-        "cause and effect. In five simulated networks with known directed coupling the default model's responses "
-        "of the other parcels told coupled pairs from the rest no better than chance (area under the curve "
-        "0.50), those of the future at 0.70 to 0.78; a plain autoregression of the same window reaches 0.99.",
+        "cause and effect. In five simulated networks with known directed coupling the default model told "
+        "coupled pairs from the rest no better than chance by responses of the other parcels (area under the "
+        "curve 0.50), and at 0.70 to 0.78 by those of the future; an autoregression of the window has 0.99.",
     )
 
 

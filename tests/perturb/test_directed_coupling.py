@@ -82,8 +82,13 @@ def auc_of_pairs(size: np.ndarray, truth: np.ndarray) -> float:
 
 
 def right_way(size: np.ndarray, truth: np.ndarray) -> float:
-    """Share of the pairs coupled in one direction only whose larger ``size`` points that way; chance .5."""
+    """Share of the pairs coupled in one direction only whose larger ``size`` points that way; chance .5.
+
+    NaN without such pairs.
+    """
     edges = truth.T & ~truth & ~np.isnan(size) & ~np.isnan(size.T)
+    if not edges.any():
+        return float("nan")
     ahead = np.round(size - size.T, 12)
     return float(((ahead > 0) + 0.5 * (ahead == 0))[edges].mean())
 
