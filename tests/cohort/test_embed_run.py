@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,10 @@ from brainlm_core.cohort.files import read_embeddings
 from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.sources import ImportOptions, find_scans
 from brainlm_core.cohort.store import CohortStore
-from brainlm_core.cohort.tasks import CohortReference, EmbedSettings
+from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings
 from brainlm_core.engine import Cancelled, Engine
 from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
+from brainlm_core.packs import Cohort
 from tests.cohort.cohort_tools import write_pack
 from tests.engine.small_engines import save_tiny
 
@@ -167,6 +170,33 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
         for process in (*workers, scheduler):
             process.kill()
             process.wait()
+
+
+def test_memory_does_not_grow_with_the_number_of_recordings(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = 60_000
+    reference, settings = make_store(tmp_path, 8), EmbedSettings(model=tiny, twin=False)
+    eight, answer = reference.open(), embed_run.embed_chunk(reference, settings, 0, tuple(range(8)))
+
+    def same_again(_, __, number: int, rows: tuple[int, ...]) -> ChunkResult:
+        made = [replace(answer.rows[i % 8], index=i, connectivity=np.ones(wide, np.float16)) for i in rows]
+        return replace(answer, number=number, rows=tuple(made))
+
+    def of(n: int) -> Cohort:
+        return replace(eight.subset([i % 8 for i in range(n)]), ids=tuple(f"scan{i}" for i in range(n)))
+
+    monkeypatch.setattr(embed_run, "embed_chunk", same_again)
+    peaks = {}
+    for n in (8, 8, 64):  # the first run imports what is needed
+        monkeypatch.setattr(CohortReference, "open", lambda _, n=n: of(n))
+        tracemalloc.start()
+        report = embed_cohort(reference, tmp_path / f"{n}.parquet", settings, workers=0)
+        peaks[n] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert report.n == n
+    held = 2 * wide * (64 - 8)  # bytes of the other recordings, if they were held
+    assert peaks[64] - peaks[8] < held / 4
 
 
 def embed_command(reference: CohortReference, tiny: str, output: Path, *more: str) -> list[str]:
