@@ -9,6 +9,7 @@ import streamlit as st
 from app import embeddings_charts as charts
 from app import embeddings_tabs as tab_of
 from app.chips import chip_row
+from app.embeddings_link import NOTHING, OTHER, columns_of, keep_link, take_link
 from app.embeddings_state import Desk, desk, take_upload
 from app.embeddings_work import (
     ABIDE,
@@ -35,16 +36,27 @@ from brainlm_core.errors import BrainLMError
 
 #: More recordings than this are searched by a text field instead of a list.
 MAX_LISTED = 5000
-#: What stands beside the map.
-NOTHING, OTHER = "nothing", "other"
+#: What is below the fold, by its tab.
+TABS = {
+    "Selection": tab_of.tab_selection,
+    "Selected against the rest": tab_of.tab_compare,
+    "Neighbours": tab_of.tab_neighbours,
+    "What it uses": tab_of.tab_uses,
+    "Decode": tab_of.tab_decode,
+    "Attribution": tab_of.tab_attribution,
+    "Cohort": tab_of.tab_cohort,
+    "How this is computed": tab_of.tab_how,
+    "Export": tab_of.tab_export,
+}
 
 
 def main() -> None:
     """Draw the page."""
     who, own = visitor(), desk()
+    finish_abide(who, own)
+    take_link(who, own, list(TABS))
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
-    finish_abide(who, own)
     chip_row(who, recording)
     left, right = st.columns([2, 1], gap="large")
     with right:
@@ -101,8 +113,9 @@ def working(who: Visitor, drawn: list[EmbeddingMap | BrainLMError | None]) -> No
 
 def colour_control(own: Desk) -> str:
     """Draw the choice of colour; return the column, or ``trust``."""
-    columns = [*charts.colour_columns(own.cohort.table()), "trust"]
-    return st.selectbox("Colour by", columns, format_func=charts.words, key=f"emb-colour-{own.serial}")
+    return st.selectbox(
+        "Colour by", columns_of(own), format_func=charts.words, key=f"emb-colour-{own.serial}"
+    )
 
 
 def map_controls(own: Desk) -> list[MapChoice]:
@@ -116,9 +129,12 @@ def map_controls(own: Desk) -> list[MapChoice]:
     others = [*(k for k in kinds if k != kind), *(m for m in METHOD_WORDS if m != method)]
     if own.other is not None:
         others.insert(0, OTHER)
+    options, state = [NOTHING, *others], st.session_state
+    if state.get(f"emb-beside-{own.serial}") not in options:  # it is the map now, or the file is gone
+        state.pop(f"emb-beside-{own.serial}", None)
     titles = {**KINDS, **METHOD_WORDS, NOTHING: "Nothing", OTHER: own.other_name}
     beside = two.selectbox(
-        "Beside it", [NOTHING, *others], format_func=titles.__getitem__, key=f"emb-beside-{own.serial}"
+        "Beside it", options, format_func=titles.__getitem__, key=f"emb-beside-{own.serial}"
     )
     choices = [MapChoice(method, kind)]
     if beside == OTHER:
@@ -259,19 +275,9 @@ def details(key: str, serial: int, choice: MapChoice) -> None:
     recording = who.recording
     if recording is None or who.key != key or own.serial != serial:
         return
-    draws = {
-        "Selection": tab_of.tab_selection,
-        "Selected against the rest": tab_of.tab_compare,
-        "Neighbours": tab_of.tab_neighbours,
-        "What it uses": tab_of.tab_uses,
-        "Decode": tab_of.tab_decode,
-        "Attribution": tab_of.tab_attribution,
-        "Cohort": tab_of.tab_cohort,
-        "How this is computed": tab_of.tab_how,
-        "Export": tab_of.tab_export,
-    }
-    tabs = st.tabs(list(draws), key="emb-tabs", on_change="rerun")
-    for tab, draw in zip(tabs, draws.values(), strict=True):
+    tabs = st.tabs(list(TABS), key="emb-tabs", on_change="rerun")
+    keep_link(who, own, list(TABS))
+    for tab, draw in zip(tabs, TABS.values(), strict=True):
         if tab.open:
             with tab:
                 draw(who, own, choice)

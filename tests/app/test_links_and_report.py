@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from app import report_work
 from app.links import one_of, seconds, text_of, whole
+from brainlm_core.analyses.embed import make_map
 from tests.app.conftest import Open
+from tests.cohort.cohort_tools import embeddings
 
 
 def opened(root: Path, page: str, link: dict[str, str]) -> AppTest:
@@ -37,6 +40,8 @@ LINKS = {
     "forecast.py": {"steps": "5", "seen": "0.5", "looks": "4", "starts": "50", "third": "interval",
                     "measure": "mse", "start": "180", "demo": "3"},
     "model.py": {"hide": "future", "share": "40", "mask": "7", "third": "error", "model": "random:default"},
+    "embeddings.py": {"colour": "age_years", "layer": "mean", "map": "umap", "beside": "twin_cls",
+                      "scan": "sim-006_run-1", "tab": "Neighbours", "model": "random:default"},
 }  # fmt: skip
 STATE = {
     "scan.py": {},
@@ -44,11 +49,18 @@ STATE = {
     "forecast.py": {"fc-steps": 5, "fc-share": 0.5, "fc-members": 4, "fc-starts": 50, "fc-third": "interval",
                     "fc-measure": "mse"},
     "model.py": {"md-kind": "future", "md-share": 40, "md-seed": 7, "md-third": "error"},
+    "embeddings.py": {"emb-colour-0": "age_years", "emb-kind-0": "mean", "emb-method-0": "umap",
+                      "emb-beside-0": "twin_cls", "emb-tabs": "Neighbours"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("page", LINKS)
-def test_link_restores_every_setting_and_stays_in_the_address(root: Path, page: str) -> None:
+def test_link_restores_every_setting_and_stays_in_the_address(
+    root: Path, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(  # a UMAP compiles for many seconds; which one is asked for is what counts
+        "app.embeddings_work.make_map", lambda cohort, _, kind, **more: make_map(cohort, "pca", kind, **more)
+    )
     link = LINKS[page]
     app = opened(root, page, link)
     who = app.session_state["visitor"]
@@ -59,10 +71,30 @@ def test_link_restores_every_setting_and_stays_in_the_address(root: Path, page: 
     assert who.model.name == link.get("model", "default")
     now = {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
     assert now == link
+    if page == "embeddings.py":
+        own = app.session_state["embeddings-desk"]
+        assert own.cohort.ids[own.picked] == link["scan"]
     stop(app)
 
 
-@pytest.mark.parametrize("page", ["scan.py", "networks.py", "forecast.py", "model.py"])
+def test_a_link_to_an_own_cohort_waits_for_it_and_names_nobody(root: Path) -> None:
+    app = opened(root, "embeddings.py", {"colour": "shoe_size", "layer": "mean", "scan": "r3"})
+    own = app.session_state["embeddings-desk"]
+    assert app.session_state["emb-colour-0"] == "group" and own.picked is None
+    cohort = embeddings(30)
+    own.take(replace(cohort, phenotypes=cohort.phenotypes.assign(shoe_size=range(30))), "mine.parquet")
+    app.run()
+    assert app.session_state["emb-colour-1"] == "shoe_size" and app.session_state["emb-kind-1"] == "mean"
+    own.picked = 3
+    app.run()
+    assert set(app.query_params) == {"colour", "layer"}
+    own.take(cohort, "another.parquet")
+    app.run()
+    assert not set(app.query_params)
+    stop(app)
+
+
+@pytest.mark.parametrize("page", ["scan.py", "networks.py", "forecast.py", "model.py", "embeddings.py"])
 def test_nonsense_in_a_link_opens_the_page_as_it_usually_is(root: Path, page: str) -> None:
     names = {name for link in LINKS.values() for name in link} | {"layer", "head", "beyond"}
     for text in ("<script>alert(1)</script>", "-1", "1e400", "", "９"):
