@@ -15,12 +15,19 @@ from app.flat_brain import flat_brains
 from app.state import Visitor
 from app.waiting import progress
 from app.words import note, refusal
-from brainlm_core.analyses.attribute_result import CAVEAT
+from brainlm_core.analyses.attribute_result import CAVEAT, Attribution
 from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
 
 #: Read-outs that are no column.
 AXES = {"axis-1": "First axis of the map (PCA)", "axis-2": "Second axis of the map (PCA)"}
+#: What each method does, said before it is started.
+HOW = {
+    "integrated_gradients": "Gradients along the way from the same scan with shuffled phases: which parcels, "
+    "and when, move the read-out.",
+    "occlusion": "Each parcel in turn gets the same signal with shuffled phases: how far the read-out "
+    "changes is its share. Slower, and needs no gradient.",
+}
 
 
 def ask(own: Desk, key: tuple[str, ...]) -> None:
@@ -38,21 +45,30 @@ def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
         return
     layer = "mean" if kind == "mean" else "cls"
     options = [*AXES, *targets(own)]
-    readout = st.selectbox(
+    one, two = st.columns(2, gap="large")
+    readout = one.selectbox(
         "Read-out of your scan",
         options,
         format_func=lambda name: AXES.get(name) or words(name),
         key=f"emb-readout-{own.serial}",
     )
-    key = attribute_key(who, own, readout, layer)
-    if st.session_state.get("emb-attribute-asked") != key:
+    method = two.segmented_control(
+        "By",
+        list(HOW),
+        default=next(iter(HOW)),
+        required=True,
+        format_func=figures.METHOD_WORDS.__getitem__,
+        key="emb-attribute-method",
+    )
+    key = attribute_key(who, own, readout, layer, method)
+    if st.session_state.get("emb-attribute-asked") != key and not isinstance(own.kept.get(key), Attribution):
         note(
-            "Integrated gradients from the same scan with shuffled phases: which parcels, and when, move the "
-            "read-out. Decode the column first: what explains a decoder that does not work explains nothing."
+            f"{HOW[method]} Decode the column first: what explains a decoder that does not work explains "
+            "nothing."
         )
         st.button("Attribute", key="emb-attribute", type="primary", on_click=ask, args=(own, key))
         return
-    found = attribution(who, own, recording, readout, layer)
+    found = attribution(who, own, recording, readout, layer, method)
     if found is None:
         progress(ATTRIBUTE)
         return
@@ -69,31 +85,47 @@ def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
         flat_brains(panels, parcels)
     if event.changed:
         who.picked = event.picked
+    other = next(
+        own.kept.get(attribute_key(who, own, readout, layer, name)) for name in HOW if name != method
+    )
     left, right = st.columns([2, 1], gap="large")
     with left:
-        st.plotly_chart(
-            figures.time_figure(found, parcels),
-            key="emb-attribution-time",
-            config={"displayModeBar": False},
-            alt="Shares of each network over time.",
-        )
+        if not found.tells_when:
+            note("Occluding a parcel for the whole window says which parcels matter, and not when.")
+        else:
+            st.plotly_chart(
+                figures.time_figure(found, parcels),
+                key="emb-attribution-time",
+                config={"displayModeBar": False},
+                alt="Shares of each network over time.",
+            )
     with right:
         form = {"Rank correlation": st.column_config.NumberColumn(format="%.2f")}
         st.dataframe(
-            figures.agreement_table(found),
+            figures.agreement_table(found, other if isinstance(other, Attribution) else None),
             hide_index=True,
             column_config=form,
-            alt="Rank correlation of the shares with attention, connectivity and the random twin.",
+            alt="Rank correlation of the shares with attention, connectivity, random twin and other method.",
         )
         for text in found.notices:
             note(text)
     note(CAVEAT)
     stem = exports.safe_stem(recording.provenance.source_name)
-    st.download_button(
-        "Shares (.csv)",
-        lambda: figures.export_table(found, parcels),
-        f"{stem}-attribution.csv",
-        "text/csv",
-        key="emb-attribution-csv",
-        on_click="ignore",
-    )
+    with st.container(horizontal=True):
+        st.download_button(
+            "Shares (.csv)",
+            lambda: figures.export_table(found, parcels),
+            f"{stem}-{method}.csv",
+            "text/csv",
+            key="emb-attribution-csv",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Everything (.zip)",
+            lambda: exports.saved(found),
+            f"{stem}-{method}.zip",
+            "application/zip",
+            key="emb-attribution-all",
+            help="Shares of every sample with the settings that gave them.",
+            on_click="ignore",
+        )

@@ -250,13 +250,13 @@ def decoding(who: Visitor, own: Desk, options: DecodeOptions) -> DecodeResult | 
     return result
 
 
-def attribute_key(who: Visitor, own: Desk, readout: str, layer: str) -> tuple[str, ...]:
+def attribute_key(who: Visitor, own: Desk, readout: str, layer: str, method: str) -> tuple[str, ...]:
     """Identify an attribution of the scan in hand."""
-    return ("attribute", str(own.serial), who.key, who.model.name, readout, layer)
+    return ("attribute", str(own.serial), who.key, who.model.name, readout, layer, method)
 
 
 def attribution(
-    who: Visitor, own: Desk, recording: Recording, readout: str, layer: str
+    who: Visitor, own: Desk, recording: Recording, readout: str, layer: str, method: str
 ) -> Attribution | BrainLMError | None:
     """Return what moves a read-out of the scan in hand (``axis-N`` or a column), None while that runs."""
     cohort, model = own.cohort, who.model
@@ -264,6 +264,7 @@ def attribution(
     def work(report: Report) -> Attribution:
         from brainlm_core.analyses.attribute import attribute
         from brainlm_core.analyses.attribute_direction import axis_direction, decoded_direction
+        from brainlm_core.analyses.attribute_result import AttributeOptions
 
         report(0.02, "Fitting the read-out on the cohort")
         if readout.startswith("axis-"):
@@ -272,9 +273,12 @@ def attribution(
             direction = decoded_direction(cohort, DecodeOptions(target=readout, layer=layer))
         # Gradients of a path need single precision: half precision would not add up.
         engine, twin = model.engine(precision="fp32"), model.twin(precision="fp32")
-        return attribute(engine, recording, direction, twin=twin, progress=report, cancel=report.cancelled)
+        options = AttributeOptions(method)
+        return attribute(
+            engine, recording, direction, options, twin=twin, progress=report, cancel=report.cancelled
+        )
 
-    key = attribute_key(who, own, readout, layer)
+    key = attribute_key(who, own, readout, layer, method)
     result: Attribution | BrainLMError | None = run_slot(
         who, own, ATTRIBUTE, key, lambda: Job("Attributing", work)
     )

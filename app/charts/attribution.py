@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from app.brain_view import BrainPanel
 from app.charts.order import groups_present
@@ -29,6 +30,8 @@ _AGREE_WORDS = {
     "connectivity": "mean connectivity",
     "random_twin": "the same read-out of random weights",
 }
+#: How shares are computed, by key.
+METHOD_WORDS = {"integrated_gradients": "Integrated gradients", "occlusion": "Occlusion"}
 
 
 def name_of(found: Attribution) -> str:
@@ -132,14 +135,19 @@ def completeness_words(found: Attribution) -> str:
     return f"The shares add up to the difference within {missed}."
 
 
-def agreement_table(found: Attribution) -> pd.DataFrame:
-    """Return the rank correlation of the shares' size with what stands beside them."""
-    return pd.DataFrame(
-        [
-            {"Compared with": _capital(_AGREE_WORDS[name]), "Rank correlation": value}
-            for name, value in found.agreement.items()
-        ]
-    )
+def agreement_table(found: Attribution, other: Attribution | None = None) -> pd.DataFrame:
+    """Return the rank correlation of the shares' size with what stands beside them.
+
+    ``other`` is the same question answered by the other method, where that is known.
+    """
+    rows = [
+        {"Compared with": _capital(_AGREE_WORDS[name]), "Rank correlation": value}
+        for name, value in found.agreement.items()
+    ]
+    if other is not None:
+        same = spearmanr(np.abs(found.parcels[~found.flat]), np.abs(other.parcels[~found.flat])).statistic
+        rows.append({"Compared with": METHOD_WORDS[other.options.method], "Rank correlation": float(same)})
+    return pd.DataFrame(rows)
 
 
 def export_table(found: Attribution, parcellation: Parcellation) -> bytes:

@@ -133,6 +133,11 @@ class Attribution:
     notices: tuple[str, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def tells_when(self) -> bool:
+        """Whether shares differ over a window; occluding a parcel for all of it says nothing of when."""
+        return bool((np.ptp(self.values, axis=2) > 0).any())
+
     def course(self) -> FloatArray:
         """Return the sum over parcels at each sample, (W, T)."""
         return np.asarray(self.values.sum(axis=1), dtype=np.float32)

@@ -70,6 +70,8 @@ def test_sentences_name_what_moves_the_read_out_and_what_is_missing(found) -> No
 def test_tables(found) -> None:
     table = charts.agreement_table(found)
     assert list(table["Rank correlation"])[::2] == [0.1, 0.9]
+    other = replace(found, options=AttributeOptions("occlusion"), parcels=-found.parcels)
+    assert charts.agreement_table(found, other).iloc[-1].tolist() == ["Occlusion", pytest.approx(1.0)]
     read = pd.read_csv(io.BytesIO(charts.export_table(found, a424())))
     assert len(read) == 424
     assert read["share of age_years (age_years)"][8] == pytest.approx(found.parcels[8], rel=1e-4)

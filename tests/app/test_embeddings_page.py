@@ -14,6 +14,8 @@ from app import embeddings_exports
 from app.embeddings_charts import colour_columns, point_colour
 from app.embeddings_state import Desk
 from app.points_view import MISSING
+from brainlm_core.analyses.attribute import attribute
+from brainlm_core.analyses.attribute_result import AttributeOptions
 from brainlm_core.analyses.cohort_compare import GroupComparison
 from brainlm_core.analyses.decode import DecodeResult
 from brainlm_core.analyses.embed import make_map
@@ -122,7 +124,9 @@ def test_a_column_is_decoded_beside_its_baselines(open_page: Open, tmp_path: Pat
     assert 'role="alert"' in tab.words()  # too few people
 
 
-def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(open_page: Open) -> None:
+def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tab = open_page("embeddings.py").settle()
     show(tab, "Attribution")
     tab.widget("button", "emb-attribute").click()
@@ -131,6 +135,19 @@ def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(open_page: Ope
     assert "Component 1 reads" in said and "The shares" in said and "no more than the read-out itself" in said
     table = tab.app.dataframe[0].value
     assert len(table) == 3 and table["Rank correlation"].between(-1, 1).all()
+    asked: list[str] = []
+
+    def quickly(*arguments: Any, **named: Any) -> Any:  # occlusion of 424 parcels takes a minute
+        asked.append(arguments[3].method)
+        return attribute(*arguments[:3], AttributeOptions(n_steps=2, n_references=1, max_windows=1), **named)
+
+    monkeypatch.setattr("brainlm_core.analyses.attribute.attribute", quickly)
+    tab.widget("segmented_control", "emb-attribute-method").set_value("occlusion")
+    tab.run()
+    tab.widget("button", "emb-attribute").click()
+    tab.run().settle().run()
+    assert asked == ["occlusion"]
+    assert tab.app.dataframe[0].value["Compared with"].tolist()[-1] == "Integrated gradients"
     desk_of(tab).take(embeddings(30), "mine")
     tab.run()
     assert "This cohort was embedded with none" in show(tab, "Attribution")

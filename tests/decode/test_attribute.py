@@ -6,15 +6,18 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from brainlm_core.analyses.attribute import attribute, shuffled_phases
 from brainlm_core.analyses.attribute_direction import Direction, axis_direction, decoded_direction
-from brainlm_core.analyses.attribute_result import AttributeOptions
+from brainlm_core.analyses.attribute_result import METHODS, AttributeOptions
 from brainlm_core.analyses.decode_inputs import DecodeOptions
 from brainlm_core.analyses.embed import make_map
 from brainlm_core.atlas import a424, from_coordinates
+from brainlm_core.cohort.embeddings import Embeddings
+from brainlm_core.cohort.features import embed_recording
 from brainlm_core.engine import Cancelled, Engine
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
@@ -91,6 +94,48 @@ def test_occlusion_of_a_linear_model_gives_the_same_parcels():
     assert by_parcel.parcels == pytest.approx(gradients.parcels, abs=1e-3)
     assert by_parcel.completeness_error < 1e-4
     assert by_parcel.resolution == "one parcel for the whole window"
+
+
+class Sorted(Linear):
+    """Each number of the embedding listens to parcels of its own; the third is the loudest."""
+
+    family: ClassVar[str] = "sorted"
+    PARCELS: ClassVar[tuple[tuple[int, ...], ...]] = ((0, 1), (2, 3), (4,), (5,))
+
+    def __init__(self) -> None:
+        super().__init__()
+        heard = torch.zeros(D, P, 1)
+        for number, parcels in enumerate(self.PARCELS):
+            heard[number, list(parcels)] = 5.0 if number == 2 else 1.0
+        self.weights = self.weights * heard
+
+
+@pytest.fixture(scope="module")
+def planted() -> Embeddings:
+    """People whose score, and whose group, hang on parcels 2 and 3 alone."""
+    engine, people = engine_of(Sorted()), cohort(300, seed=6)
+    own = [recording(seed=100 + i) for i in range(len(people))]
+    cls = np.stack([embed_recording(engine, one).cls for one in own])
+    noise = 0.2 * np.random.default_rng(9).standard_normal(len(cls)) * cls[:, 1].std()
+    score = cls[:, 1] + noise
+    table = pd.DataFrame({"score": score, "group": np.where(score > np.median(score), "high", "low")})
+    return replace(people, cls=cls, phenotypes=table, subjects=people.ids)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("readout", "where"), [("score", (2, 3)), ("group", (2, 3)), ("axis", (4,))])
+def test_a_planted_read_out_is_attributed_to_the_parcels_it_was_planted_in(planted, method, readout, where):
+    if readout == "axis":
+        asked = axis_direction(planted, 1)
+    else:
+        asked = decoded_direction(planted, DecodeOptions(readout))
+    found = attribute(engine_of(Sorted()), recording(seed=1), asked, AttributeOptions(method, n_references=1))
+    size = np.abs(found.parcels)
+    assert set(np.argsort(size)[-len(where) :]) == set(where)
+    assert size[list(where)].sum() > 0.7 * size.sum()
+    assert found.parcels.sum() == pytest.approx(found.value - found.reference, rel=1e-3, abs=1e-4)
+    assert found.completeness_error < 1e-3  # the model is linear: either method adds up
+    assert found.tells_when == (method == "integrated_gradients")
 
 
 def test_the_mean_over_parcels_can_be_read_too():
