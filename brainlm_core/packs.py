@@ -16,13 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation, a424, a424_cortex, from_coordinates
-from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
+from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError, ScanError
 from brainlm_core.recording import Provenance, Recording
+from brainlm_core.rows_on_disk import RowsOnDisk
 
 #: Files of a folder that are taken for scans.
 SCAN_SUFFIXES = (".npz", ".nii", ".nii.gz", ".csv", ".tsv", ".dat", ".1D", ".npy", ".mat", ".gii")
 
-#: Largest pack, unpacked; it is held in memory whole.
+#: Largest pack, unpacked; it stays on disk.
 MAX_PACK_BYTES = 1 << 36
 
 
@@ -42,10 +43,10 @@ class Cohort:
         One row per recording, in order.
     parcellation : Parcellation or None
         Of a pack; None for a folder, whose scans bring their own.
-    signals : ndarray (total time, n_parcels) or None
+    signals : RowsOnDisk or ndarray (total time, n_parcels), or None
         All recordings of a pack.
-    offsets : ndarray (n + 1,), int
-        Where each recording begins.
+    spans : ndarray (n, 2), int
+        First row of each recording in ``signals``, and the row after its last.
     tr_s : ndarray (n,), float64
         Repetition times in s.
     files : tuple of Path
@@ -59,8 +60,8 @@ class Cohort:
     subjects: tuple[str, ...]
     phenotypes: pd.DataFrame | None
     parcellation: Parcellation | None
-    signals: NDArray[Any] | None
-    offsets: NDArray[np.int64]
+    signals: RowsOnDisk | NDArray[Any] | None
+    spans: NDArray[np.int64]
     tr_s: NDArray[np.float64]
     files: tuple[Path, ...] = ()
     read: Callable[[Path], Recording] | None = None
@@ -78,7 +79,8 @@ class Cohort:
             tr = float(self.tr_s[index])
             return read_scan(self.files[index], tr_s=tr if np.isfinite(tr) else None)
         assert self.signals is not None and self.parcellation is not None
-        values = np.asarray(self.signals[self.offsets[index] : self.offsets[index + 1]], dtype=np.float32).T
+        start, stop = self.spans[index]
+        values = np.asarray(self.signals[start:stop], dtype=np.float32).T
         if not np.isfinite(values).all():
             raise ScanError(
                 f"recording {self.ids[index]} of {self.name} holds NaN or infinite values",
@@ -95,19 +97,14 @@ class Cohort:
         """Return the cohort of some recordings, in the given order."""
         index = np.asarray(rows, dtype=np.intp)
         files = tuple(self.files[i] for i in index) if self.files else ()
-        signals, offsets = self.signals, self.offsets
-        if signals is not None:
-            pieces = [signals[offsets[i] : offsets[i + 1]] for i in index]
-            signals = np.concatenate(pieces)
-            offsets = np.concatenate([[0], np.cumsum([len(p) for p in pieces])]).astype(np.int64)
         return Cohort(
             self.name,
             tuple(self.ids[i] for i in index),
             tuple(self.subjects[i] for i in index),
             None if self.phenotypes is None else self.phenotypes.iloc[index].reset_index(drop=True),
             self.parcellation,
-            signals,
-            offsets,
+            self.signals,
+            self.spans[index] if self.signals is not None else self.spans,
             self.tr_s[index],
             files,
             self.read,
@@ -183,14 +180,13 @@ def open_cohort(
                     f"{path.name} has no array {missing[0]!r}",
                     f"choose --signals among {', '.join(f for f in store.files if store[f].ndim == 2)}",
                 )
-            values = [store[k] for k in keys]
             offsets = np.asarray(store["offsets"], dtype=np.int64)
             own_tr = float(store["tr_s"]) if "tr_s" in store.files else None
+        data = RowsOnDisk(path, keys)
+    except BrainLMError:
+        raise
     except DAMAGED_ARRAYS as error:
         raise ConfigError(f"{path.name} is not a readable pack", "give a .npz without pickles") from error
-    if any(v.ndim != 2 or v.dtype.kind not in "iufb" or len(v) != len(values[0]) for v in values):
-        raise ConfigError(f"the arrays of {path.name} differ in length", "give arrays (time, parcels)")
-    data = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
     if offsets.ndim != 1 or len(offsets) < 2 or offsets[-1] != len(data) or (np.diff(offsets) <= 0).any():
         raise ConfigError(f"the offsets of {path.name} do not fit its signals", "rebuild the pack")
     n = len(offsets) - 1
@@ -206,7 +202,7 @@ def open_cohort(
         table,
         _parcellation(data.shape[1], coordinates),
         data,
-        offsets,
+        np.stack([offsets[:-1], offsets[1:]], axis=1),
         _repetition_times(n, tr_s, table, own_tr, path.name),
     )
 
@@ -241,7 +237,7 @@ def _folder(path: Path, table: pd.DataFrame | None, tr_s: float | None) -> Cohor
         table = known.loc[list(ids)].reset_index(drop=True)
     tr = np.full(len(ids), np.nan if tr_s is None else tr_s)
     subjects = _column(table, ("subject_id",), list(ids))
-    return Cohort(path.name, ids, subjects, table, None, None, np.zeros(0, np.int64), tr, tuple(files))
+    return Cohort(path.name, ids, subjects, table, None, None, np.zeros((0, 2), np.int64), tr, tuple(files))
 
 
 def _table(path: Path) -> pd.DataFrame:

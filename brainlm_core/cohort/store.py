@@ -362,7 +362,7 @@ class CohortStore:
             front,
             load_parcellation(self.path, shared.pop()) if len(shared) == 1 else None,
             None,
-            np.zeros(0, np.int64),
+            np.zeros((0, 2), np.int64),
             np.array([e.tr_s for e in entries]),
             tuple(self.file(e) for e in entries),
             read=read_recording,

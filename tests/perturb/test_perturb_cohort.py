@@ -24,7 +24,7 @@ def cohort(recording: Any) -> Cohort:
         None,
         recording.parcellation,
         np.concatenate([values, other]),
-        np.array([0, len(values), 2 * len(values)]),
+        np.array([[0, len(values)], [len(values), 2 * len(values)]]),
         np.array([0.735, 0.735]),
     )
 

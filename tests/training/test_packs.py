@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +40,47 @@ def test_a_pack_is_read(tmp_path: Path) -> None:
     part = cohort.subset([1])
     assert len(part) == 1
     assert np.array_equal(part.recording(0).signals, cohort.recording(1).signals)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_on_disk_are_those_of_the_arrays_and_nothing_is_left_behind(
+    tmp_path: Path, save: Any, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    rng = np.random.default_rng(2)
+    n = 9000  # more than a reader of headers takes along
+    one, two = rng.standard_normal((n, 3)).astype(np.float32), rng.integers(-9, 9, (n, 2)).astype(np.int16)
+    path = tmp_path / "pack.npz"
+    save(path, one=np.asarray(one, order=order), two=two, offsets=np.array([0, 30, n]))
+    options = {"signals": ("one", "two"), "coordinates": _coordinates(tmp_path, 5), "tr_s": 2.0}
+    cohort = open_cohort(path, **options)
+    both = np.concatenate([one, two], axis=1).T
+    for part, rows in ((cohort, (0, 1)), (cohort.subset([1, 0]), (1, 0))):
+        assert np.array_equal(part.recording(rows[0]).signals, both[:, :30])
+        assert np.array_equal(part.recording(rows[1]).signals, both[:, 30:])
+    assert list((tmp_path / "tmp").iterdir()) == []
+    damaged = bytearray(path.read_bytes())
+    damaged[20_000] ^= 255
+    path.write_bytes(damaged)
+    with pytest.raises(ConfigError, match="not a readable pack"):
+        open_cohort(path, **options)
+
+
+def test_a_pack_that_does_not_fit_beside_itself_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pack.npz"
+    np.savez_compressed(path, signals=np.ones((90, 4)), offsets=np.array([0, 30, 90]))
+
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    with pytest.raises(ConfigError, match=r"no space to unpack pack\.npz"):
+        open_cohort(path, coordinates=_coordinates(tmp_path), tr_s=2.0)
 
 
 def test_two_repetition_times_of_which_one_is_missing(tmp_path: Path) -> None:
