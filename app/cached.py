@@ -33,10 +33,13 @@ def verified() -> tuple[VerifyResult, ...]:
 
 @st.cache_resource(show_spinner=False)
 def tidy_up() -> None:
-    """Remove the temporary files of servers that were killed, once per server."""
+    """Prepare a server: remove what killed ones left, keep files to download until they are fetched."""
+    from app.downloads import take_away_slowly
     from brainlm_core.scratch import sweep
 
     sweep()
+    if st.runtime.exists():
+        take_away_slowly(st.runtime.get_instance().media_file_mgr)
 
 
 @st.cache_resource(show_spinner=False)

@@ -116,8 +116,10 @@ def _doorkeeper() -> Doorkeeper:
 
 
 def _keep_looking(keeper: Doorkeeper, every_s: float) -> None:
+    files: Any = st.runtime.get_instance().media_file_mgr
     while True:
         time.sleep(every_s)
+        files.remove_orphaned_files()  # also when nobody's page runs any more
         if keeper.look():
             gc.collect()  # pages and their state refer to each other
             give_back_memory()

@@ -17,6 +17,8 @@ from brainlm_core.look.words import capital
 
 T = TypeVar("T")
 
+_RUNNING: set[Job[Any]] = set()
+
 
 class Cancelled(Exception):
     """The visitor asked the job to stop."""
@@ -61,6 +63,7 @@ class Job(Generic[T]):
         self._thread = threading.Thread(
             target=here.run, args=(self._run, work), daemon=True, name=f"job: {title}"
         )
+        _RUNNING.add(self)
         self._thread.start()
 
     def __call__(self, fraction: float, stage: str) -> None:
@@ -111,7 +114,13 @@ class Job(Generic[T]):
         except BaseException as error:  # a defect: shown to the log by the page, not swallowed here
             self.defect = error
         finally:
+            _RUNNING.discard(self)
             self._finished.set()
+
+
+def running() -> int:
+    """Return how many jobs run in this server, of all visitors."""
+    return len(_RUNNING)
 
 
 def within(report: Report, start: float, stop: float) -> Callable[[float, str], None]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import streamlit as st
 
-from app.jobs import Job
+from app.jobs import Job, running
 from app.state import visitor
 
-#: How often the progress line is refreshed, in s.
-REFRESH_S = 0.4
+#: How often the progress line is refreshed, in s: at best, and at least when many jobs run.
+REFRESH_S, SLOWEST_S = 0.4, 3.0
 
 
 def collect(slot: str) -> Job[Any] | None:
@@ -31,9 +32,17 @@ def collect(slot: str) -> Job[Any] | None:
     return job
 
 
-@st.fragment(run_every=REFRESH_S)
 def progress(slot: str, n_parts: int = 0) -> None:
     """Show the job in ``slot``; run the page again when it ends or publishes a part beyond ``n_parts``."""
+    st.fragment(_progress, run_every=refresh_s(running()))(slot, n_parts)
+
+
+def refresh_s(n_jobs: int) -> float:
+    """Return how often to refresh: lines of many visitors together must leave the cores to the work."""
+    return min(SLOWEST_S, REFRESH_S * max(1.0, n_jobs / (os.cpu_count() or 1)))
+
+
+def _progress(slot: str, n_parts: int) -> None:
     who = visitor()
     job = who.jobs.get(slot)
     if job is None or job.done or len(job.parts) > n_parts:

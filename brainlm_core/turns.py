@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brainlm_core.errors import EngineError
 
@@ -22,10 +22,11 @@ ASK_EVERY_S = 0.2
 _MAX_OWNERS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Ticket:
     owner: str
     number: int
+    called: threading.Event = field(default_factory=threading.Event)
 
 
 class Cancelled(EngineError):
@@ -43,7 +44,7 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._holder: _Ticket | None = None
         self._waiting: list[_Ticket] = []
@@ -69,7 +70,7 @@ class Turns:
         """
         mine = self._join()
         try:
-            while not self._reached(mine):
+            while not mine.called.wait(ASK_EVERY_S):
                 if cancel is not None and cancel():
                     raise Cancelled
                 if waiting is not None:
@@ -84,45 +85,44 @@ class Turns:
 
     def ahead(self, ticket: _Ticket) -> int:
         """Return how many requests come before one that waits, the running one included."""
-        with self._changed:
-            line = self._line()
+        with self._lock:
+            line = sorted(self._waiting, key=self._rank)
             before = line.index(ticket) if ticket in line else 0
             return before + (self._holder is not None and self._holder is not ticket)
 
     @property
     def idle(self) -> bool:
         """Whether nobody holds or waits."""
-        with self._changed:
+        with self._lock:
             return self._holder is None and not self._waiting
 
     def _join(self) -> _Ticket:
-        with self._changed:
+        with self._lock:
             ticket = _Ticket(OWNER.get(), next(self._numbers))
             self._waiting.append(ticket)
+            self._call_next()
             return ticket
 
-    def _line(self) -> list[_Ticket]:
-        return sorted(self._waiting, key=lambda t: (self._last.get(t.owner, 0), t.number))
-
-    def _reached(self, ticket: _Ticket) -> bool:
-        """Wait a little; return whether the turn has come, and take it."""
-        with self._changed:
-            if not self._changed.wait_for(
-                lambda: self._holder is None and self._line()[0] is ticket, ASK_EVERY_S
-            ):
-                return False
-            self._waiting.remove(ticket)
-            self._holder = ticket
-            self._last[ticket.owner] = next(self._numbers)
-            self._last.move_to_end(ticket.owner)
-            while len(self._last) > _MAX_OWNERS:
-                self._last.popitem(last=False)
-            return True
-
     def _leave(self, ticket: _Ticket) -> None:
-        with self._changed:
+        with self._lock:
             if self._holder is ticket:
                 self._holder = None
             elif ticket in self._waiting:
                 self._waiting.remove(ticket)
-            self._changed.notify_all()
+            self._call_next()
+
+    def _call_next(self) -> None:
+        """Hand a free turn to the one whose it is, and wake nobody else; the lock is held."""
+        if self._holder is not None or not self._waiting:
+            return
+        ticket = min(self._waiting, key=self._rank)
+        self._waiting.remove(ticket)
+        self._holder = ticket
+        self._last[ticket.owner] = next(self._numbers)
+        self._last.move_to_end(ticket.owner)
+        while len(self._last) > _MAX_OWNERS:
+            self._last.popitem(last=False)
+        ticket.called.set()
+
+    def _rank(self, ticket: _Ticket) -> tuple[int, int]:
+        return self._last.get(ticket.owner, 0), ticket.number

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from app.jobs import Job
+from app.jobs import Job, running
+from app.waiting import refresh_s
 from brainlm_core.errors import ScanError
 from brainlm_core.turns import OWNER
 
@@ -35,6 +36,22 @@ def test_work_is_done_on_behalf_of_who_started_it() -> None:
     finally:
         OWNER.reset(token)
     assert job.wait(5) and job.result == "ann"
+
+
+def test_running_jobs_are_counted_until_they_end() -> None:
+    before, go_on = running(), threading.Event()
+    jobs = [Job("Waiting", lambda report: go_on.wait(5)) for _ in range(3)]
+    assert running() == before + 3
+    go_on.set()
+    assert all(job.wait(5) for job in jobs)
+    assert running() == before
+
+
+def test_lines_are_refreshed_less_often_when_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert [refresh_s(n) for n in (0, 1, 2)] == [0.4, 0.4, 0.4]
+    assert refresh_s(10) == pytest.approx(2.0)
+    assert refresh_s(1000) == 3.0
 
 
 def test_cancelled_work_ends_at_its_next_report_without_result_or_error() -> None:
