@@ -42,8 +42,9 @@ CATEGORY_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9",
     "#D55E00", "#7A4B12", "#5A4FA3", "#8DA000", "#A3262F",
 )  # fmt: skip
-#: Text columns with more values than this cannot be told apart by colour.
+#: More values of a text column than this cannot be told apart by colour and shape; the rarest share one grey.
 MAX_CATEGORIES = 20
+_OTHERS = "#5F6B73"
 
 
 def words(column: str) -> str:
@@ -57,7 +58,8 @@ def colour_columns(table: pd.DataFrame) -> list[str]:
     for column in table.columns.drop(["recording_id", "subject_id"]):
         known = table[column].replace("", np.nan).dropna()
         numeric = pd.api.types.is_numeric_dtype(table[column].dtype)
-        if known.nunique() >= 2 and (numeric or known.nunique() <= MAX_CATEGORIES):
+        names = not numeric and known.nunique() > max(MAX_CATEGORIES, len(known) / 2)
+        if known.nunique() >= 2 and not names:
             out.append(column)
     front = [c for c in ("group", "diagnosis", "age_years", "sex", "site") if c in out]
     return [*front, *(c for c in out if c not in front)]
@@ -75,11 +77,16 @@ def point_colour(column: pd.Series, name: str) -> PointColour:
         index = np.where(known, np.round(share * 254), MISSING).astype(np.uint8)
         stops = colour_stops("sequential", 255)
         return PointColour(name, index, stops, values=values.astype(np.float32), limits=(low, high))
-    text = column.replace("", np.nan)
-    names = sorted(str(v) for v in text.dropna().unique())
-    lookup = {n: k for k, n in enumerate(names)}
-    index = np.array([MISSING if pd.isna(v) else lookup[str(v)] for v in text], dtype=np.uint8)
+    text = column.replace("", np.nan).map(str, na_action="ignore")
+    counts = text.value_counts()
+    rare = counts.index[MAX_CATEGORIES - 1 :] if len(counts) > MAX_CATEGORIES else counts.index[:0]
+    names = sorted(counts.index.difference(rare))
     colours = [CATEGORY_COLOURS[k % len(CATEGORY_COLOURS)] for k in range(len(names))]
+    if len(rare):
+        names.append(f"{len(rare)} others")
+        colours.append(_OTHERS)
+    lookup = {**{n: k for k, n in enumerate(names)}, **dict.fromkeys(rare, len(names) - 1)}
+    index = text.map(lookup).fillna(MISSING).to_numpy(np.uint8)
     return PointColour(name, index, colours, names)
 
 
@@ -164,13 +171,15 @@ def placed_table(cohort: Embeddings, place: Placement, columns: Sequence[str]) -
     return out
 
 
-def difference_panel(result: GroupComparison, only_significant: bool) -> BrainPanel:
+def difference_panel(
+    result: GroupComparison, only_significant: bool, *, simulated: bool = False
+) -> BrainPanel:
     """Return the difference on the brain."""
     values = result.effect.copy()
     if only_significant:
         values[~(result.q < 0.05)] = np.nan
     return BrainPanel(
-        "Selected minus the rest",
+        "Selected minus the rest (simulated)" if simulated else "Selected minus the rest",
         values.astype(np.float32),
         unit="Cohen's d",
         limits=(-1.5, 1.5),

@@ -17,7 +17,12 @@ from app.words import note, refusal
 from brainlm_core.analyses.decode import DecodeOptions, DecodeResult
 from brainlm_core.errors import BrainLMError
 
-PREDICTORS = {"ridge": "Ridge", "svm": "Support vectors", "mlp": "Small network"}
+PREDICTORS = {
+    "ridge": "Ridge",
+    "logistic": "Logistic (ridge for numbers)",
+    "svm": "Support vectors",
+    "mlp": "Small network",
+}
 #: Fewer sites are not left out whole.
 MIN_SITES = 3
 #: Columns that say how a scan was made: told by anything, worth nothing.

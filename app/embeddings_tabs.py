@@ -101,7 +101,7 @@ def tab_compare(who: Visitor, own: Desk, _: MapChoice) -> None:
         return
     st.html(f"<p>{charts.difference_sentence(result)}</p>")
     only = st.toggle("Only parcels that differ (q < .05)", key="emb-significant")
-    panel = charts.difference_panel(result, only)
+    panel = charts.difference_panel(result, only, simulated=own.cohort.provenance.simulated)
     event = brain_view([panel], parcels, key="emb-difference", picked=who.picked, height=380)
     if event.webgl_missing:
         flat_brains([panel], parcels)

@@ -180,10 +180,12 @@ def the_maps(
     pictures = []
     for number, (one, choice) in enumerate(made):
         here = place if isinstance(place, Placement) and not number else None
+        about = own.other if choice.other and own.other is not None else own.cohort
         title = own.other_name if choice.other else KINDS[choice.kind]
+        mark = " (simulated)" if about.provenance.simulated else ""
         pictures.append(
             PointMap(
-                f"{title} · {METHOD_WORDS[choice.method]}",
+                f"{title} · {METHOD_WORDS[choice.method]}{mark}",
                 one.xy,
                 charts.axis_names(one),
                 None if here is None else (float(here.xy[0]), float(here.xy[1])),

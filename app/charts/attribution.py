@@ -132,7 +132,9 @@ def completeness_words(found: Attribution) -> str:
         )
     if found.completeness_error > MAX_MISSED:
         return f"The shares miss {missed} of the difference: take more steps before believing the map."
-    return f"The shares add up to the difference within {missed}."
+    if found.completeness_error < 0.0005:
+        missed = "less than 0.1\u202f%"
+    return f"Completeness error: the shares add up to the difference within {missed}."
 
 
 def agreement_table(found: Attribution, other: Attribution | None = None) -> pd.DataFrame:

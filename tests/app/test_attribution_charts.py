@@ -61,7 +61,10 @@ def test_time_is_drawn_window_by_window_and_adds_up(found) -> None:
 def test_sentences_name_what_moves_the_read_out_and_what_is_missing(found) -> None:
     said = charts.one_sentence(found, a424())
     assert said.startswith("Age (years) reads 30, with shuffled phases 42.5; Visual moves it most (−")
-    assert charts.completeness_words(found) == "The shares add up to the difference within 0.1\u202f%."
+    assert charts.completeness_words(found) == (
+        "Completeness error: the shares add up to the difference within 0.1\u202f%."
+    )
+    assert "within less than 0.1" in charts.completeness_words(replace(found, completeness_error=2e-7))
     assert "take more steps" in charts.completeness_words(replace(found, completeness_error=0.2))
     occluded = replace(found, options=AttributeOptions("occlusion"), completeness_error=0.5)
     assert "act together" in charts.completeness_words(occluded)

@@ -132,7 +132,7 @@ def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(
     tab.widget("button", "emb-attribute").click()
     tab.run().settle().run()
     said = tab.words()
-    assert "Component 1 reads" in said and "The shares" in said and "no more than the read-out itself" in said
+    assert "Component 1 reads" in said and "the shares" in said and "no more than the read-out itself" in said
     table = tab.app.dataframe[0].value
     assert len(table) == 3 and table["Rank correlation"].between(-1, 1).all()
     asked: list[str] = []
@@ -256,6 +256,12 @@ def test_colours_scale_numbers_name_groups_and_leave_gaps_grey() -> None:
         {"recording_id": range(30), "subject_id": 0, "name": [f"n{i}" for i in range(30)], "v": 1}
     )
     assert colour_columns(many) == []  # thirty names are no groups, one value is no difference
+    sites = pd.Series([f"site {i:02d}" for i in range(25) for _ in range(30 - i)] + [None])
+    told = point_colour(sites, "Site")
+    assert told.names[:2] == ["site 00", "site 01"] and told.names[-1] == "6 others" and len(told.names) == 20
+    assert (told.index == 19).sum() == sum(30 - i for i in range(19, 25)) and told.index[-1] == MISSING
+    table = pd.DataFrame({"recording_id": range(len(sites)), "subject_id": 0, "site": sites})
+    assert colour_columns(table) == ["site"]
 
 
 def test_exports_come_back(tmp_path: Path) -> None:

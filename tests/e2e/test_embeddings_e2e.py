@@ -163,3 +163,44 @@ def test_the_picture_is_saved(page: Any) -> None:
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Save picture").click()
     assert waiting.value.path().read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_box_selects_what_lies_in_it(page: Any) -> None:
+    page.get_by_role("button", name="Box", exact=True).click()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    box = page.locator(".map").first.bounding_box()
+    corners = [(0.3, 0.3), (0.7, 0.75)]
+    (x0, y0), (x1, y1) = [(box["x"] + fx * box["width"], box["y"] + fy * box["height"]) for fx, fy in corners]
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    page.mouse.move((x0 + x1) / 2, y0 + 10, steps=3)
+    page.mouse.move(x1, y1, steps=5)
+    page.mouse.up()
+    left, right, top, bottom = x0 - box["x"], x1 - box["x"], y0 - box["y"], y1 - box["y"]
+    inside = points(
+        page,
+        f"""[...view.data.ids.keys()].filter((i) => {{ const [x, y] = view.maps[0].pixel(i);
+        return x > {left} && x < {right} && y > {top} && y < {bottom}; }})""",
+    )
+    assert selected(page) == inside and len(inside) > 3
+    page.get_by_role("tab", name="Selection", exact=True).click()
+    page.get_by_text(f"{len(inside)} recordings of").wait_for()
+    page.get_by_role("button", name="Lasso", exact=True).click()
+
+
+def test_the_address_brings_the_page_back(page: Any, dashboard: App) -> None:
+    page.get_by_label("Colour by").click()
+    page.get_by_role("option", name="Age (years)").click()
+    page.get_by_role("tab", name="Neighbours").click()
+    page.wait_for_function("() => location.search.includes('colour=age_years')")
+    page.wait_for_function("() => location.search.includes('tab=Neighbours')")
+    address, picked = page.url, points(page, "view.data.ids[view.data.picked]")
+    assert "scan=sim-" in address and "beside=mean" in address
+    other = page.context.new_page()
+    other.set_default_timeout(120_000)
+    other.goto(address)
+    other.wait_for_function(f"() => ({FIND})()?.maps.length === 2")
+    told = points(other, "[view.data.colour.name, view.data.ids[view.data.picked]]")
+    assert told == ["Age (years)", picked]
+    other.get_by_text(f"Nearest to {picked}").wait_for()
+    other.close()
