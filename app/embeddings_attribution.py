@@ -88,18 +88,16 @@ def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
     other = next(
         own.kept.get(attribute_key(who, own, readout, layer, name)) for name in HOW if name != method
     )
-    left, right = st.columns([2, 1], gap="large")
-    with left:
-        if not found.tells_when:
-            note("Occluding a parcel for the whole window says which parcels matter, and not when.")
-        else:
+    left, right = st.columns([2, 1] if found.tells_when else [1, 1], gap="large")
+    if found.tells_when:
+        with left:
             st.plotly_chart(
                 figures.time_figure(found, parcels),
                 key="emb-attribution-time",
                 config={"displayModeBar": False},
                 alt="Shares of each network over time.",
             )
-    with right:
+    with right if found.tells_when else left:
         form = {"Rank correlation": st.column_config.NumberColumn(format="%.2f")}
         st.dataframe(
             figures.agreement_table(found, other if isinstance(other, Attribution) else None),
@@ -107,8 +105,11 @@ def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
             column_config=form,
             alt="Rank correlation of the shares with attention, connectivity, random twin and other method.",
         )
+    with right:
         for text in found.notices:
             note(text)
+        if not found.tells_when:
+            note("Occluding a parcel for the whole window says which parcels matter, and not when.")
     note(CAVEAT)
     stem = exports.safe_stem(recording.provenance.source_name)
     with st.container(horizontal=True):

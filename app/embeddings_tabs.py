@@ -46,7 +46,8 @@ def tab_uses(who: Visitor, own: Desk, choice: MapChoice) -> None:
         )
         note(
             "Share of the variance that a factor explains in people it was not fitted on; what chance "
-            "explains counts as nothing, p is from 99 permutations. Factors overlap: shares do not add up."
+            "explains counts as nothing, p is from 99 permutations. Factors overlap: shares do not add up. "
+            "0 % with a small p: it is in there, but too faint to tell one recording from another."
         )
         for factor, why in found.left_out.items():
             note(f"{factor.capitalize()}: {why}.")
@@ -179,9 +180,13 @@ def tab_how(_: Visitor, __: Desk, ___: MapChoice) -> None:
             "Selected against the rest: recordings of one person are averaged, then Cohen's d and Welch's "
             "test per parcel, false discovery rate over parcels (Benjamini–Hochberg).",
             "Groups are compared by Fisher's exact or the chi-squared test (Cramér's V).",
+            "Decode: every person is told by a model fitted on others, its settings chosen inside those, "
+            "confounds regressed out there too; p exchanges labels between people of the same site.",
+            "Attribution: gradients along the way from the scan with shuffled phases to the scan itself, or "
+            "one parcel replaced after the other; an axis of the map or a ridge read-out of the column.",
         ],
         "model: Ortega Caro et al. 2024; UMAP: McInnes et al. 2018; PaCMAP: Wang et al. 2021; "
-        "false discovery rate: Benjamini & Hochberg 1995.",
+        "false discovery rate: Benjamini & Hochberg 1995; integrated gradients: Sundararajan et al. 2017.",
         f"why recordings lie where they lie. {CAVEAT} Scanner, motion and length move recordings as much as "
         "people do: colour the map by these first. Not for diagnosis.",
     )

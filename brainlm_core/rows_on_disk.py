@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 import threading
 import weakref
@@ -76,10 +77,14 @@ class RowsOnDisk:
 
     def _read(self, stored: _Stored, start: int, stop: int) -> NDArray[Any]:
         width, size = stored.shape[1], stored.kind.itemsize
-        with self._lock:
-            stored.file.seek(stored.start + start * width * size)
-            data = stored.file.read((stop - start) * width * size)
-        if len(data) != (stop - start) * width * size:
+        place, length = stored.start + start * width * size, (stop - start) * width * size
+        if hasattr(os, "pread"):  # leaves alone where the file stands, which processes that were forked share
+            data = os.pread(stored.file.fileno(), length, place)
+        else:
+            with self._lock:
+                stored.file.seek(place)
+                data = stored.file.read(length)
+        if len(data) != length:
             raise ScanError(f"{self._name} became shorter while it was read", "open it again")
         return np.frombuffer(data, dtype=stored.kind).reshape(stop - start, width)
 
