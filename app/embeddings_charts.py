@@ -122,11 +122,11 @@ def main_use(used: Uses) -> tuple[str, float] | None:
 
 
 def uses_table(used: Uses) -> pd.DataFrame:
-    """Return one row per factor: what it explains of the map and of the whole embedding."""
+    """Return one row per factor: per cent that it explains of the map and of the whole embedding."""
     picked = {"Map, across": "map x", "Map, up": "map y", "Whole embedding": "embedding"}
     out: dict[str, object] = {"Goes with": [f[:1].upper() + f[1:] for f in used.factors]}
     for name, column in picked.items():
-        out[name] = np.maximum(used.r2[:, used.columns.index(column)], 0)
+        out[name] = 100 * np.maximum(used.r2[:, used.columns.index(column)], 0)
     out["p"] = used.p[:, used.columns.index("embedding")]
     out["Recordings"] = list(used.n)
     return pd.DataFrame(out)

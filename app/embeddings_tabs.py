@@ -30,12 +30,15 @@ def tab_uses(who: Visitor, own: Desk, choice: MapChoice) -> None:
         return
     found = uses(who, own, drawn, choice)
     if found is None:
-        progress(USES)
+        if len(own.cohort) <= MAX_USES:
+            note("This is being measured.")  # its progress is at the top of the page
+        else:
+            progress(USES)
     elif isinstance(found, BrainLMError):
         refusal(found)
     else:
         share = {
-            name: st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+            name: st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
             for name in ("Map, across", "Map, up", "Whole embedding")
         }
         st.dataframe(

@@ -17,6 +17,7 @@ from app.embeddings_work import (
     KINDS,
     MAP,
     MAX_USES,
+    USES,
     MapChoice,
     build_abide,
     finish_abide,
@@ -70,6 +71,8 @@ def main() -> None:
     used = measured(who, own, first, choices[0])
     with head:
         summary(own, first, used)
+        if USES in who.jobs and len(own.cohort) <= MAX_USES:  # the sentence says it when it is known
+            progress(USES)
     with left:
         working(who, drawn)
         made = [(m, c) for m, c in zip(drawn, choices, strict=True) if isinstance(m, EmbeddingMap)]
@@ -248,7 +251,7 @@ def cohort_panel(who: Visitor, own: Desk) -> None:
             if file is not None:
                 take_upload(own, file, role)
                 st.rerun()
-        note("Made with `brainlm embed COHORT -o embeddings.parquet`. Files stay in your session alone.")
+        note("Made by the command brainlm embed COHORT -o embeddings.parquet. Files stay in your session.")
         public_cohort(who, own)
         from brainlm_core.cohort.reference import NAME, reference_cohort
 

@@ -68,8 +68,9 @@ class GroupComparison:
 
 
 def measures_of(embeddings: Embeddings) -> tuple[str, ...]:
-    """Return which measures per parcel these embeddings hold."""
-    return tuple(m for m in MEASURES if getattr(embeddings, m) is not None)
+    """Return which measures per parcel these embeddings hold, and differ in."""
+    held = [m for m in MEASURES if getattr(embeddings, m) is not None]
+    return tuple(m for m in held if m != "amplitude" or embeddings.amplitude_varies)
 
 
 def compare_groups(

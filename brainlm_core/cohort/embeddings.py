@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -155,24 +156,37 @@ class Embeddings:
             raise ConfigError(f"these embeddings have no {kind!r}", "choose cls or mean, or embed again")
         return np.asarray(value)
 
+    @cached_property
+    def amplitude_varies(self) -> bool:
+        """Whether recordings differ in amplitude; those that were scaled to one differ by rounding only."""
+        if self.amplitude is None or not self.amplitude.size:
+            return False
+        spread = self.amplitude.std(axis=0, dtype=np.float64)
+        return bool((spread > 1e-3 * np.abs(self.amplitude).mean(axis=0, dtype=np.float64)).any())
+
     def table(self) -> pd.DataFrame:
         """Return every column that a picture can be coloured by, one row per recording.
 
         In order: ``recording_id``, ``subject_id``, ``site``, phenotypes, acquisition, mean lag-1
-        autocorrelation and mean amplitude over the parcels that vary.
+        autocorrelation and, where recordings differ in it, mean amplitude over the parcels that vary.
         """
         front = pd.DataFrame({"recording_id": self.ids, "subject_id": self.subjects, "site": self.sites})
         parts = [front, self.phenotypes.reset_index(drop=True), self.acquisition.reset_index(drop=True)]
-        extra = {}
+        return pd.concat([*parts, pd.DataFrame(self._means)], axis=1)
+
+    @cached_property
+    def _means(self) -> dict[str, NDArray[np.float64]]:
+        """Means over the parcels that vary; kept, since pages ask for the table many times."""
+        out = {}
         for name, values in (
             ("mean_autocorrelation", self.autocorrelation),
-            ("mean_amplitude", self.amplitude),
+            ("mean_amplitude", self.amplitude if self.amplitude_varies else None),
         ):
             if values is not None:
                 varies = np.ones_like(values, dtype=bool) if self.amplitude is None else self.amplitude > 0
                 total = np.where(varies, values, 0).sum(axis=1, dtype=np.float64)
-                extra[name] = total / np.maximum(varies.sum(axis=1), 1)
-        return pd.concat([*parts, pd.DataFrame(extra)], axis=1)
+                out[name] = total / np.maximum(varies.sum(axis=1), 1)
+        return out
 
     def subset(self, rows: Sequence[int] | NDArray[np.integer]) -> Embeddings:
         """Return some recordings, in the given order."""

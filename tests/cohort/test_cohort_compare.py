@@ -58,6 +58,14 @@ def test_mean_connectivity_of_each_parcel() -> None:
     np.testing.assert_allclose(parcel_measure(own, "connectivity")[1], matrix.sum(0) / 5, rtol=1e-6)
 
 
+def test_an_amplitude_that_was_scaled_away_is_no_measure() -> None:
+    people = embeddings(30)
+    assert "amplitude" in measures_of(people) and "mean_amplitude" in people.table()
+    noise = 1e-5 * np.random.default_rng(0).standard_normal(people.amplitude.shape)
+    scaled = replace(people, amplitude=(1 + noise).astype(np.float32))
+    assert "amplitude" not in measures_of(scaled) and "mean_amplitude" not in scaled.table()
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(AnalysisError, match="only 2 people are selected"):
         compare_groups(embeddings(40), [0, 1, 2, 3])
