@@ -232,7 +232,8 @@ class MapCanvas {
     const g = this.marks.getContext("2d");
     g.font = `${weight} 13px ${getComputedStyle(this.host).fontFamily}`;
     g.textAlign = align; g.textBaseline = "middle"; g.lineJoin = "round";
-    g.strokeStyle = ground; g.lineWidth = 4; g.strokeText(text, x, y);
-    g.fillStyle = colour; g.fillText(text, x, y);
+    const room = this.w - 24; // a long title on a phone is set narrower, not cut
+    g.strokeStyle = ground; g.lineWidth = 4; g.strokeText(text, x, y, room);
+    g.fillStyle = colour; g.fillText(text, x, y, room);
   }
 }
