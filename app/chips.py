@@ -17,7 +17,8 @@ def chip_row(who: Visitor, recording: Recording) -> None:
     """Draw the chips; the model's chip opens the model chooser, the report's makes a file."""
     with st.container(key="chips", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(
-            f'<div class="b-chips" aria-label="State">{"".join(_chips(recording))}</div>', width="content"
+            f'<div class="b-chips" role="group" aria-label="State">{"".join(_chips(recording))}</div>',
+            width="content",
         )
         choose_model(who)
         report_chip(who, recording)

@@ -28,6 +28,7 @@ st.set_page_config(
 )
 st.logo(str(ROOT / "app" / "static" / "icon.svg"), size="large")
 theme.inject_css(n_pages=len(PAGES))
+theme.follow_theme()
 access.gate()
 first, *others = PAGES
 pages = [

@@ -30,6 +30,7 @@ __all__ = [
     "NETWORK_COLOURS",
     "Palette",
     "colour_stops",
+    "follow_theme",
     "group_words",
     "inject_css",
     "palette",
@@ -94,6 +95,25 @@ def inject_css(*, n_pages: int) -> None:
     room = 1140 + 95 * n_pages  # px: name, pages, five chips
     in_bar = f"@media(min-width:{room}px){{.stApp .st-key-chips{{{_IN_BAR}}}}}"
     st.html(f"<style>{house_css('.stApp')}{_style_sheet()}{in_bar}</style>")
+
+
+def follow_theme() -> None:
+    """Run the page again when the browser turns dark or light; call once per run.
+
+    Streamlit tells the server of the theme with the next run and not before, and figures hold colours.
+    """
+    with st.container(key="follow-theme"):
+        _follower()(key="theme-now", data={"drawn": palette().name}, on_changed_change=_nothing)
+
+
+@cache
+def _follower() -> Any:
+    script = Path(__file__).parent / "static" / "follow_theme.js"
+    return st.components.v2.component("brainlm_follow_theme", js=script.read_text(encoding="utf-8"))
+
+
+def _nothing() -> None:
+    """Do nothing: Streamlit wants a callback for every value that a component may send."""
 
 
 _IN_BAR = "position:fixed;top:8px;right:64px;z-index:999995;width:auto;max-width:920px"

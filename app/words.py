@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 import streamlit as st
 
@@ -19,18 +20,24 @@ __all__ = [
     "note",
     "refusal",
     "sentence",
+    "spaced",
     "verdict",
 ]
 
 
+def spaced(text: str) -> str:
+    """Return a text with a narrow space, which does not break, before every percent sign after a digit."""
+    return re.sub(r"(?<=\d) ?%", "\u202f%", text)
+
+
 def sentence(text: str) -> None:
     """Draw the ONE sentence of a page, its heading for screen readers too."""
-    st.html(f'<h1 class="b-one">{html.escape(text)}</h1>')
+    st.html(f'<h1 class="b-one">{html.escape(spaced(text))}</h1>')
 
 
 def note(text: str) -> None:
     """Draw a small line; ``text`` is plain text."""
-    st.html(f'<p class="b-note">{html.escape(text)}</p>')
+    st.html(f'<p class="b-note">{html.escape(spaced(text))}</p>')
 
 
 def refusal(error: BrainLMError) -> None:

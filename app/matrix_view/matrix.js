@@ -8,7 +8,7 @@ function paint(s) {
   const { canvas, data, image } = s;
   const narrow = canvas.clientWidth < 480;
   s.left = narrow ? BAND + 4 : LABEL + BAND;
-  s.right = narrow ? 48 : BAR;
+  s.right = narrow ? BAR - 14 : BAR; // gap, bar, gap, and "≥ −0.80"
   const width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
   if (!width) return;
   s.side = Math.max(60, Math.min(width - s.left - s.right, 640));

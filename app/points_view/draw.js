@@ -20,7 +20,7 @@ void main() {
   gl_Position = vec4(place * scale + offset, chosen > .5 ? -.1 : .1, 1.);
   bool missing = colour > 254.5;
   vec3 rgb = texelFetch(palette, ivec2(int(colour), 0), 0).rgb;
-  float alpha = anyChosen > .5 && chosen < .5 ? .16 : (missing ? .55 : .88);
+  float alpha = anyChosen > .5 && chosen < .5 ? .34 : (missing ? .55 : .88);
   tint = vec4(rgb, alpha);
   shape = missing ? 0 : int(mod(colour, 4.)) * int(shapes);
   gl_PointSize = size * (chosen > .5 ? 1.25 : 1.) * (missing ? .8 : 1.);
@@ -185,7 +185,7 @@ class MapCanvas {
     g.clearRect(0, 0, this.w, this.h);
     for (let i = 0; i < this.place.length / 2; i++) {
       const [x, y] = this.pixel(i);
-      g.globalAlpha = any && !this.data.selected[i] ? 0.16 : 0.88;
+      g.globalAlpha = any && !this.data.selected[i] ? 0.34 : 0.88;
       g.fillStyle = this.palette[this.data.index[i]];
       g.fillRect(x - size / 2, y - size / 2, size, size);
     }

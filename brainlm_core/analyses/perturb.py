@@ -248,8 +248,9 @@ def notices_of(stage: Stage, response: Response) -> tuple[str, ...]:
             f"The model hides whole blocks of time, so it still sees {gap * tr:.1f} s after the actions "
             "before its future begins."
         )
-    k = len(response.effect_by_draw)
-    if k > 1 and np.nanmax(response.effect_by_draw.std(axis=0), initial=0.0) == 0:
+    draws = response.effect_by_draw
+    twice = np.isfinite(draws).sum(axis=0) > 1  # a parcel answers in the draws that hide it
+    if twice.any() and not np.nanstd(draws[:, twice], axis=0).any():
         out.append("Nothing was left to draw: all mask draws are the same, so the spread is zero.")
     return tuple(out)
 

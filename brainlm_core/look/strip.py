@@ -115,12 +115,12 @@ def baseline_strip(
     line = "" if reference is None else f'<span class="r" style="left:{x(reference.value):.1f}%"></span>'
     cells = [_row(score, x, line, decimals) for score in rows]
     middle = (low + high) / 2
-    axis = "".join(f'<span style="left:{x(v):.1f}%">{v:.2f}</span>' for v in (low, middle, high))
+    axis = "".join(f'<span style="left:{x(v):.1f}%">{_number(v, 2)}</span>' for v in (low, middle, high))
     said = "; ".join(_said(s, decimals) for s in rows)
     note = (
         ""
         if reference is None
-        else f'<p class="b-note">Dashed: {html.escape(reference.label)}, {reference.value:.3f}.</p>'
+        else f'<p class="b-note">Dashed: {html.escape(reference.label)}, {_number(reference.value, 3)}.</p>'
     )
     return (
         f'<p class="b-note"><b>{html.escape(title)}</b></p>'
@@ -148,7 +148,7 @@ def _row(score: Row, x, line: str, decimals: int) -> str:  # type: ignore[no-unt
     return (
         f'<span class="n{main}">{label}</span>'
         f'<span class="t" style="color:light-dark({light},{dark})">{line}{interval}{dot}</span>'
-        f'<span class="v{main}">{score.value:.{decimals}f}</span>'
+        f'<span class="v{main}">{_number(score.value, decimals)}</span>'
     )
 
 
@@ -158,5 +158,12 @@ def _said(score: Row, decimals: int) -> str:
         return f"{label}: {score.reason or 'not yet computed'}"
     interval = ""
     if score.interval is not None:
-        interval = f", 95 % interval {score.interval[0]:.{decimals}f} to {score.interval[1]:.{decimals}f}"
-    return f"{label} {score.value:.{decimals}f}{interval}"
+        low, high = (_number(v, decimals) for v in score.interval)
+        interval = f", 95 % interval {low} to {high}"
+    return f"{label} {_number(score.value, decimals)}{interval}"
+
+
+def _number(value: float, decimals: int) -> str:
+    """Return a number with a minus that is as wide as a plus, and none before zero."""
+    text = f"{value:.{decimals}f}"
+    return (text if float(text) else text.lstrip("-")).replace("-", "\u2212")

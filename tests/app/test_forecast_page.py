@@ -17,7 +17,7 @@ def test_the_page_fills_in_and_says_who_wins(open_page: Open) -> None:
     assert "is being tested" in tab.words() or "of the variance" in tab.words()
     said = tab.settle().words()
     assert "after" in said.lower() and "mean" in said
-    assert "The 90 % interval held" in said
+    assert "The 90\u202f% interval held" in said
     assert "This recording is simulated" in said
     for name in ("Random weights", "Own AR", "Ridge VAR", "Mean"):
         assert name in said

@@ -137,7 +137,7 @@ def test_networks_fill_in_and_name_every_baseline(open_page: Open) -> None:
     assert "…" not in words.split('class="b-strip"')[1].split("</div>")[0]
     for name in ("Random weights", "Functional connectivity", "Coordinates alone", "Group connectivity"):
         assert name in words
-    assert " % of parcels" in words
+    assert "\u202f% of parcels" in words
     assert "0.588" in words
     for name in ("Layers and heads", "Scores", "Networks", "Export"):
         tab.app.session_state["net-tabs"] = name
@@ -168,7 +168,7 @@ def test_a_layer_of_another_model_counts_as_all(open_page: Open) -> None:
     for name, value in {"reduction": "layer/head", "layer": 40, "head": 2}.items():
         tab.app.session_state[f"net-{name}"] = value
     tab.run().settle()
-    assert " % of parcels" in tab.words()
+    assert "\u202f% of parcels" in tab.words()
 
 
 def test_public_example_offline_is_one_sentence(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:

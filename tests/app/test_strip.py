@@ -32,6 +32,12 @@ def test_axis_grows_to_hold_values_outside() -> None:
     assert 'class="r" style="left:100.0%"' in html
 
 
+def test_numbers_below_zero_have_a_minus_and_nothing_else_has() -> None:
+    html = strip(Row("attention", -0.25, (-0.5, -0.001)), Row("random_twin", -0.001))
+    assert ">\u22120.25<" in html and "interval \u22120.50 to 0.00" in html and ">0.00</span>" in html
+    assert not re.search(r">-\d", html)
+
+
 def test_missing_values_are_said_not_drawn() -> None:
     html = strip(Row("attention", None))
     assert 'class="d' not in html and "not yet computed" in html

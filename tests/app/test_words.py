@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.words import capital, duration
+from app.words import capital, duration, spaced
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,7 @@ def test_error_texts_become_sentences(text: str, shown: str) -> None:
 )
 def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds).replace("\u202f", " ").replace("\u00a0", " ") == shown
+
+
+def test_percent_signs_keep_their_number() -> None:
+    assert spaced("88 % of 5% and 0.5% more; %s") == "88\u202f% of 5\u202f% and 0.5\u202f% more; %s"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.perturb import PerturbOptions, analyse, responder_table
+from brainlm_core.analyses.perturb import PerturbOptions, analyse, notices_of, responder_table
 from brainlm_core.analyses.perturb_null import random_sets
 from brainlm_core.analyses.perturb_response import mean_over_draws, prepare, respond
 from brainlm_core.analyses.perturb_trials import Trial, run_trials
@@ -31,6 +31,19 @@ def scenario(amplitude=2.0, targets=None, **changes):  # type: ignore[no-untyped
 @pytest.fixture(scope="module")
 def stage(tiny, small_recording):  # type: ignore[no-untyped-def]
     return prepare(tiny, small_recording)
+
+
+def test_equal_mask_draws_are_said_and_others_are_not_called_equal(tiny, stage):  # type: ignore[no-untyped-def]
+    response = respond(tiny, stage, [scenario(readout="both")])[0]
+    effect, gap = response.effect_by_draw[:1], np.full((1, 20), np.nan)
+
+    def said(*draws):  # type: ignore[no-untyped-def]
+        notices = notices_of(stage, replace(response, effect_by_draw=np.concatenate(draws)))
+        return any("Nothing was left to draw" in notice for notice in notices)
+
+    assert said(effect, effect) and not said(effect, effect + 1)
+    halves = np.hstack([effect[:, :20], gap]), np.hstack([gap, effect[:, 20:]])
+    assert not said(*halves), "no parcel answered twice: nothing is known of the spread"
 
 
 class Counting:

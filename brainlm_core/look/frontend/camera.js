@@ -115,21 +115,30 @@ function arrange(rect, where) {
   return { where, px, deepPx: Math.min(left / DEEP[1], rect.width / DEEP[0], px * 1.6) };
 }
 
-function overview(camera, rect, hasDeep) {
+/** Height in px that the overview fills of a stage: where the width decides, a lower stage shows as much. */
+export function overviewHeight(rect, hasDeep) {
+  const { px, deepPx, where } = best(rect, hasDeep);
+  return 2 * (px * HEMISPHERE[1] + CAPTION) + (where === "below" ? deepPx * DEEP[1] + CAPTION : 0);
+}
+
+function best(rect, hasDeep) {
   const choices = hasDeep ? ["between", "below"].map((where) => arrange(rect, where)) : [arrange(rect, "absent")];
   const worth = ({ px, deepPx }) => Math.min(px, 1.25 * deepPx);
-  const best = choices.reduce((a, b) => (worth(b) > worth(a) ? b : a));
-  const between = best.where === "between", below = best.where === "below";
-  const width = best.px * HEMISPHERE[0], height = best.px * HEMISPHERE[1] + CAPTION;
-  const middle = between ? best.deepPx * DEEP[0] : 0;
-  const deepHeight = below ? best.deepPx * DEEP[1] + CAPTION : 0;
+  return choices.reduce((a, b) => (worth(b) > worth(a) ? b : a));
+}
+
+function overview(camera, rect, hasDeep) {
+  const { px, deepPx, where } = best(rect, hasDeep), between = where === "between";
+  const width = px * HEMISPHERE[0], height = px * HEMISPHERE[1] + CAPTION;
+  const middle = between ? deepPx * DEEP[0] : 0;
+  const deepHeight = where === "below" ? deepPx * DEEP[1] + CAPTION : 0;
   const x0 = rect.x + (rect.width - 2 * width - middle) / 2, x1 = x0 + width + middle;
   const y0 = rect.y + (rect.height - 2 * height - deepHeight) / 2, y1 = y0 + height;
   const tile = (x, y, w, h, rest) => ({
     rect: { x, y, width: w, height: h },
     centre: [x + w / 2, y + (h - CAPTION) / 2],
     gap: 0, turn: 1, glass: false, alone: true,
-    pxPerMm: best.px * camera.zoom,
+    pxPerMm: px * camera.zoom,
     ...rest,
   });
   const side = (x, y, h, yaw, caption) => tile(x, y, width, height, {
@@ -146,7 +155,7 @@ function overview(camera, rect, hasDeep) {
     : [rect.x, y1 + height, rect.width, deepHeight];
   tiles.push(tile(x, y, w, h, {
     hemispheres: BOTH, glass: true, alone: false, caption: "Deep, from above",
-    pxPerMm: best.deepPx * camera.zoom,
+    pxPerMm: deepPx * camera.zoom,
     yaw: camera.yaw, pitch: clampPitch(90 + camera.pitch),
   }));
   return tiles;

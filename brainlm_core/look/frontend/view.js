@@ -1,6 +1,6 @@
 // One brain view: panels, camera and clock on one canvas. Draws only when something changed.
 
-import { canFly, fly, isMoved, layoutTiles, newCamera } from "./camera.js";
+import { canFly, fly, isMoved, layoutTiles, newCamera, overviewHeight } from "./camera.js";
 import { Clock } from "./clock.js";
 import { ColourScale, css, element, parseColour } from "./colour.js";
 import { Toolbar } from "./controls.js";
@@ -253,13 +253,15 @@ export class BrainView {
     if (!this.panels || this.destroyed) return;
     const width = this.root.clientWidth;
     if (!width) return;
-    const columns = width / this.panels.length >= 300 ? this.panels.length : 1;
+    const columns = width / this.panels.length >= 270 ? this.panels.length : 1;
     this.grid.style.setProperty("--bv-columns", columns);
     this.root.classList.toggle("bv-narrow", width < 640);
     this.root.classList.toggle("bv-several", this.panels.length > 1);
     const wanted = document.fullscreenElement ? window.innerHeight - 220 : this.header.height;
-    const tall = this.state.camera.view === "overview" && this.hasDeep;
-    const height = stageHeight((width - (columns - 1) * 16) / columns, wanted, tall);
+    const overview = this.state.camera.view === "overview", each = (width - (columns - 1) * 16) / columns;
+    const most = stageHeight(each, wanted, overview && this.hasDeep);
+    const needed = overview ? overviewHeight({ width: each, height: most }, this.hasDeep) : most;
+    const height = Math.min(most, Math.ceil(needed));
     this.panels.forEach((panel) => { panel.stage.style.height = `${height}px`; });
     const box = this.grid.getBoundingClientRect();
     this.size = { width: Math.ceil(box.width), height: Math.ceil(box.height) };
