@@ -15,7 +15,7 @@ from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.cleaning import CleaningOptions, clean
 from brainlm_core.scans.confounds import ConfoundTable, read_confounds
 from brainlm_core.scans.fmriprep import companions
-from brainlm_core.scans.limits import check_length
+from brainlm_core.scans.limits import MAX_SIGNAL, check_length
 from brainlm_core.scans.quality import assess, judge
 from brainlm_core.scans.readers import find_reader
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
@@ -213,8 +213,8 @@ def fill_missing(signals: NDArray[np.floating], name: str) -> tuple[NDArray[np.f
             "repair or remove these volumes, or blank whole parcels",
         )
     filled = np.where(empty[:, None], 0.0, signals)
-    if np.abs(filled).max() > 1e30:
-        raise ScanError(f"{name} holds values beyond 1e30", "check how the signals were exported")
+    if np.abs(filled).max() > MAX_SIGNAL:
+        raise ScanError(f"{name} holds values beyond {MAX_SIGNAL:g}", "check how the signals were exported")
     notices: tuple[str, ...] = ()
     if empty.any():
         notices = (f"{int(empty.sum())} of {len(empty)} parcels hold no data and were set to zero.",)

@@ -16,6 +16,8 @@ from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
 MAX_TEXT_BYTES = 1 << 30
 #: Largest array that is read whole, in values.
 MAX_VALUES = 1 << 28
+#: Larger values, in whatever unit, are no signal.
+MAX_SIGNAL = 1e30
 #: Longest recording, in volumes (24 h at TR 0.8 s).
 MAX_TIMEPOINTS = 110_000
 #: Fewest volumes of which anything can be said.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ScanError
+from brainlm_core.scans.limits import MAX_SIGNAL
 from brainlm_core.scans.nifti_header import NiftiHeader, gunzip_damage
 
 #: Volumes that the mean image for the space check is made of.
@@ -225,14 +226,32 @@ def stream_means(
             raise ScanError(f"{name} is cut short or damaged", "copy or download the file again") from error
         digest = raw.finish()
     means, n_valid = sums.finish()
-    with np.errstate(over="ignore", invalid="ignore"):  # a mad scale in the header is refused as not finite
-        means, mean = means * header.slope + header.inter, mean * header.slope + header.inter
+    means, mean = _scaled(means, mean, header, name)
     return StreamResult(
         means=means,
         n_valid=n_valid,
         mean_image=mean.reshape(header.shape[:3], order="F"),
         sha256=digest,
     )
+
+
+def _scaled(
+    means: NDArray[np.float64], mean: NDArray[np.float32], header: NiftiHeader, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Apply slope and intercept; refuse a mad scale here, before anything is computed with its values."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored, scaled = means, means * header.slope + header.inter
+        mean = mean * header.slope + header.inter
+    mad = ~np.isnan(stored) & ~(np.abs(scaled) <= MAX_SIGNAL)
+    if mad.any():
+        plain = header.slope == 1 and header.inter == 0
+        how = "" if plain else f" by its header's scale (slope {header.slope:g}, intercept {header.inter:g})"
+        raise ScanError(
+            f"{name} holds values beyond {MAX_SIGNAL:g}{how}",
+            "check how the scan was exported, or download it again",
+        )
+    # Voxels of no parcel may hold anything; they only take part in the outline of the brain.
+    return scaled, np.nan_to_num(mean, nan=0, posinf=0, neginf=0)
 
 
 class _Sums:

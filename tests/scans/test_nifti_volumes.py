@@ -83,6 +83,35 @@ def test_scale_and_intercept(tmp_path: Path, atlas: Atlas, data: np.ndarray) -> 
     np.testing.assert_allclose(recording.signals, masker(scan, atlas[0]), rtol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [(3e38, 0.0), (1e30, -1e38), (1.0, 3e38)])
+def test_a_mad_scale_is_named(
+    tmp_path: Path, atlas: Atlas, data: np.ndarray, scale: tuple[float, float]
+) -> None:
+    scan = save_nifti(tmp_path / "b.nii", data, dtype=np.int16)
+    raw = bytearray(scan.read_bytes())
+    raw[112:120] = np.array(scale, "<f4").tobytes()
+    scan.write_bytes(raw)
+    with pytest.raises(ScanError, match=r"beyond 1e\+30 by its header's scale \(slope"):
+        read_scan(scan, atlas=str(atlas[0]))
+
+
+@pytest.mark.parametrize(("where", "refused"), [("parcel", True), ("outside", False)])
+def test_sums_beyond_all_measure(
+    tmp_path: Path, atlas: Atlas, data: np.ndarray, where: str, refused: bool
+) -> None:
+    """Finite voxels may add up to infinity; outside the parcels they do no harm."""
+    wild = data.copy()
+    chosen = np.argwhere((atlas[1] > 0) == (where == "parcel"))[:2]
+    wild[tuple(chosen.T)] = 1.5e308
+    wild[tuple(chosen.T)] *= np.linspace(0.9, 1, data.shape[-1])
+    scan = save_nifti(tmp_path / "b.nii", wild, dtype=np.float64)
+    if refused:
+        with pytest.raises(ScanError, match=r"holds values beyond 1e\+30;"):
+            read_scan(scan, atlas=str(atlas[0]))
+    else:
+        assert read_scan(scan, atlas=str(atlas[0])).quality is not None
+
+
 @pytest.mark.parametrize(("shift", "zoom"), [(1.3, 0.9), (-1.7, 1.1), (0.7, 0.5)])
 def test_other_grids_resample_the_atlas(tmp_path: Path, atlas: Atlas, shift: float, zoom: float) -> None:
     from brainlm_core.scans.space import sample_nearest
