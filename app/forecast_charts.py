@@ -30,7 +30,15 @@ THIRD = {
 #: The strip and the skill map look at this many first steps: where there is something to win.
 FIRST_STEPS = 5
 #: Below the title of the time axis, whatever the width.
-_LEGEND = {"orientation": "h", "y": -0.27, "yanchor": "top", "traceorder": "reversed", "font": {"size": 12}}
+#: Entries of one width: measured ones vary from one draw to the next, and the plot's size with them.
+_LEGEND = {
+    "orientation": "h",
+    "y": -0.27,
+    "yanchor": "top",
+    "traceorder": "reversed",
+    "font": {"size": 12},
+    "entrywidth": 96,
+}
 _DASHES = {"mean": "dot", "last_value": "dash", "ar": "dashdot", "ridge": "solid", "random_twin": "longdash"}
 
 
@@ -151,7 +159,7 @@ def race_figure(race: Race, verdict: Verdict, measure: str = "r2") -> go.Figure:
             line={"width": 0},
             fillcolor=_faint(colours.accent),
             hoverinfo="skip",
-            name="95 % interval of the model",
+            name="95 % interval",
         )
     for method in [m for m in METHODS if m in race.values[measure]][::-1]:
         title, light, dark, _ = METHODS[method]

@@ -38,7 +38,7 @@ _DASHES = {
 }
 #: What lies below is left off the strip and said in words: it would press all others together.
 OFF_SCALE = -0.5
-_LEGEND = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 12}}
+_LEGEND = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 12}, "entrywidth": 128}
 
 
 def panels(result: ReconstructResult, third: str, *, simulated: bool) -> list[BrainPanel]:

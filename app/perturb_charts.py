@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,17 +104,18 @@ def course_figure(response: Response, parcellation: Parcellation, parcels: Seque
 
     colours = palette()
     times = response.times_s
-    figure = go.Figure(layout=plotly_layout(height=320, showlegend=True))
+    legend = {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0}
+    figure = go.Figure(layout=plotly_layout(height=360, showlegend=True, legend=legend))
     plan = response.plan
     figure.add_vrect(
         x0=times[plan.first], x1=times[plan.stop - 1], fillcolor=colours.muted, opacity=0.12, line_width=0,
         annotation_text="action", annotation_position="top left",
     )  # fmt: skip
-    for parcel in parcels:
+    for parcel, dash in zip(parcels, cycle(("solid", "dash", "dot", "dashdot", "longdash"))):
         colour = NETWORK_COLOURS.get(parcellation.group[parcel], NETWORK_COLOURS["unknown"])
         figure.add_scatter(
             x=times, y=response.mean[parcel], mode="lines", name=label(parcellation, parcel),
-            line={"color": colour, "width": 2},
+            line={"color": colour, "width": 2, "dash": dash},
         )  # fmt: skip
     figure.update_xaxes(title_text="Time in the window (s)")
     figure.update_yaxes(title_text="Response (SD)")

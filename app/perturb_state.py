@@ -167,7 +167,7 @@ def use_model(who: Visitor, name: str) -> None:
     free = {entry.name for entry in MODELS if not entry.published}
     if name not in free:
         raise ConfigError(
-            f"the scenario was made with the model {name}",
+            f"the link or scenario asks for the model {name}",
             "choose that model in the chip above, then open it again",
         )
     who.change_model(ModelChoice(name))

@@ -94,7 +94,7 @@ def inject_css(*, n_pages: int) -> None:
     """
     room = 1140 + 95 * n_pages  # px: name, pages, five chips
     in_bar = f"@media(min-width:{room}px){{.stApp .st-key-chips{{{_IN_BAR}}}}}"
-    st.html(f"<style>{house_css('.stApp')}{_style_sheet()}{in_bar}</style>")
+    st.html(f"<style>{house_css(':root')}{_style_sheet()}{in_bar}</style>")
 
 
 def follow_theme() -> None:

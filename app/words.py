@@ -20,24 +20,24 @@ __all__ = [
     "note",
     "refusal",
     "sentence",
-    "spaced",
+    "typeset",
     "verdict",
 ]
 
 
-def spaced(text: str) -> str:
-    """Return a text with a narrow space, which does not break, before every percent sign after a digit."""
-    return re.sub(r"(?<=\d) ?%", "\u202f%", text)
+def typeset(text: str) -> str:
+    """Return a text with narrow spaces before percent signs, which do not break, and true minus signs."""
+    return re.sub(r"(?<=\d) ?%", "\u202f%", re.sub(r"(?<![^\s(])-(?=\d)", "\u2212", text))
 
 
 def sentence(text: str) -> None:
     """Draw the ONE sentence of a page, its heading for screen readers too."""
-    st.html(f'<h1 class="b-one">{html.escape(spaced(text))}</h1>')
+    st.html(f'<h1 class="b-one">{html.escape(typeset(text))}</h1>')
 
 
 def note(text: str) -> None:
     """Draw a small line; ``text`` is plain text."""
-    st.html(f'<p class="b-note">{html.escape(spaced(text))}</p>')
+    st.html(f'<p class="b-note">{html.escape(typeset(text))}</p>')
 
 
 def refusal(error: BrainLMError) -> None:

@@ -12,6 +12,7 @@ export default function followTheme({ data, parentElement, setTriggerValue }) {
   const host = parentElement.host ?? parentElement;
   const paper = getComputedStyle(host).getPropertyValue("--st-background-color").trim();
   const shown = isDark(paper) ? "dark" : "light";
+  document.documentElement.style.colorScheme = shown; // popovers hang on the page itself, outside of the app
   if (shown === data.drawn || told.get(host) === shown) {
     if (shown === data.drawn) told.delete(host);
     return;

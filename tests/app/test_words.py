@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.words import capital, duration, spaced
+from app.words import capital, duration, typeset
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,6 @@ def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds).replace("\u202f", " ").replace("\u00a0", " ") == shown
 
 
-def test_percent_signs_keep_their_number() -> None:
-    assert spaced("88 % of 5% and 0.5% more; %s") == "88\u202f% of 5\u202f% and 0.5\u202f% more; %s"
+def test_percent_signs_keep_their_number_and_minus_signs_are_true() -> None:
+    assert typeset("88 % of 5% and 0.5% more; %s") == "88\u202f% of 5\u202f% and 0.5\u202f% more; %s"
+    assert typeset("-0.25 (-1 to 2) in sub-01, 5-fold") == "\u22120.25 (\u22121 to 2) in sub-01, 5-fold"

@@ -172,7 +172,7 @@ def test_a_link_with_one_bad_half_is_not_applied_at_all(open_perturb: Any) -> No
         ),
         (scenario_of(parcellation="another atlas").to_json().encode(), "made for another atlas"),
         (scenario_of([{"targets": {"parcels": [400]}, "kind": "silence"}]).to_json().encode(), "parcel 400"),
-        (scenario_of(model="13m").to_json().encode(), "made with the model 13m"),
+        (scenario_of(model="13m").to_json().encode(), "asks for the model 13m"),
     ],
 )
 def test_a_bad_scenario_file_is_one_sentence_and_changes_nothing(
