@@ -45,7 +45,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_is_chosen_and_its_question_answered(keys: Keyboard, table: Path) -> None:
     page = keys.page
     choosers: list[Any] = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     for _ in range(3):  # a first visit may draw the button anew under the finger
         keys.to("Upload$")
         keys.press("Enter")
