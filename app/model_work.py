@@ -144,9 +144,11 @@ def cost_job(model: ModelChoice) -> Job[Footprint]:
 
     def work(report: Report) -> Footprint:
         report(0.1, "Measuring in a process of its own")
-        from brainlm_core.bench.footprint import measure_apart
+        from brainlm_core.bench.footprint import measure_where
 
-        return measure_apart(model.name, model.device, model.precision, report.cancelled)
+        choice = (model.name, model.device, model.precision)
+        found: Footprint = model.engine().call(measure_where, *choice, cancel=report.cancelled)
+        return found
 
     return Job("Measuring", work)
 

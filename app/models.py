@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from app.intake import allowed_path, started_locally
-from app.state import ModelChoice, Visitor
+from app.state import ModelChoice, Visitor, scheduler
 from brainlm_core.errors import BrainLMError
 
 
@@ -78,7 +78,7 @@ def chooser(who: Visitor, prefix: str) -> None:
     entries = [*MODELS]
     if all(entry.name != who.model.name for entry in MODELS):
         entries.append(ModelEntry(who.model.name, title_of(who.model.name), "In use now."))
-    if started_locally():
+    if started_locally() and not scheduler():  # the folders are here, the model is not
         entries.append(
             ModelEntry(LOCAL, title_of(LOCAL), "With config.json and model.safetensors or pytorch_model.bin.")
         )
@@ -98,16 +98,15 @@ def chooser(who: Visitor, prefix: str) -> None:
 
 def device_controls(who: Visitor) -> None:
     """Draw where and with how many bits the model runs; a change runs the page again."""
-    from brainlm_core.devices import available_devices, available_precisions
-
-    devices = available_devices()
-    precisions = available_precisions(who.model.device)
+    devices, precisions = _devices(who.model.device)
     device = st.segmented_control(
         "Device",
         devices,
         default=who.model.device,
         required=True,
-        format_func=lambda d: "Best one here" if d == "auto" else d.upper(),
+        format_func=lambda d: (
+            ("Best one there" if scheduler() else "Best one here") if d == "auto" else d.upper()
+        ),
         key=f"device-{who.model.device}",
     )
     precision = st.segmented_control(
@@ -121,6 +120,20 @@ def device_controls(who: Visitor) -> None:
     )
     if (device, precision) != (who.model.device, who.model.precision):
         _switch(who, replace(who.model, device=device, precision=precision))
+
+
+def _devices(chosen: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return devices, and precisions of the chosen one: here, or as far as the workers have said."""
+    if address := scheduler():
+        from brainlm_core.remote.cluster import cluster
+
+        known = cluster(address).known
+        devices = dict.fromkeys(["auto", *(d for told in known for d in told.devices), chosen])
+        precisions = dict.fromkeys(["auto", *(p for t in known for p in t.precisions.get(chosen, ()))])
+        return tuple(devices), tuple(precisions)
+    from brainlm_core.devices import available_devices, available_precisions
+
+    return available_devices(), available_precisions(chosen)
 
 
 def _details(who: Visitor, chosen: str, prefix: str) -> None:

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 
 #: Model that new visitors start with; `brainlm app --model` sets it.
 MODEL_VARIABLE = "BRAINLM_MODEL"
+#: Scheduler whose workers hold the models; `brainlm app --scheduler` sets it. Empty: this process does.
+SCHEDULER_VARIABLE = "BRAINLM_SCHEDULER"
 #: Results kept per visitor; the oldest goes first.
 MAX_RESULTS = 6
+
+
+def scheduler() -> str:
+    """Return the address of the scheduler whose workers hold the models; empty when this process does."""
+    return os.environ.get(SCHEDULER_VARIABLE, "")
 
 
 @dataclass(frozen=True)
@@ -47,19 +54,25 @@ class ModelChoice:
     precision: str = "auto"
 
     def engine(self, progress: Callable[[float, str], None] | None = None, *, precision: str = "") -> Engine:
-        """Return this process's engine for the choice; raises as :func:`brainlm_core.weights.load`.
+        """Return the engine for the choice, in this process or on a worker of the scheduler.
 
-        ``precision`` overrides the choice where an analysis does not stand another one.
+        Raises as :func:`brainlm_core.weights.load`, and where nobody answers. ``precision`` overrides the
+        choice where an analysis does not stand another one.
         """
+        settings: dict[str, Any] = {
+            "device": self.device,
+            "precision": precision or self.precision,
+            "progress": progress,
+        }
+        if address := scheduler():
+            from brainlm_core.remote.engine import RemoteEngine
+            from brainlm_core.weights import licence_accepted
+
+            accepted = self.licence_accepted or licence_accepted()
+            return RemoteEngine.on(address, self.name, accept_licence=accepted, **settings)
         from brainlm_core.engine import get_engine
 
-        return get_engine(
-            self.name,
-            device=self.device,
-            precision=precision or self.precision,
-            accept_licence=self.licence_accepted,
-            progress=progress,
-        )
+        return get_engine(self.name, accept_licence=self.licence_accepted, **settings)
 
     def twin(self, *, precision: str = "") -> Engine:
         """Return the engine of the same architecture with random weights."""

@@ -158,8 +158,17 @@ class Engine(Batches):
         self._run(windows, hidden, one, "Reconstructing", progress, cancel, times, True)
         return Predicted(predicted, truly)
 
-    def prior_answer(self, windows: Windows, hidden: BoolArray) -> FloatArray | None:
+    def prior_answer(
+        self,
+        windows: Windows,
+        hidden: BoolArray,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> FloatArray | None:
         """Predict windows by the closed-form prior of the model alone; None for families without one.
+
+        Arguments as in :meth:`reconstruct`.
 
         Returns
         -------
@@ -173,7 +182,7 @@ class Engine(Batches):
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
             out[part] = prior(signal, xyz, hide).predicted.float().cpu().numpy()
 
-        self._run(windows, hidden, one, "Asking the prior", None, None, apart=True)
+        self._run(windows, hidden, one, "Asking the prior", progress, cancel, apart=True)
         return out
 
     def embed(
@@ -267,6 +276,34 @@ class Engine(Batches):
                     raise
                 what = f"the gradients do not fit into {self.device.type} memory"
                 raise EngineError(what, "choose a smaller model or another device") from error
+
+    def twin(self) -> Engine:
+        """Return the same architecture with random weights; the engine itself if it is such a twin."""
+        if self.info.is_random:
+            return self
+        return get_engine(
+            f"random:{self.info.model_name}", device=self.info.device, precision=self.info.precision
+        )
+
+    def call(
+        self,
+        work: Callable[..., Any],
+        *args: Any,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Run work where the model is: here.
+
+        For work that needs the model itself. An engine on another machine sends it there, so it must be a
+        function of a module, and its arguments and its result must be values.
+
+        Parameters
+        ----------
+        work : callable
+            Takes the engine, ``args``, and ``progress``, ``cancel`` and ``settings`` by name.
+        """
+        return work(self, *args, progress=progress, cancel=cancel, **settings)
 
     def _leave_device(self) -> None:
         """Forget this engine besides: the next one that is loaded tries the GPU again."""

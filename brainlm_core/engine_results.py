@@ -37,6 +37,10 @@ class EngineInfo:
         True for a twin that was never trained.
     note : str
         Why it does not run where it was asked to; empty otherwise.
+    host : str
+        Machine that it runs on; empty for this one.
+    sha256 : str or None
+        Of the weights, where they are on another machine.
     """
 
     model_name: str
@@ -49,18 +53,19 @@ class EngineInfo:
     n_parameters: int
     is_random: bool
     note: str = ""
+    host: str = ""
+    sha256: str | None = None
 
     @property
     def where(self) -> str:
-        """The device in words, with the reason when it is not the one asked for."""
-        return f"{self.device.upper()} ({self.note})" if self.note else self.device.upper()
+        """Device and machine in words, with the reason when it is not the device asked for."""
+        place = f"{self.device.upper()} on {self.host}" if self.host else self.device.upper()
+        return f"{place} ({self.note})" if self.note else place
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dictionary; without ``note`` when there is none."""
+        """Return a JSON-serialisable dictionary; without ``note``, ``host`` and ``sha256`` when empty."""
         facts = dict(self.__dict__)
-        if not self.note:
-            del facts["note"]
-        return facts
+        return {k: v for k, v in facts.items() if v or k not in ("note", "host", "sha256")}
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,6 +70,23 @@ def attribute(
     Cancelled
     """
     options = options or AttributeOptions()
+    done: Attribution = engine.call(
+        _attribute, recording, direction, options, twin=twin, progress=progress, cancel=cancel
+    )
+    return done
+
+
+def _attribute(
+    engine: Engine,
+    recording: Recording,
+    direction: Direction,
+    options: AttributeOptions,
+    *,
+    twin: Engine | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> Attribution:
+    """Do it beside the model: a path's gradients are many passes."""
     windows = _whole_windows(engine, recording, options.max_windows)
     total = 2 if twin is not None else 1
     own = _shares(engine, windows, recording, direction, options, _part(progress, 0, total), cancel)

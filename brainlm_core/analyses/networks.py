@@ -200,12 +200,7 @@ def twin_scores(
 
 def twin_engine(engine: Engine) -> Engine:
     """Return the same architecture with random weights; the engine itself if it is such a twin."""
-    if engine.info.is_random:
-        return engine
-    from brainlm_core.engine import get_engine
-
-    info = engine.info
-    return get_engine(f"random:{info.model_name}", device=info.device, precision=info.precision)
+    return engine.twin()
 
 
 def analyse(

@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brainlm_core.errors import EngineError
+
+if TYPE_CHECKING:
+    from brainlm_core.engine import Engine
 
 #: Calls of which the median is taken, after one that warms up.
 ROUNDS = 3
@@ -86,6 +89,19 @@ def measure_apart(
         said = err.strip().splitlines()[-1] if err.strip() else "the process was ended"
         raise EngineError(f"the model could not be measured ({said})", "try again, or choose another model")
     return Footprint(**json.loads(out))
+
+
+def measure_where(
+    engine: Engine,
+    model: str,
+    device: str,
+    precision: str,
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Footprint:
+    """Measure on the machine where an engine's model is; to be called through ``engine.call``."""
+    return measure_apart(model, device, precision, cancel)
 
 
 def measure(model: str, device: str, precision: str) -> Footprint:

@@ -17,6 +17,7 @@ from brainlm_core.cohort.parts import Failure, Parts
 from brainlm_core.cohort.store import source_key
 from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings, embed_chunk
 from brainlm_core.errors import ConfigError, EngineError
+from brainlm_core.remote.link import unreachable
 
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
@@ -210,10 +211,7 @@ def _client_of(address: str) -> Iterator[Any]:
     try:
         client = Client(address, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:
-        raise ConfigError(
-            f"no Dask scheduler answers at {address}",
-            "start one with `dask scheduler`, or leave --scheduler out",
-        ) from error
+        raise unreachable(address) from error
     try:
         client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS_S)
     except TimeoutError as error:

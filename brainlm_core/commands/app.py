@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from brainlm_core.commands import CommandResult
-from brainlm_core.errors import ConfigError
+from brainlm_core.errors import BrainLMError, ConfigError
 from brainlm_core.scratch import sweep
 
 #: First port that is tried when none is named, and how many more.
@@ -31,12 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="model that pages start with: default, 13m, 111m, 650m, random:NAME or a folder",
     )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler whose workers hold the models, tcp://gpu-box:8786 (default: this process)",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
 def run(args: argparse.Namespace) -> CommandResult:
     """Start the dashboard and wait until it is stopped."""
     sweep()
+    if args.scheduler:
+        _check_scheduler(args.scheduler)
     port = _free_port(args.host, args.port)
     url = f"http://{'localhost' if args.host in ('0.0.0.0', '::') else args.host}:{port}"
     reach = (
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     command = command_line(args.host, port, open_browser=not args.no_browser)
     try:
         code = subprocess.run(
-            command, cwd=working_folder(), env=_environment(args.model), check=False
+            command, cwd=working_folder(), env=_environment(args.model, args.scheduler), check=False
         ).returncode
     except KeyboardInterrupt:
         code = 0
@@ -103,13 +110,36 @@ def command_line(host: str, port: int, *, open_browser: bool) -> list[str]:
     ]
 
 
-def _environment(model: str | None) -> dict[str, str]:
+def _check_scheduler(address: str) -> None:
+    """Say which machines hold the model. No worker yet is no reason not to start: it may come later.
+
+    Raises
+    ------
+    ConfigError
+        If no scheduler answers.
+    """
+    from brainlm_core.remote.cluster import cluster
+
+    there = cluster(address)
+    there.reach()
+    try:
+        hosts = ", ".join(sorted({told.host for told in there.check()}))
+        sys.stderr.write(f"The model runs on {hosts}.\n")
+    except BrainLMError as error:
+        sys.stderr.write(f"Careful: {error.what}; {error.fix}.\n")
+    finally:
+        there.close()
+
+
+def _environment(model: str | None, scheduler: str | None = None) -> dict[str, str]:
     env = dict(os.environ)
     # The server may start in another folder; "here" must still mean the user's.
     env.setdefault("BRAINLM_ROOTS", os.pathsep.join([str(Path.home()), str(Path.cwd())]))
     if model:
         folder = Path(model).expanduser()
-        env["BRAINLM_MODEL"] = str(folder.resolve()) if folder.is_dir() else model
+        env["BRAINLM_MODEL"] = str(folder.resolve()) if folder.is_dir() and not scheduler else model
+    if scheduler:
+        env["BRAINLM_SCHEDULER"] = scheduler
     return env
 
 

@@ -106,6 +106,8 @@ def scenario_of(contents: Contents) -> dict[str, Any]:
 
 
 def _weights_digest(contents: Contents) -> str:
+    if contents.model.sha256 is not None:  # on another machine, which has said
+        return contents.model.sha256
     try:
         found = weights.digest(contents.model.model_name)
     except BrainLMError:

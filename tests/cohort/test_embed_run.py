@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +22,11 @@ from brainlm_core.cohort.files import read_embeddings
 from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.sources import ImportOptions, find_scans
 from brainlm_core.cohort.store import CohortStore
-from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings
+from brainlm_core.cohort.tasks import CohortReference, EmbedSettings
 from brainlm_core.engine import Cancelled, Engine
 from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
-from brainlm_core.packs import Cohort
 from tests.cohort.cohort_tools import write_pack
+from tests.dask_lab import Lab
 from tests.engine.small_engines import save_tiny
 
 ARRAYS = ("cls", "mean", "twin_cls", "twin_mean", "autocorrelation", "amplitude", "connectivity")
@@ -152,51 +150,15 @@ def run_quietly(*command: str, **settings) -> subprocess.Popen:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A real scheduler and two workers, each a process of its own, on the loopback."""
-    file = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    scheduler = run_quietly(*dask, "--no-dashboard", "--scheduler-file", str(file), cwd=tmp_path)
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
-    worker += ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
-    workers = [run_quietly(*worker, cwd=tmp_path) for _ in range(2)]
+    lab = Lab(tmp_path)
     try:
-        deadline = time.monotonic() + 60
-        while not file.is_file() or not file.read_text().strip():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield json.loads(file.read_text())["address"], workers
+        for _ in range(2):
+            lab.add_worker()
+        yield lab.address, lab.workers
     finally:
-        for process in (*workers, scheduler):
-            process.kill()
-            process.wait()
-
-
-def test_memory_does_not_grow_with_the_number_of_recordings(
-    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wide = 60_000
-    reference, settings = make_store(tmp_path, 8), EmbedSettings(model=tiny, twin=False)
-    eight, answer = reference.open(), embed_run.embed_chunk(reference, settings, 0, tuple(range(8)))
-
-    def same_again(_, __, number: int, rows: tuple[int, ...]) -> ChunkResult:
-        made = [replace(answer.rows[i % 8], index=i, connectivity=np.ones(wide, np.float16)) for i in rows]
-        return replace(answer, number=number, rows=tuple(made))
-
-    def of(n: int) -> Cohort:
-        return replace(eight.subset([i % 8 for i in range(n)]), ids=tuple(f"scan{i}" for i in range(n)))
-
-    monkeypatch.setattr(embed_run, "embed_chunk", same_again)
-    peaks = {}
-    for n in (8, 8, 64):  # the first run imports what is needed
-        monkeypatch.setattr(CohortReference, "open", lambda _, n=n: of(n))
-        tracemalloc.start()
-        report = embed_cohort(reference, tmp_path / f"{n}.parquet", settings, workers=0)
-        peaks[n] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert report.n == n
-    held = 2 * wide * (64 - 8)  # bytes of the other recordings, if they were held
-    assert peaks[64] - peaks[8] < held / 4
+        lab.close()
 
 
 def embed_command(reference: CohortReference, tiny: str, output: Path, *more: str) -> list[str]:
