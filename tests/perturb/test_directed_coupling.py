@@ -157,4 +157,4 @@ def test_the_bundled_model_reports_its_figure(small_parcellation, record_propert
         )
     # The forecast leans on the window's own dynamics, so the future tells; the kernels behind the other
     # read-out are symmetric in time and come from brains, so nothing forces that one above chance here.
-    assert 0.6 < directed <= 1.0 and 0.4 < either_way <= 1.0
+    assert 0.55 < directed <= 1.0 and 0.4 < either_way <= 1.0
