@@ -21,6 +21,8 @@ from brainlm_core.scratch import scratch
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from brainlm_core.scans import ScanSource
+
 #: Stated beside the drop zone.
 FORMATS = (
     "4D NIfTI in MNI space (.nii, .nii.gz) · CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
@@ -29,6 +31,7 @@ FORMATS = (
 )
 #: Folders below which a path on this machine may be read; `BRAINLM_ROOTS` replaces them.
 ROOTS_VARIABLE = "BRAINLM_ROOTS"
+_MAX_NAME_BYTES = 200
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -68,21 +71,25 @@ def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
     name = plain_name(uploads.scan.name)
 
     def work(report: Report) -> Recording:
+        from brainlm_core.scans import ScanSource
+
         with ExitStack() as stack:
             report(0.0, "Receiving the file")
             with _room():
                 folder = stack.enter_context(scratch())
-                inside, extra = folder / "scan", folder / "extra"
-                inside.mkdir()
-                extra.mkdir()
-                scan = _write(uploads.scan, inside, name)
-                if uploads.partner is not None:
-                    _write(uploads.partner, inside, plain_name(uploads.partner.name))
-                confounds = _write(uploads.confounds, extra, "confounds.tsv") if uploads.confounds else None
-                coordinates = (
-                    _write(uploads.coordinates, extra, "coordinates.csv") if uploads.coordinates else None
+                scans = [f for f in (uploads.scan, uploads.partner) if f is not None]
+                names = tuple(plain_name(f.name) for f in scans)
+                # On the disk the files get names of ours: theirs may be too long or odd for it.
+                paths = tuple(
+                    _write(file, folder, f"upload-{i}{'.gz' if shown.lower().endswith('.gz') else ''}")
+                    for i, (file, shown) in enumerate(zip(scans, names, strict=True))
                 )
-            return _read(scan, options, report, confounds=confounds, coordinates=coordinates, name=name)
+                confounds = _write(uploads.confounds, folder, "confounds.tsv") if uploads.confounds else None
+                coordinates = (
+                    _write(uploads.coordinates, folder, "coordinates.csv") if uploads.coordinates else None
+                )
+            scan = ScanSource(paths, names, uploaded=True)
+            return _read(scan, options, report, confounds=confounds, coordinates=coordinates)
 
     return Job(f"Reading {name}", work)
 
@@ -91,7 +98,11 @@ def read_path(text: str, options: Options) -> Job[Recording]:
     """Read a file or a run folder on this machine, only below the allowed roots."""
 
     def work(report: Report) -> Recording:
-        return _read(allowed_path(text), options, report)
+        from brainlm_core.scans import ScanSource
+
+        path = allowed_path(text)
+        # Links inside a run folder may lead outside again: the readers hold the same limit.
+        return _read(ScanSource((path,), (path.name,), roots=allowed_roots()), options, report)
 
     return Job("Reading the file", work)
 
@@ -136,17 +147,43 @@ def allowed_path(text: str) -> Path:
         If it lies outside the allowed roots or does not exist; both read alike, so that a
         visitor cannot learn what exists elsewhere.
     """
+    from brainlm_core.scans.source import lies_within
+
     try:
         path = Path(text.strip()).expanduser().resolve()
-        inside = any(path.is_relative_to(root) for root in allowed_roots()) and path.exists()
+        inside = lies_within(path, allowed_roots()) and path.exists()
     except (OSError, ValueError, RuntimeError):
         inside = False
     if not inside:
-        raise ScanError(
-            "there is no readable file or folder of that name below the allowed folders",
-            f"give a path below {' or '.join(str(r) for r in allowed_roots())}",
-        )
+        raise _not_there()
     return path
+
+
+def allowed_model_folder(text: str) -> Path:
+    """Return the resolved path of a folder whose files all lie below the allowed roots, links followed.
+
+    Raises
+    ------
+    ScanError
+        As :func:`allowed_path`.
+    """
+    from brainlm_core.scans.source import lies_within
+
+    folder, roots = allowed_path(text), allowed_roots()
+    try:
+        stray = [p for p in folder.iterdir() if not lies_within(p, roots)] if folder.is_dir() else []
+    except OSError:
+        stray = [folder]
+    if stray:
+        raise _not_there()
+    return folder
+
+
+def _not_there() -> ScanError:
+    return ScanError(
+        "there is no readable file or folder of that name below the allowed folders",
+        f"give a path below {' or '.join(str(r) for r in allowed_roots())}",
+    )
 
 
 def started_locally() -> bool:
@@ -175,8 +212,10 @@ def forget_upload(file: UploadedFile) -> None:
 
 
 def plain_name(name: str) -> str:
-    """Return a file name without folders; ``scan`` where nothing is left of it."""
-    last = Path(name.replace("\\", "/")).name
+    """Return a printable file name without folders, of a length that every disk takes; ``scan`` for none."""
+    last = Path("".join(c for c in name.replace("\\", "/") if c.isprintable())).name
+    if len(last.encode()) > _MAX_NAME_BYTES:
+        last = f"{last[:24]}…{last[-24:]}"
     return "scan" if last in ("", ".", "..") else last
 
 
@@ -201,7 +240,7 @@ def _write(file: BinaryIO, folder: Path, name: str) -> Path:
 
 
 def _read(
-    path: Path,
+    path: Path | ScanSource,
     options: Options,
     report: Report,
     *,

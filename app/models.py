@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from app.intake import allowed_path, started_locally
+from app.intake import allowed_model_folder, started_locally
 from app.state import ModelChoice, Visitor, scheduler
 from brainlm_core.errors import BrainLMError
 
@@ -142,7 +142,7 @@ def _details(who: Visitor, chosen: str, prefix: str) -> None:
         folder = st.text_input("Folder", key=f"{prefix}-folder", placeholder="/data/models/my-brainlm")
         if folder and folder != who.model.name:
             try:
-                _switch(who, replace(who.model, name=str(allowed_path(folder))))
+                _switch(who, replace(who.model, name=str(allowed_model_folder(folder))))
             except BrainLMError as error:
                 st.error(f"{error.what[:1].upper()}{error.what[1:]}. {error.fix[:1].upper()}{error.fix[1:]}.")
         return

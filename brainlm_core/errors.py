@@ -24,6 +24,7 @@ DAMAGED_ARRAYS: tuple[type[Exception], ...] = (
     NotImplementedError,
     RuntimeError,  # a password
     SyntaxError,
+    MemoryError,  # Python's parser on a header of brackets without end
     SystemError,  # text that is no Unicode
     tokenize.TokenError,
     zipfile.BadZipFile,

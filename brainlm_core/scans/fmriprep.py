@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,8 +45,16 @@ class Run:
     confounds: Path | None
 
 
-def companions(bold: Path) -> Run:
-    """Find the mask and the confounds table that fMRIPrep wrote beside an image."""
+def companions(bold: Path, may_open: Callable[[Path], bool] = lambda _: True) -> Run:
+    """Find the mask and the confounds table that fMRIPrep wrote beside an image.
+
+    Parameters
+    ----------
+    bold : Path
+        The image.
+    may_open : callable
+        Tells whether a file that was found may be opened; see :meth:`ScanSource.may_open`.
+    """
     stem = _BOLD.sub("", bold.name)
     run = _ENTITY.sub("", stem)
     mask = bold.with_name(re.sub(r"_desc-[A-Za-z0-9]+$", "", stem) + "_desc-brain_mask.nii.gz")
@@ -58,15 +66,20 @@ def companions(bold: Path) -> Run:
                 "desc-confounds_regressors.tsv",
                 "bold_confounds.tsv",
             )
-            if (path := bold.with_name(f"{run}_{ending}")).is_file()
+            if (path := bold.with_name(f"{run}_{ending}")).is_file() and may_open(path)
         ),
         None,
     )
-    return Run(bold, mask if mask.is_file() else None, confounds)
+    return Run(bold, mask if mask.is_file() and may_open(mask) else None, confounds)
 
 
-def find_runs(folder: Path, name: str, max_entries: int = _MAX_ENTRIES) -> dict[str, Path]:
-    """Find every run below a folder that comes in a template space.
+def find_runs(
+    folder: Path,
+    name: str,
+    max_entries: int = _MAX_ENTRIES,
+    may_open: Callable[[Path], bool] = lambda _: True,
+) -> dict[str, Path]:
+    """Find every run below a folder that comes in a template space; what may not be opened is not there.
 
     Returns
     -------
@@ -78,7 +91,7 @@ def find_runs(folder: Path, name: str, max_entries: int = _MAX_ENTRIES) -> dict[
     ScanError
         If there is none.
     """
-    images = sorted(p for p in _walk(folder, name, max_entries) if _BOLD.search(p.name))
+    images = sorted(p for p in _walk(folder, name, max_entries) if _BOLD.search(p.name) and may_open(p))
     usable: dict[str, list[tuple[int, Path]]] = {}
     for path in images:
         rank = next((i for i, pattern in enumerate(_PREFERENCE) if pattern.search(path.name)), None)
@@ -98,22 +111,22 @@ def find_runs(folder: Path, name: str, max_entries: int = _MAX_ENTRIES) -> dict[
     return {run: min(paths)[1] for run, paths in usable.items()}
 
 
-def find_run(folder: Path, name: str) -> Run:
-    """Find the one run of a folder.
+def find_run(folder: Path, name: str, may_open: Callable[[Path], bool] = lambda _: True) -> Run:
+    """Find the one run of a folder; ``may_open`` as in :func:`companions`.
 
     Raises
     ------
     ScanError
         If there is none in a template space, or several and none chosen.
     """
-    best = list(find_runs(folder, name).values())
+    best = list(find_runs(folder, name, may_open=may_open).values())
     if len(best) > 1:
         more = f" and {len(best) - 6} more" if len(best) > 6 else ""
         raise ScanError(
             f"the folder {name} holds {len(best)} runs: {', '.join(p.name for p in best[:6])}{more}",
             "name one of these files",
         )
-    return companions(best[0])
+    return companions(best[0], may_open)
 
 
 def _walk(folder: Path, name: str, max_entries: int) -> Iterator[Path]:
@@ -140,8 +153,8 @@ def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     from brainlm_core.scans.readers import find_reader
     from brainlm_core.scans.source import make_source, probe
 
-    run = find_run(request.source.path, request.source.name)
-    source: ScanSource = make_source(run.bold)
+    run = find_run(request.source.path, request.source.name, request.source.may_open)
+    source = make_source(ScanSource((run.bold,), (run.bold.name,), roots=request.source.roots))
     inner = replace(request, source=source)
     result = find_reader(probe(source), source.name).read(inner)
     if isinstance(result, Recording):

@@ -126,9 +126,9 @@ def with_partner(source: ScanSource) -> ScanSource:
         for here, there in ((left, right), (right, left)):
             if here in path.name:
                 other = path.with_name(path.name.replace(here, there))
-                if other.is_file():
+                if other.is_file() and source.may_open(other):
                     pair = (path, other) if here == left else (other, path)
-                    return ScanSource(pair, tuple(p.name for p in pair))
+                    return ScanSource(pair, tuple(p.name for p in pair), roots=source.roots)
     return source
 
 

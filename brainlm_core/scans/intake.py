@@ -119,6 +119,8 @@ def _fmriprep_image(request: ReadRequest, result: ParcelSignals | Recording) -> 
     """Return the image for nilearn's own confound search: only when the confounds were found beside it."""
     if isinstance(result, Recording) or request.confounds is not None or request.source.uploaded:
         return None
+    if request.source.roots:  # nilearn follows every link; the table that was found is taken as it is
+        return None
     image = (result.read_from or request.source).path
     return image if companions(image).confounds is not None else None
 
@@ -149,11 +151,13 @@ def _to_recording(
     source = result.read_from or request.source
     check_length(result.signals.shape[1], source.name)
     beside = None if source.uploaded else source.path
-    seconds, notices, origin = resolve(tr_s, result.tr_s, beside, source.name)
+    seconds, notices, origin = resolve(tr_s, result.tr_s, beside, source.name, source.may_open)
     if origin != "user":
         notices = (*result.tr_notices, *notices)
     signals, gaps = fill_missing(result.signals, source.name)
-    path = request.confounds or (None if source.uploaded else companions(source.path).confounds)
+    path = request.confounds
+    if path is None and not source.uploaded:
+        path = companions(source.path, source.may_open).confounds
     table = None if path is None else read_confounds(path, signals.shape[1])
     quality = judge(
         signals,

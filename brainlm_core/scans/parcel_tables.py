@@ -25,6 +25,10 @@ from brainlm_core.scans.timing import from_header
 from brainlm_core.scans.types import MissingCoordinates, ParcelSignals, ReadRequest
 
 
+#: A line of a coordinates table is not longer than this, in characters.
+_MAX_LINE = 1 << 16
+
+
 @dataclass(frozen=True)
 class CoordinateTable:
     """A user's coordinates: one row per parcel.
@@ -54,7 +58,8 @@ def read_coordinates(path: str | Path) -> CoordinateTable:
     try:
         if path.stat().st_size > 50_000_000:
             raise AtlasError(f"{path.name} is too large for a coordinates table", fix)
-        frame = pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig", comment="#")
+        how = {"sep": _separator(path), "encoding": "utf-8-sig", "comment": "#", "low_memory": False}
+        frame = pd.read_csv(path, **how)
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise AtlasError(f"the coordinates file {path.name} cannot be read", fix) from error
     columns = {str(c).strip().lower(): c for c in frame.columns}
@@ -62,9 +67,7 @@ def read_coordinates(path: str | Path) -> CoordinateTable:
         if {"x", "y", "z"} <= set(columns):
             xyz = frame[[columns[c] for c in "xyz"]].to_numpy(np.float32)
         else:  # no header: three numbers a row, or a label and three numbers
-            bare = pd.read_csv(
-                path, sep=None, engine="python", header=None, encoding="utf-8-sig", comment="#"
-            )
+            bare = pd.read_csv(path, header=None, **how)
             if bare.shape[1] not in (3, 4):
                 raise AtlasError(f"the coordinates file {path.name} has no columns x, y, z", fix)
             xyz, frame, columns = bare.iloc[:, -3:].to_numpy(np.float32), bare, {}
@@ -77,6 +80,21 @@ def read_coordinates(path: str | Path) -> CoordinateTable:
     )
     names = range(1, len(frame) + 1) if label is None else frame[label]
     return CoordinateTable(xyz, tuple(str(n).strip() for n in names))
+
+
+def _separator(path: Path) -> str:
+    """Tell what parts the columns, from the first line that says anything.
+
+    ``csv.Sniffer``, which pandas would ask, takes minutes over a long line of brackets.
+    """
+    with path.open(encoding="utf-8-sig") as stream:
+        while line := stream.readline(_MAX_LINE):
+            if len(line) == _MAX_LINE:
+                raise ValueError("no table of coordinates has lines like that")
+            told = line.partition("#")[0].strip()
+            if told:
+                return next((s for s in ("\t", ";", ",") if s in told), r"\s+")
+    raise pd.errors.EmptyDataError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from brainlm_core.errors import ScanError
@@ -36,12 +36,16 @@ class ScanSource:
         True when the files stand alone: no partner or sidecar is looked for beside them.
     row : int or None
         Which recording of a file with several, from 0; written ``FILE#0`` on the command line.
+    roots : tuple of Path
+        Resolved folders in which everything must lie that is opened for this scan, links followed;
+        empty on the command line, where the user's own rights are the limit.
     """
 
     paths: tuple[Path, ...]
     names: tuple[str, ...]
     uploaded: bool = False
     row: int | None = None
+    roots: tuple[Path, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -52,6 +56,18 @@ class ScanSource:
     def name(self) -> str:
         """Name to show for all files together."""
         return " + ".join(self.names)
+
+    def may_open(self, path: Path) -> bool:
+        """Whether a file beside or inside the scan lies where this scan's files may."""
+        return not self.roots or lies_within(path, self.roots)
+
+
+def lies_within(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether a path lies below one of some resolved folders once every link is followed."""
+    try:
+        return any(path.resolve().is_relative_to(root) for root in roots)
+    except (OSError, ValueError, RuntimeError):  # a circle of links, a NUL byte, a name without end
+        return False
 
 
 def make_source(
@@ -73,7 +89,7 @@ def make_source(
         If a file is missing, empty, unreadable, or names and paths differ in number.
     """
     if isinstance(path, ScanSource):
-        source = path
+        source = replace(path, names=tuple(_bare(n) for n in path.names))
     else:
         row = None
         if isinstance(path, str | os.PathLike):
@@ -89,6 +105,8 @@ def make_source(
             )
         source = ScanSource(paths, tuple(_bare(n) for n in names), uploaded=name is not None, row=row)
     for file, shown in zip(source.paths, source.names, strict=True):
+        if not source.may_open(file):
+            raise ScanError(f"there is no file {shown}", "check the path and its spelling")
         _check(file, shown)
     return source
 
@@ -107,8 +125,9 @@ def how_to_choose(name: str, n_rows: int) -> str:
 
 
 def _bare(name: str) -> str:
-    """Strip directories of either kind: a path can hold a person's name."""
-    return PureWindowsPath(PurePosixPath(name).name).name or name
+    """Return a name to show: no directories, which can hold a person's name, nothing a terminal obeys."""
+    last = PureWindowsPath(PurePosixPath(name).name).name or name
+    return "".join(c for c in last if c.isprintable()) or "scan"
 
 
 def _check(path: Path, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,23 +84,27 @@ def from_user(tr_s: float) -> tuple[float, tuple[str, ...]]:
     )
 
 
-def from_sidecar(path: Path) -> float | None:
-    """Return ``RepetitionTime`` of the BIDS JSON beside a file, in s, or None."""
+def from_sidecar(path: Path, may_open: Callable[[Path], bool] = lambda _: True) -> float | None:
+    """Return ``RepetitionTime`` of the BIDS JSON beside a file, in s, or None; nothing else in it is kept."""
     stem = path.name
     for suffix in (".gz", ".nii", ".dtseries", ".ptseries", ".func", ".gii", ".tsv", ".csv", ".txt"):
         stem = stem.removesuffix(suffix)
     try:
         sidecar = path.with_name(f"{stem}.json")
-        if sidecar.stat().st_size > 1 << 20:
+        if not may_open(sidecar) or sidecar.stat().st_size > 1 << 20:
             return None
         value = json.loads(sidecar.read_text(encoding="utf-8")).get("RepetitionTime")
         return float(value) if value else None
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         return None
 
 
 def resolve(
-    given: float | None, stated: float | None, path: Path | None, name: str
+    given: float | None,
+    stated: float | None,
+    path: Path | None,
+    name: str,
+    may_open: Callable[[Path], bool] = lambda _: True,
 ) -> tuple[float, tuple[str, ...], str]:
     """Choose the repetition time: the user's, else the file's, else the BIDS sidecar's.
 
@@ -121,7 +126,7 @@ def resolve(
         return tr_s, notices, "user"
     if stated is not None:
         return stated, (), "file"
-    beside = None if path is None else from_sidecar(path)
+    beside = None if path is None else from_sidecar(path, may_open)
     if beside is not None:
         return *from_user(beside), "sidecar"
     raise MissingTR(f"{name} does not say its repetition time", "give TR in seconds (--tr)")

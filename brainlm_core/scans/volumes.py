@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from brainlm_core.quiet import quiet_nibabel
 from brainlm_core.recording import Step
 from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.nifti_header import NiftiHeader, read_header
-from brainlm_core.scans.source import probe
+from brainlm_core.scans.source import ScanSource, probe
 from brainlm_core.scans.space import AtlasOnGrid, SpaceCheck, atlas_on_grid, check_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
 from brainlm_core.scans.volume_stream import StreamResult, stream_means
@@ -58,7 +57,7 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     )
     request.progress(0.86, "checking the space")
     _refuse_empty(result, name)
-    mask = None if source.uploaded else _mask(source.path, header)
+    mask = None if source.uploaded else _mask(source, header)
     brain = result.mean_image if mask is None else mask
     check, reasons = check_space(brain, mask is None and _demeaned(result), header, name)
     return _signals(request, header, atlas, grid, result, check, reasons, space)
@@ -78,11 +77,11 @@ def warm_up() -> None:
     brain_mask()
 
 
-def _mask(path: Path, header: NiftiHeader) -> NDArray[np.float32] | None:
+def _mask(source: ScanSource, header: NiftiHeader) -> NDArray[np.float32] | None:
     """Return the brain mask that fMRIPrep wrote beside the image, when it fits."""
     import nibabel as nib
 
-    found = companions(path).mask
+    found = companions(source.path, source.may_open).mask
     if found is None:
         return None
     quiet_nibabel()

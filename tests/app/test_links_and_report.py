@@ -106,7 +106,18 @@ def test_nonsense_in_a_link_opens_the_page_as_it_usually_is(root: Path, page: st
 
 
 def test_link_loads_no_folder_and_no_licensed_weights(root: Path) -> None:
-    for name in ("13m", "/etc", "../secret"):
+    names = (
+        "13m",
+        "/etc",
+        "../secret",
+        "..%2fsecret",
+        "%2fetc",
+        "\0",
+        "random:/etc",
+        "folder:",
+        "．．/secret",
+    )
+    for name in names:
         app = opened(root, "networks.py", {"model": name})
         who = app.session_state["visitor"]
         assert who.model.name == "default" and who.model_error is not None and not who.jobs
