@@ -24,7 +24,6 @@ from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.timing import from_header
 from brainlm_core.scans.types import MissingCoordinates, ParcelSignals, ReadRequest
 
-
 #: A line of a coordinates table is not longer than this, in characters.
 _MAX_LINE = 1 << 16
 
