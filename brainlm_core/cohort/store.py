@@ -407,6 +407,7 @@ class CohortStore:
                 except ValueError:  # a line that a dying process did not finish
                     continue
                 try:
+                    json.dumps(record, ensure_ascii=False).encode()  # half a character is in no table's text
                     self._replay(record)
                 except (TypeError, KeyError, ValueError, RecursionError) as error:
                     raise ConfigError(
