@@ -199,8 +199,12 @@ def test_progress_rises_to_one(planted, blind, recording):
     assert all(text for _, text in seen)
 
 
-def test_a_random_model_is_its_own_twin(blind):
-    assert networks.twin_engine(blind) is blind
+def test_a_random_model_is_its_own_twin():
+    from brainlm_core.engine import get_engine
+
+    twin = networks.twin_engine(get_engine("default", device="cpu", precision="fp32"))
+    assert twin.info.is_random and twin.info.precision == "fp32"
+    assert networks.twin_engine(twin) is twin
 
 
 def test_saved_tables_say_what_was_found(planted, blind, recording, tmp_path):
