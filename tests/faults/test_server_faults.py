@@ -128,7 +128,7 @@ def test_after_kill_9_one_command_starts_it_again_and_nothing_is_left(chromium: 
     nib.save(image, scan)
 
     def uploads() -> list[Path]:
-        return [p for p in temporary.glob("brainlm-scratch-*/*/scan/*") if p.stat().st_size]
+        return [p for p in temporary.glob("brainlm-scratch-*/*/upload-*") if p.stat().st_size]
 
     context = chromium.new_context()
     tab = context.new_page()
