@@ -51,7 +51,8 @@ def _pool(n: int) -> ThreadPoolExecutor:
     ready = threading.Barrier(n)
 
     def begin() -> None:
-        torch.set_num_threads(1)
+        torch.get_num_threads()  # a thread's first question takes over the general setting
+        torch.set_num_threads(1)  # only then does its own one last
         ready.wait()
 
     pool = ThreadPoolExecutor(n, thread_name_prefix="pass", initializer=begin)

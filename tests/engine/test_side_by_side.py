@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -20,24 +22,41 @@ def two_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "at_once", lambda: 2)
 
 
-def test_tasks_meet_on_threads_with_one_core_each() -> None:
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Torch at two threads, as where it was told nothing, and no pool made yet."""
     before = torch.get_num_threads()
+    monkeypatch.setattr(side_by_side, "_POOL", None)
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def threads_here() -> list[int]:
+    """What torch and the libraries under it would use in this thread."""
+    said = re.findall(r"_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
+    return [torch.get_num_threads(), *map(int, said)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_tasks_meet_on_threads_with_one_core_each() -> None:
     meeting, seen = threading.Barrier(3), []
 
     def task() -> None:
         meeting.wait(timeout=30)  # passes only when all run at once
-        seen.append((threading.get_ident(), torch.get_num_threads()))
+        torch.ones(300, 300) @ torch.ones(300, 300)
+        seen.append((threading.get_ident(), threads_here()))
 
     side_by_side.run([task] * 3)
     assert len({ident for ident, _ in seen}) == 3
-    assert {threads for _, threads in seen} == {1}
-    assert torch.get_num_threads() == before
+    assert {n for _, threads in seen for n in threads} == {1}
+    assert set(threads_here()) == {2}
 
-    later: list[int] = []
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    later: list[list[int]] = []
+    thread = threading.Thread(target=lambda: later.append(threads_here()))
     thread.start()
     thread.join()
-    assert later == [before]
+    assert set(later[0]) == {2}
 
 
 def test_first_error_is_raised_after_all_have_ended() -> None:
