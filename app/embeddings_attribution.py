@@ -7,7 +7,6 @@ import streamlit as st
 from app import exports
 from app.brain_view import brain_view
 from app.charts import attribution as figures
-from app.embeddings_charts import words
 from app.embeddings_decode import targets
 from app.embeddings_state import Desk
 from app.embeddings_work import ATTRIBUTE, attribute_key, attribution, why_not_placed
@@ -17,6 +16,7 @@ from app.waiting import progress
 from app.words import note, refusal
 from brainlm_core.analyses.attribute_result import CAVEAT, Attribution
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look.columns import words
 from brainlm_core.recording import Recording
 
 #: Read-outs that are no column.

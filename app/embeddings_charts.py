@@ -15,28 +15,8 @@ from brainlm_core.analyses.cohort_compare import MEASURES, GroupComparison, Neig
 from brainlm_core.analyses.embed import METHOD_WORDS, EmbeddingMap, Placement
 from brainlm_core.analyses.embed_uses import Uses
 from brainlm_core.cohort.embeddings import Embeddings
+from brainlm_core.look.columns import words
 
-#: Columns in words.
-WORDS = {
-    "site": "Site",
-    "age_years": "Age (years)",
-    "sex": "Sex",
-    "diagnosis": "Diagnosis",
-    "group": "Group",
-    "coffee_cups": "Cups of coffee a day",
-    "full_iq": "Full IQ",
-    "eyes": "Eyes",
-    "tr_s": "Repetition time (s)",
-    "n_volumes": "Volumes",
-    "duration_s": "Duration (s)",
-    "n_windows": "Windows averaged",
-    "mean_fd_mm": "Mean head motion (mm)",
-    "mean_autocorrelation": "Mean lag-1 autocorrelation",
-    "mean_amplitude": "Mean amplitude",
-    "recording_id": "Recording",
-    "subject_id": "Person",
-    "trust": "Trust: neighbours kept by the map",
-}
 #: Ten colours that stay apart for the colour-blind (after Okabe and Ito), then again with another shape.
 CATEGORY_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9",
@@ -45,11 +25,6 @@ CATEGORY_COLOURS = (
 #: More values of a text column than this cannot be told apart by colour and shape; the rarest share one grey.
 MAX_CATEGORIES = 20
 _OTHERS = "#5F6B73"
-
-
-def words(column: str) -> str:
-    """Return a column's name as a reader expects it."""
-    return WORDS.get(column, column.replace("_", " ").capitalize())
 
 
 def colour_columns(table: pd.DataFrame) -> list[str]:

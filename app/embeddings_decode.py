@@ -8,7 +8,7 @@ import streamlit as st
 from app import exports
 from app.charts import decode as figures
 from app.charts.strip import baseline_strip
-from app.embeddings_charts import colour_columns, words
+from app.embeddings_charts import colour_columns
 from app.embeddings_state import Desk
 from app.embeddings_work import DECODE, decode_key, decoding
 from app.state import Visitor
@@ -16,6 +16,7 @@ from app.waiting import progress
 from app.words import note, refusal
 from brainlm_core.analyses.decode import DecodeOptions, DecodeResult
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look.columns import words
 
 PREDICTORS = {
     "ridge": "Ridge",

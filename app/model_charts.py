@@ -15,20 +15,22 @@ from brainlm_core.analyses.reconstruct import METHODS as RECONSTRUCT_METHODS
 from brainlm_core.analyses.reconstruct import ReconstructResult, Sweep
 from brainlm_core.analyses.scale_doctor import ScaleDoctorResult
 from brainlm_core.atlas import Parcellation
+from brainlm_core.look.reconstruct import (
+    LIMIT,
+    UNITS,
+    method_word,
+    off_scale,
+    panels,
+    sentence,
+    strip_rows,
+)
 
 FloatArray = NDArray[np.float32]
 
-#: Ends of the colour bar, in the units of a scaled window.
-LIMIT = 2.5
+__all__ = ["off_scale", "panels", "sentence", "strip_rows"]
+
 #: What the third brain can show.
 THIRD = {"filled": "Filled in", "error": "Error", "r2": "Explained, by parcel"}
-UNITS = {
-    "robust": "interquartile ranges from the median",
-    "zscore": "SD from the mean",
-    "ukb1000": "UK Biobank interquartile ranges",
-}
-#: Words of the ridge baseline here; elsewhere the same colour stands for a ridge over time.
-RIDGE_WORDS = "Ridge, visible parcels"
 _DASHES = {
     "interpolation": "dot",
     "ridge": "solid",
@@ -36,52 +38,7 @@ _DASHES = {
     "random_twin": "longdash",
     "prior": "dashdot",
 }
-#: What lies below is left off the strip and said in words: it would press all others together.
-OFF_SCALE = -0.5
 _LEGEND = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 12}, "entrywidth": 128}
-
-
-def panels(result: ReconstructResult, third: str, *, simulated: bool) -> list[BrainPanel]:
-    """Return the linked brains: observed, what the model sees, and what the visitor chose as third."""
-    unit, limits = UNITS[result.windows.scaling], (-LIMIT, LIMIT)
-    shown = np.where(result.windows.flat[:, None] | ~result.windows.observed[0], np.nan, result.observed)
-    mark = " (simulated)" if simulated else ""
-    seen = np.where(result.hidden, np.nan, shown)
-    return [
-        BrainPanel(f"Observed{mark}", shown.T, unit, "diverging", limits, alt="Observed signals, by parcel."),
-        BrainPanel(
-            "What the model sees",
-            seen.T,
-            unit,
-            "diverging",
-            limits,
-            alt="The same with what was hidden from the model in grey.",
-        ),
-        _third(result, third, shown, unit),
-    ]
-
-
-def _third(result: ReconstructResult, third: str, shown: FloatArray, unit: str) -> BrainPanel:
-    known = np.isfinite(shown)
-    if third == "error":
-        error = np.where(result.scored & known, result.answers["model"] - result.observed, np.nan)
-        return BrainPanel(
-            "Filled in minus observed", error.T, unit, "diverging", (-LIMIT, LIMIT), alt="Error, by parcel."
-        )
-    if third == "r2":
-        values = np.clip(result.parcel_r2, -1, 1).astype(np.float32)
-        return BrainPanel(
-            "Explained variance of what was hidden",
-            np.broadcast_to(values, (result.observed.shape[1], len(values))),
-            "R²",
-            "diverging",
-            (-1, 1),
-            alt="Explained variance of the hidden entries, by parcel.",
-        )
-    filled = np.where(known, result.filled("model"), np.nan)
-    return BrainPanel(
-        "Filled in by the model", filled.T, unit, "diverging", (-LIMIT, LIMIT), alt="Filled in, by parcel."
-    )
 
 
 def waiting_panels(signals: FloatArray) -> list[BrainPanel]:
@@ -89,33 +46,6 @@ def waiting_panels(signals: FloatArray) -> list[BrainPanel]:
     spread = signals.std(axis=1, keepdims=True)
     values = (signals - signals.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, np.nan)
     return [BrainPanel("Observed", values.T, UNITS["zscore"], "diverging", (-LIMIT, LIMIT), alt="Observed.")]
-
-
-def strip_rows(result: ReconstructResult | None) -> list[Row]:
-    """Return R² by method for the baseline strip; None while unknown."""
-    if result is None:
-        return [
-            Row(m, None, label=_word(m)) for m in ("model", "random_twin", "mean", "interpolation", "ridge")
-        ]
-    wanted = [m for m in RECONSTRUCT_METHODS if m in result.scores and m not in off_scale(result)]
-    if not result.model.is_random and "random_twin" not in wanted:
-        wanted.append("random_twin")
-    rows = []
-    for method in wanted:
-        score = result.scores.get(method)
-        rows.append(
-            Row(method, None, label=_word(method))
-            if score is None
-            else Row(method, score.r2, (score.low, score.high), label=_word(method))
-        )
-    return rows
-
-
-def off_scale(result: ReconstructResult) -> dict[str, float]:
-    """Return the baselines that are too bad for the strip, with their R²."""
-    return {
-        m: s.r2 for m, s in result.scores.items() if s.r2 < OFF_SCALE and m not in ("model", "random_twin")
-    }
 
 
 def default_parcel(result: ReconstructResult) -> int:
@@ -126,19 +56,6 @@ def default_parcel(result: ReconstructResult) -> int:
         usual = np.abs(share - np.median(share[partly > 0])) < 0.02
         return int(np.where(usual, partly, -1.0).argmax())
     return int(share.argmax())
-
-
-def sentence(result: ReconstructResult) -> str:
-    """Return the one sentence: how much of the hidden part is explained, by whom."""
-    own, best = result.scores["model"], result.best_baseline
-    other = result.scores[best]
-    words = {"mean": "each parcel's mean", "interpolation": "interpolation", "ridge": "ridge"}[best]
-    subject = "Random weights explain" if result.model.is_random else "The model explains"
-    shares = f"{max(own.r2, 0):.0%} of what it did not see; {words} {max(other.r2, 0):.0%}"
-    twin = result.scores.get("random_twin")
-    return f"{subject} {shares}" + (
-        "." if twin is None else f", the same model with random weights {max(twin.r2, 0):.0%}."
-    )
 
 
 def trace_figure(result: ReconstructResult, parcellation: Parcellation, parcel: int) -> go.Figure:
@@ -161,9 +78,9 @@ def trace_figure(result: ReconstructResult, parcellation: Parcellation, parcel: 
                 x=times,
                 y=np.where(hidden, result.answers[method][parcel], np.nan),
                 mode="lines",
-                name=_word(method) or METHODS[method][0],
+                name=method_word(method) or METHODS[method][0],
                 line={"color": _colour(method), "width": 1.6, "dash": _DASHES.get(method, "solid")},
-                hovertemplate="%{y:.2f}<extra>" + (_word(method) or METHODS[method][0]) + "</extra>",
+                hovertemplate="%{y:.2f}<extra>" + (method_word(method) or METHODS[method][0]) + "</extra>",
             )
     observed = np.where(result.windows.observed[0], result.observed[parcel], np.nan)
     figure.add_scatter(
@@ -202,7 +119,7 @@ def sweep_figure(sweep: Sweep) -> go.Figure:
     is_share = sweep.name == "share"
     x = [100 * v for v in sweep.values] if is_share else list(sweep.values)
     for method in [m for m in RECONSTRUCT_METHODS if m in sweep.r2 and m != "interpolation"][::-1]:
-        title = _word(method) or METHODS[method][0]
+        title = method_word(method) or METHODS[method][0]
         figure.add_scatter(
             x=x,
             y=sweep.r2[method],
@@ -272,10 +189,6 @@ def card_rows(table: CardTable, column: int) -> list[Row]:
             else Row(method, found.value, found.ci95, label=words)
         )
     return rows
-
-
-def _word(method: str) -> str | None:
-    return RIDGE_WORDS if method == "ridge" else None
 
 
 def _colour(method: str) -> str:

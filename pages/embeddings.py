@@ -34,6 +34,7 @@ from app.words import note, refusal, sentence
 from brainlm_core.analyses.embed import METHOD_WORDS, EmbeddingMap, Placement
 from brainlm_core.analyses.embed_uses import Uses
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look.columns import words
 
 #: More recordings than this are searched by a text field instead of a list.
 MAX_LISTED = 5000
@@ -116,9 +117,7 @@ def working(who: Visitor, drawn: list[EmbeddingMap | BrainLMError | None]) -> No
 
 def colour_control(own: Desk) -> str:
     """Draw the choice of colour; return the column, or ``trust``."""
-    return st.selectbox(
-        "Colour by", columns_of(own), format_func=charts.words, key=f"emb-colour-{own.serial}"
-    )
+    return st.selectbox("Colour by", columns_of(own), format_func=words, key=f"emb-colour-{own.serial}")
 
 
 def map_controls(own: Desk) -> list[MapChoice]:
@@ -199,12 +198,12 @@ def the_maps(
     with st.container(key="picture"):
         event = points_view(
             pictures,
-            charts.point_colour(values, charts.words(column)),
+            charts.point_colour(values, words(column)),
             key="emb-map",
             ids=own.cohort.ids,
             selected=own.selected,
             picked=own.picked,
-            alt=f"{len(own.cohort)} recordings, coloured by {charts.words(column).lower()}.",
+            alt=f"{len(own.cohort)} recordings, coloured by {words(column).lower()}.",
         )
     if event.selected is not None and not np.array_equal(event.selected, own.selected):
         own.selected = event.selected

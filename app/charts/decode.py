@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.charts.strip import METHODS, Row
+from app.charts.strip import METHODS
 from app.theme import palette, plotly_layout
 from brainlm_core.analyses.decode import METHOD_WORDS, DecodeResult
+from brainlm_core.look.decode import measure_words, one_sentence, signed, strip_rows
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+__all__ = ["measure_words", "one_sentence", "strip_rows"]
+
 #: Methods whose curves are drawn beside the model's.
 COMPARED = ("functional_connectivity", "random_twin", "confounds")
 _DASHES = {"functional_connectivity": "dash", "random_twin": "dot", "confounds": "dashdot"}
-
-
-def strip_rows(result: DecodeResult) -> list[Row]:
-    """Return the rows of the baseline strip."""
-    return [Row(name, score.value, score.ci95) for name, score in result.scores.items()]
 
 
 def score_table(result: DecodeResult) -> pd.DataFrame:
@@ -31,45 +29,17 @@ def score_table(result: DecodeResult) -> pd.DataFrame:
         low, high = score.ci95
         lead = ""
         if score.difference is not None:
-            lead = _signed("{:+.2f} ({:+.2f} to {:+.2f})".format(*score.difference))
+            lead = signed("{:+.2f} ({:+.2f} to {:+.2f})".format(*score.difference))
         rows.append(
             {
                 "From": METHOD_WORDS[name][:1].upper() + METHOD_WORDS[name][1:],
                 measure_words(result): score.value,
-                "95 % interval": _signed(f"{low:.2f} to {high:.2f}"),
+                "95 % interval": signed(f"{low:.2f} to {high:.2f}"),
                 "p": score.p,
                 "Model minus this": lead,
             }
         )
     return pd.DataFrame(rows)
-
-
-def _signed(text: str) -> str:
-    """Return figures with true minus signs."""
-    return text.replace("-", "−")
-
-
-def measure_words(result: DecodeResult) -> str:
-    """Return the measure in words."""
-    return "R²" if result.metric == "r2" else "Area under the ROC curve"
-
-
-def one_sentence(result: DecodeResult, target: str) -> str:
-    """Return what the decoding found."""
-    model, dummy = result.scores["model"], 0.0 if result.metric == "r2" else 0.5
-    figures = _signed(f"{model.value:.2f} ({model.ci95[0]:.2f} to {model.ci95[1]:.2f})")
-    value = f"{measure_words(result)} {figures}"
-    if model.ci95[0] <= dummy:
-        return f"{target} cannot be told from this embedding better than by chance: {value}."
-    rivals = {m: s for m, s in result.scores.items() if m not in ("model", "dummy")}
-    best = max(rivals, key=lambda m: rivals[m].value)
-    words, rival = METHOD_WORDS[best], rivals[best]
-    told, other = f"{target} can be told from this embedding, {value}", _signed(f"{rival.value:.2f}")
-    if rival.difference is not None and rival.difference[1] > 0:
-        return f"{told}, better than from {words} ({other})."
-    if rival.difference is not None and rival.difference[2] < 0:
-        return f"{told}, but worse than from {words} ({other})."
-    return f"{told}, no better than from {words} ({other})."
 
 
 def observed_figure(result: DecodeResult, target: str) -> Figure:

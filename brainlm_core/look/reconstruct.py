@@ -1,0 +1,113 @@
+"""A window hidden in part and filled in again: in brains, in the baseline strip, in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainlm_core.analyses.reconstruct import METHODS, ReconstructResult
+from brainlm_core.look.panels import BrainPanel
+from brainlm_core.look.strip import Row
+
+FloatArray = NDArray[np.float32]
+
+#: Ends of the colour bar, in the units of a scaled window.
+LIMIT = 2.5
+UNITS = {
+    "robust": "interquartile ranges from the median",
+    "zscore": "SD from the mean",
+    "ukb1000": "UK Biobank interquartile ranges",
+}
+#: Words of the ridge baseline here; elsewhere the same colour stands for a ridge over time.
+RIDGE_WORDS = "Ridge, visible parcels"
+#: What lies below is left off the strip and said in words: it would press all others together.
+OFF_SCALE = -0.5
+
+
+def panels(result: ReconstructResult, third: str, *, simulated: bool) -> list[BrainPanel]:
+    """Return the linked brains: observed, what the model sees, and what the visitor chose as third."""
+    unit, limits = UNITS[result.windows.scaling], (-LIMIT, LIMIT)
+    shown = np.where(result.windows.flat[:, None] | ~result.windows.observed[0], np.nan, result.observed)
+    mark = " (simulated)" if simulated else ""
+    seen = np.where(result.hidden, np.nan, shown)
+    return [
+        BrainPanel(f"Observed{mark}", shown.T, unit, "diverging", limits, alt="Observed signals, by parcel."),
+        BrainPanel(
+            "What the model sees",
+            seen.T,
+            unit,
+            "diverging",
+            limits,
+            alt="The same with what was hidden from the model in grey.",
+        ),
+        _third(result, third, shown, unit),
+    ]
+
+
+def _third(result: ReconstructResult, third: str, shown: FloatArray, unit: str) -> BrainPanel:
+    known = np.isfinite(shown)
+    if third == "error":
+        error = np.where(result.scored & known, result.answers["model"] - result.observed, np.nan)
+        return BrainPanel(
+            "Filled in minus observed", error.T, unit, "diverging", (-LIMIT, LIMIT), alt="Error, by parcel."
+        )
+    if third == "r2":
+        values = np.clip(result.parcel_r2, -1, 1).astype(np.float32)
+        return BrainPanel(
+            "Explained variance of what was hidden",
+            np.broadcast_to(values, (result.observed.shape[1], len(values))),
+            "R²",
+            "diverging",
+            (-1, 1),
+            alt="Explained variance of the hidden entries, by parcel.",
+        )
+    filled = np.where(known, result.filled("model"), np.nan)
+    return BrainPanel(
+        "Filled in by the model", filled.T, unit, "diverging", (-LIMIT, LIMIT), alt="Filled in, by parcel."
+    )
+
+
+def strip_rows(result: ReconstructResult | None) -> list[Row]:
+    """Return R² by method for the baseline strip; None while unknown."""
+    if result is None:
+        return [
+            Row(m, None, label=method_word(m))
+            for m in ("model", "random_twin", "mean", "interpolation", "ridge")
+        ]
+    wanted = [m for m in METHODS if m in result.scores and m not in off_scale(result)]
+    if not result.model.is_random and "random_twin" not in wanted:
+        wanted.append("random_twin")
+    rows = []
+    for method in wanted:
+        score = result.scores.get(method)
+        rows.append(
+            Row(method, None, label=method_word(method))
+            if score is None
+            else Row(method, score.r2, (score.low, score.high), label=method_word(method))
+        )
+    return rows
+
+
+def off_scale(result: ReconstructResult) -> dict[str, float]:
+    """Return the baselines that are too bad for the strip, with their R²."""
+    return {
+        m: s.r2 for m, s in result.scores.items() if s.r2 < OFF_SCALE and m not in ("model", "random_twin")
+    }
+
+
+def sentence(result: ReconstructResult) -> str:
+    """Return the one sentence: how much of the hidden part is explained, by whom."""
+    own, best = result.scores["model"], result.best_baseline
+    other = result.scores[best]
+    words = {"mean": "each parcel's mean", "interpolation": "interpolation", "ridge": "ridge"}[best]
+    subject = "Random weights explain" if result.model.is_random else "The model explains"
+    shares = f"{max(own.r2, 0):.0%} of what it did not see; {words} {max(other.r2, 0):.0%}"
+    twin = result.scores.get("random_twin")
+    return f"{subject} {shares}" + (
+        "." if twin is None else f", the same model with random weights {max(twin.r2, 0):.0%}."
+    )
+
+
+def method_word(method: str) -> str | None:
+    """Return what a method is called here where the strip calls it otherwise."""
+    return RIDGE_WORDS if method == "ridge" else None
