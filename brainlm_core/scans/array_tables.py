@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
-from brainlm_core.scans.limits import MAX_VALUES, check_zip, read_npy_header
+from brainlm_core.scans.limits import MAX_VALUES, check_zip, in_words, read_npy_header
 from brainlm_core.scans.source import how_to_choose
 
 #: Names that say "this is the signal" when a file holds several arrays.
@@ -47,7 +46,9 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], available: int, 
         )
     count = int(np.prod([int(n) for n in shape], dtype=object))
     if count > MAX_VALUES:
-        raise ScanError(f"{name} claims {count:.3g} values, which no table of signals has", "give one run")
+        raise ScanError(
+            f"{name} claims {in_words(count)} values, which no table of signals has", "give one run"
+        )
     if count * dtype.itemsize > available:
         raise ScanError(f"{name} is cut short", "copy or save it again")
 
@@ -87,10 +88,7 @@ def read_mat(path: Path, name: str) -> Grid:
         If it is damaged or it is unclear which variable is meant.
     """
     from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
 
-    damaged = (MatReadError, ValueError, TypeError, OSError, EOFError, KeyError, IndexError, zlib.error,
-               NotImplementedError, MemoryError, OverflowError)  # fmt: skip
     try:
         with path.open("rb") as stream:
             listed = whosmat(stream)
@@ -102,7 +100,9 @@ def read_mat(path: Path, name: str) -> Grid:
             content = loadmat(stream, variable_names=wanted, mat_dtype=False)
     except ScanError:
         raise
-    except damaged as error:
+    except (
+        Exception
+    ) as error:  # scipy's reader stumbles over damage in its own code, even over unset variables
         raise ScanError(
             f"{name} is a damaged MATLAB file", "save it again in MATLAB with save(..., '-v7')"
         ) from error
@@ -115,7 +115,7 @@ def _check_variables(listed: list[tuple[str, tuple[int, ...], str]], name: str) 
         count = int(np.prod([int(n) for n in shape], dtype=object))
         if count > MAX_VALUES:
             raise ScanError(
-                f"{variable} in {name} claims {count:.3g} values, which no table of signals has",
+                f"{variable} in {name} claims {in_words(count)} values, which no table of signals has",
                 "give one run",
             )
 

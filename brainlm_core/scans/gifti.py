@@ -18,7 +18,7 @@ from brainlm_core.grayordinates import N_FS_LR, load_grayordinates
 from brainlm_core.quiet import quiet_nibabel
 from brainlm_core.recording import Step
 from brainlm_core.scans.columns import average_columns
-from brainlm_core.scans.limits import MAX_VALUES, check_length
+from brainlm_core.scans.limits import MAX_VALUES, check_length, in_words
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.timing import RepetitionTime, from_header
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
@@ -210,7 +210,9 @@ def _check_safe(path: Path, name: str) -> None:
         for tag in re.findall(rb"<DataArray\b[^>]*>", raw)
     ]
     if sum(claims) > MAX_VALUES:
-        raise ScanError(f"{name} claims {sum(claims):.3g} values, which no surface run has", _DAMAGED_FIX)
+        raise ScanError(
+            f"{name} claims {in_words(sum(claims))} values, which no surface run has", _DAMAGED_FIX
+        )
     if b"GZipBase64Binary" not in raw:
         return
     budget = 8 * sum(claims) + (1 << 20)

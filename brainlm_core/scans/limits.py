@@ -31,6 +31,11 @@ SUSPICIOUS_RATIO = 300
 SUSPICIOUS_BYTES = 1 << 30
 
 
+def in_words(count: int) -> str:
+    """Return a number that a header claims, which may be larger than any float."""
+    return f"{count:.3g}" if count < 10**300 else "more than 1e+300"
+
+
 def check_text_size(path: Path, name: str) -> None:
     """Refuse a text table of absurd size."""
     size = path.stat().st_size

@@ -1,7 +1,8 @@
 """Read thousands of damaged inputs: ``python -m tests.fuzz --cases 20000``.
 
 Prints one line a target and one a finding, or one JSON object; exits 1 when anything was found. An input that
-takes longer than 10 s or kills the process is found too: another process watches.
+takes longer than 10 s or kills the process is found too: another process watches. Says on stderr every 30 s
+where it stands; ``--work FOLDER`` keeps what was read, and the same command goes on there after a stop.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.search import MAX_BYTES, Finding, Job, run
+from tests.fuzz.search import MAX_BYTES, Finding, Job, Log, lines, log_file, run
 from tests.fuzz.targets import CASE_FOLDER, all_targets
 
 #: Longest time for one input, in s.
 MAX_SECONDS = 10.0
+_SAY_EVERY_S = 30.0
 #: A target that kills its process more often than this is left.
 _MAX_DEATHS = 20
 
@@ -35,17 +37,13 @@ class Watched:
         self.jobs, self.folder, self.keep, self.seconds = list(jobs), folder, keep, seconds
         self.context = multiprocessing.get_context("spawn")
         self.since = self.context.Value("d", 0.0)
-        self.count = self.context.Value("i", 0)
         self.deaths = 0
-        self.lost = 0  # inputs read by processes that died in this job
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.process = self._start()
 
     def _start(self) -> Any:
         self.since.value = 0.0
-        process = self.context.Process(
-            target=run, args=(self.jobs, self.folder, self.keep, self.since, self.count)
-        )
+        process = self.context.Process(target=run, args=(self.jobs, self.folder, self.keep, self.since))
         process.start()
         return process
 
@@ -89,19 +87,16 @@ class Watched:
         if inputs:
             shutil.copy(inputs[0], file)
         finding = Finding(job["target"], f"{job['target']} {what.split(':')[0]}", what, str(file), option)
-        with (self.folder / "findings.jsonl").open("a", encoding="utf-8") as stream:
+        with (self.folder.parent / "findings.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(finding)) + "\n")
 
     def _go_on(self) -> bool:
-        """Start again behind the jobs that are done, with other inputs for the one in hand."""
+        """Start again behind the jobs that are done; the log of the one in hand knows what was read."""
         now = json.loads((self.folder / "job.json").read_text("utf-8"))["target"]
         while self.jobs and self.jobs[0].target != now:
             self.jobs.pop(0)
-        job = self.jobs.pop(0)
-        left = job.cases - self.count.value
-        self.lost += self.count.value
-        if (left > 0 or (self.folder / "suspect").is_file()) and self.deaths < _MAX_DEATHS:
-            self.jobs.insert(0, replace(job, cases=max(left, 0), seed=job.seed + 10_007))
+        if self.deaths >= _MAX_DEATHS:
+            self.jobs.pop(0)
         if not self.jobs:
             return True
         self.process = self._start()
@@ -116,37 +111,50 @@ def fuzz(
     keep: Path,
     seconds: float = MAX_SECONDS,
     max_bytes: int = MAX_BYTES,
+    work: Path | None = None,
 ) -> dict[str, Any]:
-    """Read ``cases`` damaged inputs in all; return what was read and found."""
+    """Read ``cases`` damaged inputs in all, those that ``work`` remembers included; return what was found."""
     start = time.monotonic()
     share = [cases // len(names) + (i < cases % len(names)) for i in range(len(names))]
     jobs = [Job(name, n, seed * 1_000_003, max_bytes) for name, n in zip(names, share, strict=True) if n]
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as root:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+        root = work or Path(scratch)
         pieces = [jobs[k::workers] for k in range(workers) if jobs[k::workers]]
-        watched = [Watched(p, Path(root) / f"{k}", keep, seconds) for k, p in enumerate(pieces)]
-        waiting = list(watched)
+        watched = [Watched(p, root / f"{k}", keep, seconds) for k, p in enumerate(pieces)]
+        waiting, said = list(watched), start
         try:
             while waiting:
                 waiting = [w for w in waiting if not w.look()]
+                if time.monotonic() - said >= _SAY_EVERY_S:
+                    said = time.monotonic()
+                    print(_standing(root, jobs, said - start), file=sys.stderr, flush=True)
         finally:
             for w in waiting:
                 w.process.kill()
-        done = [r for w in watched for r in _lines(w.folder / "done.jsonl")]
-        findings = [r for w in watched for r in _lines(w.folder / "findings.jsonl")]
-        lost = sum(w.lost for w in watched)
+        logs = {j.target: Log(log_file(root, j.target)).figures() for j in jobs}
+        findings = lines(root / "findings.jsonl")
     return {
-        "cases": sum(d["cases"] for d in done) + lost,
+        "cases": sum(row["cases"] for row in logs.values()),
         "seed": seed,
-        "targets": {d["target"]: {k: v for k, v in d.items() if k != "target"} for d in done},
+        "targets": logs,
         "findings": findings,
-        "slowest_s": max((d["slowest_s"] for d in done), default=None),
-        "peak_mb": max((d["peak_mb"] for d in done), default=None),
+        "slowest_s": max(row["slowest_s"] for row in logs.values()),
+        "peak_mb": max(row["peak_mb"] for row in logs.values()),
         "wall_s": round(time.monotonic() - start, 1),
     }
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+def _standing(root: Path, jobs: Sequence[Job], seconds: float) -> str:
+    """Return one line: what was read so far and what is in hand."""
+    counts = {j.target: _count_lines(log_file(root, j.target)) for j in jobs}
+    now = [f"{j.target} {counts[j.target]}/{j.cases}" for j in jobs if 0 < counts[j.target] < j.cases]
+    found = len(lines(root / "findings.jsonl"))
+    n, of = sum(counts.values()), sum(j.cases for j in jobs)
+    return f"{seconds:.0f} s: {n} of {of} inputs read, {found} findings; in hand: {', '.join(now)}"
+
+
+def _count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -159,9 +167,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=MAX_SECONDS, help="longest time for one input")
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where findings are kept")
+    parser.add_argument(
+        "--work", type=Path, help="folder that remembers what was read, to go on after a stop"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    found = fuzz(args.target or list(known), args.cases, args.seed, args.workers, args.keep, args.seconds)
+    names = args.target or list(known)
+    found = fuzz(names, args.cases, args.seed, args.workers, args.keep, seconds=args.seconds, work=args.work)
     if args.json:
         print(json.dumps(found))
     else:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -65,6 +66,17 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What reading one input cost and, when it broke a promise, where and how."""
+
+    accepted: bool
+    seconds: float
+    peak_bytes: int
+    where: str = ""
+    what: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """One damaged input."""
 
@@ -73,31 +85,77 @@ class Case:
     option: int
 
 
+class Log:
+    """The inputs of one target that were read so far, one a line: a process that dies loses none.
+
+    A line is ``digest`` when the input is taken, then ``accepted seconds bytes`` when it was read.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seen: set[str] = set()
+        self.accepted, self.slowest_s, self.peak_bytes = 0, 0.0, 0
+        whole = path.read_text("ascii") if path.is_file() else ""
+        for line in whole.splitlines():
+            digest, *figures = line.split()
+            self.seen.add(digest)
+            if len(figures) == 3:
+                self._count(*(float(f) for f in figures))
+        if whole and not whole.endswith("\n"):  # the process died on this input
+            self._append("\n")
+
+    def begin(self, data: bytes) -> bool:
+        """Take an input; return whether it is a new one."""
+        digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+        if digest in self.seen:
+            return False
+        self.seen.add(digest)
+        self._append(digest)
+        return True
+
+    def end(self, read: Outcome) -> None:
+        """Note what the input cost."""
+        self._append(f" {read.accepted:d} {read.seconds:.2f} {read.peak_bytes}\n")
+        self._count(read.accepted, read.seconds, read.peak_bytes)
+
+    def figures(self) -> dict[str, float]:
+        """Return what is reported of a target."""
+        counts = {"cases": len(self.seen), "accepted": self.accepted}
+        return {**counts, "slowest_s": self.slowest_s, "peak_mb": self.peak_bytes >> 20}
+
+    def _count(self, accepted: float, seconds: float, peak_bytes: float) -> None:
+        self.accepted += int(accepted)
+        self.slowest_s = max(self.slowest_s, seconds)
+        self.peak_bytes = max(self.peak_bytes, int(peak_bytes))
+
+    def _append(self, text: str) -> None:
+        with self.path.open("a", encoding="ascii") as stream:
+            stream.write(text)
+
+
 class Searcher:
     """Runs jobs in this process, writes what it finds, and says where it is.
 
     Parameters
     ----------
     folder : Path
-        Private to this process: the input in hand, ``findings.jsonl`` and ``done.jsonl`` lie there.
+        Private to this process: the input in hand lies there. The folder above it holds
+        ``findings.jsonl`` and the log of every target.
     keep : Path
         Where inputs that broke something are kept.
     since : shared double
         When the input in hand was begun, in s of the monotonic clock; 0 between inputs.
-    count : shared int
-        Different inputs of the job in hand.
     """
 
-    def __init__(
-        self, folder: Path, keep: Path, since: Synchronized[float], count: Synchronized[int]
-    ) -> None:
-        self.folder, self.keep, self.since, self.count = folder, keep, since, count
-        self.known: set[str] = set()
+    def __init__(self, folder: Path, keep: Path, since: Synchronized[float]) -> None:
+        self.folder, self.keep, self.since = folder, keep, since
+        self.known = {f["where"] for f in lines(folder.parent / "findings.jsonl")}
         self.logged = _Listener()
         self.max_bytes = MAX_BYTES
-        self.slowest = 0.0
-        self.peak = 0
-        self.accepted = 0
 
     def work(self, jobs: Sequence[Job]) -> None:
         """Run jobs one after the other."""
@@ -108,31 +166,24 @@ class Searcher:
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
         for job in jobs:
-            self.slowest, self.peak, self.accepted = 0.0, 0, 0
-            with self.count.get_lock():
-                self.count.value = 0
             (self.folder / "job.json").write_text(json.dumps(asdict(job)), "utf-8")
             self.max_bytes = job.max_bytes
             self._search(ITSELF.get(job.target) or all_targets()[job.target], job)
-            figures = {"slowest_s": round(self.slowest, 2), "peak_mb": self.peak >> 20}
-            counts = {"cases": self.count.value, "accepted": self.accepted}
-            self._write("done.jsonl", {**asdict(job), **counts, **figures})
 
     def _search(self, target: Target, job: Job) -> None:
+        log = Log(log_file(self.folder.parent, target.name))
         parts = target.parts()
         self._warm_up(target, parts)
-        self.accepted = 0
-        seen: set[bytes] = set()
         drawn = st.integers(0, len(parts) - 1).flatmap(
             lambda k: st.builds(Case, st.just(parts[k]), edits(parts[k]).map(tuple), st.integers(0, 83))
         )
         seed = job.seed
-        while len(seen) < job.cases:
+        while len(log.seen) < job.cases:
             seed += 1
 
             @hypothesis.seed(seed)
             @settings(
-                max_examples=min(_BATCH, 20 + job.cases - len(seen)),
+                max_examples=min(_BATCH, 20 + job.cases - len(log.seen)),
                 database=None,
                 deadline=None,
                 phases=(Phase.generate,),
@@ -140,15 +191,11 @@ class Searcher:
             )
             @given(drawn)
             def one(case: Case) -> None:
-                if len(seen) >= job.cases:
+                if len(log.seen) >= job.cases:
                     return
                 data = damage(case.part, list(case.todo))
-                digest = hashlib.blake2b(data, digest_size=8).digest()
-                if digest in seen:
-                    return
-                seen.add(digest)
-                self.count.value = len(seen)
-                self._try(target, case, data)
+                if log.begin(data):
+                    log.end(self._try(target, case, data))
 
             one()
 
@@ -160,28 +207,24 @@ class Searcher:
         suspect = self.folder / "suspect"
         if suspect.is_file():
             data, option = suspect.read_bytes(), int((self.folder / "suspect-option").read_text("utf-8"))
-            failed = self._read(target, data, option)
+            read = self._read(target, data, option)
             suspect.unlink()
-            if failed is not None:
-                self._keep(target, data, option, *failed)
+            if read.what:
+                self._keep(target, data, option, read.where, read.what)
 
-    def _try(self, target: Target, case: Case, data: bytes) -> None:
-        failed = self._read(target, data, case.option)
-        if failed is None:
-            return
-        where, what = failed
-        if where in self.known:
-            return
-        accepted = self.accepted
+    def _try(self, target: Target, case: Case, data: bytes) -> Outcome:
+        """Read an input, and keep the least of it that breaks a promise."""
+        first = self._read(target, data, case.option)
+        if not first.what or first.where in self.known:
+            return first
         todo = list(case.todo)
         for edit in list(todo):  # leave out what is not needed
             fewer = [e for e in todo if e is not edit]
             smaller = damage(case.part, fewer)
-            again = self._read(target, smaller, case.option)
-            if again is not None and again[0] == where:
+            if self._read(target, smaller, case.option).where == first.where:
                 todo, data = fewer, smaller
-        self.accepted = accepted  # one input counts once, however often it was made smaller
-        self._keep(target, data, case.option, where, what)
+        self._keep(target, data, case.option, first.where, first.what)
+        return first
 
     def _keep(self, target: Target, data: bytes, option: int, where: str, what: str) -> None:
         """Keep an input that broke a promise, once for each place."""
@@ -192,10 +235,7 @@ class Searcher:
         file.write_bytes(data)
         self._write("findings.jsonl", asdict(Finding(target.name, where, what, str(file), option)))
 
-    def _read(
-        self, target: Target, data: bytes, option: int, *, timed: bool = True
-    ) -> tuple[str, str] | None:
-        """Read one input; return where and how it broke a promise."""
+    def _read(self, target: Target, data: bytes, option: int, *, timed: bool = True) -> Outcome:
         folder = self.folder / CASE_FOLDER
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -204,25 +244,24 @@ class Searcher:
         (self.folder / "option").write_text(str(option), "utf-8")
         _forget_peak()
         self.logged.lines.clear()
+        accepted, where, what = False, "", ""
         start = time.monotonic()
         self.since.value = start if timed else 0.0
         try:
-            self.accepted += target.hold(path, option)
+            accepted = target.hold(path, option)
             if self.logged.lines:
                 raise BrokenPromise(f"prints beside the sentence: {self.logged.lines[0][:200]}")
         except Exception as error:  # the very thing that is looked for
-            return f"{target.name} {_place(error)}", f"{type(error).__name__}: {error}"[:400]
+            where, what = f"{target.name} {_place(error)}", f"{type(error).__name__}: {error}"[:400]
         finally:
             self.since.value = 0.0
-            self.slowest = max(self.slowest, timed * (time.monotonic() - start))
-            peak = _peak()
-            self.peak = max(self.peak, peak)
-        if peak > self.max_bytes:
-            return f"{target.name} memory", f"memory: {peak / 2**30:.1f} GiB"
-        return None
+        seconds, peak = time.monotonic() - start, _peak()
+        if not what and peak > self.max_bytes:
+            where, what = f"{target.name} memory", f"memory: {peak / 2**30:.1f} GiB"
+        return Outcome(accepted, seconds, peak, where, what)
 
     def _write(self, name: str, record: dict[str, object]) -> None:
-        with (self.folder / name).open("a", encoding="utf-8") as stream:
+        with (self.folder.parent / name).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
 
@@ -237,11 +276,19 @@ class _Listener(logging.Handler):
         self.lines.append(f"{record.name}: {record.getMessage()}")
 
 
-def run(
-    jobs: Sequence[Job], folder: Path, keep: Path, since: Synchronized[float], count: Synchronized[int]
-) -> None:
+def run(jobs: Sequence[Job], folder: Path, keep: Path, since: Synchronized[float]) -> None:
     """Entry of a search process."""
-    Searcher(folder, keep, since, count).work(jobs)
+    Searcher(folder, keep, since).work(jobs)
+
+
+def log_file(root: Path, target: str) -> Path:
+    """Return where the log of a target lies."""
+    return root / f"{target}.log"
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a file of one JSON object a line, which may not exist yet."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
 
 
 def _place(error: BaseException) -> str:

@@ -96,3 +96,25 @@ def test_hangs_deaths_and_hunger_are_noticed(tmp_path: Path) -> None:
     assert kinds == {"hang", "killed", "memory", "ZeroDivisionError"}
     assert found["cases"] == 4
     assert all(Path(f["file"]).is_file() for f in found["findings"])
+
+
+def test_a_search_that_was_stopped_goes_on_where_it_stood(root: Path, tmp_path: Path) -> None:
+    """Nothing is read twice, and the figures are of both runs."""
+    work = (
+        "--target",
+        "message",
+        "--target",
+        "link",
+        "--work",
+        str(tmp_path / "work"),
+        "--keep",
+        str(tmp_path),
+    )
+    search(root, *work, "--cases", "20")
+    log = tmp_path / "work" / "link.log"
+    log.write_text(log.read_text("ascii") + "00112233aabbccdd", "ascii")  # killed on its eleventh input
+    found = search(root, *work, "--cases", "60")
+    lines = log.read_text("ascii").splitlines()
+    assert found["cases"] == 60 and len(lines) == len({line.split()[0] for line in lines}) == 30
+    assert lines[10] == "00112233aabbccdd" and all(len(line.split()) == 4 for line in lines[:10] + lines[11:])
+    assert found["targets"]["link"]["accepted"] == sum(line.split()[1:2] == ["1"] for line in lines)
