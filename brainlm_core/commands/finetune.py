@@ -16,10 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> CommandResult:
     """Train, and say where the weights are and what they are worth."""
-    from brainlm_core.commands.pretrain import say_progress, summary
+    from brainlm_core.commands.pretrain import TrainingProgress, summary
     from brainlm_core.training.config import FinetuneConfig, read_settings
     from brainlm_core.training.finetune import finetune
 
     config = read_settings(args.config, FinetuneConfig)
     use = "brainlm forecast SCAN --model" if config.task == "forecast" else "brainlm predict SCAN --head"
-    return summary(finetune(config, say_progress), use)
+    with TrainingProgress() as progress:
+        result = finetune(config, progress.say, progress.step)
+    return summary(result, use)

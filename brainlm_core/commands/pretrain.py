@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from brainlm_core.commands import CommandResult
 
 if TYPE_CHECKING:
-    from brainlm_core.training.loop import RunResult
+    from brainlm_core.training.loop import RunResult, Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +22,16 @@ def run(args: argparse.Namespace) -> CommandResult:
     from brainlm_core.training.config import read_config
     from brainlm_core.training.loop import pretrain
 
-    return summary(pretrain(read_config(args.config), say_progress), "use it with --model")
+    config = read_config(args.config)
+    with TrainingProgress() as progress:
+        result = pretrain(config, progress.say, progress.step)
+    return summary(result, "use it with --model")
 
 
 def summary(result: RunResult, use: str) -> CommandResult:
     """Say where the weights of a run are, how to use them, and how they were validated."""
+    if not result.speaks:  # of several processes one tells
+        return CommandResult(objects=[], text="")
     model = result.folder / "model"
     facts = {
         "folder": str(result.folder),
@@ -40,7 +45,43 @@ def summary(result: RunResult, use: str) -> CommandResult:
     return CommandResult(objects=[facts], text=text)
 
 
-def say_progress(sentence: str) -> None:
-    """Write a sentence to stderr; on a terminal steps overwrite each other."""
-    end = "" if sys.stderr.isatty() and sentence.startswith("step") else "\n"
-    print(f"\r{sentence}" if not end else sentence, end=end, file=sys.stderr, flush=True)  # noqa: T201
+class TrainingProgress:
+    """A bar with the time left on a terminal, a line a step in a log.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Standard error unless said otherwise.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._bar: Any = None
+
+    def __enter__(self) -> TrainingProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def say(self, sentence: str) -> None:
+        """Write a sentence, above the bar where there is one."""
+        if self._bar is None:
+            print(sentence, file=self._stream, flush=True)
+        else:
+            self._bar.write(sentence, file=self._stream)
+
+    def step(self, step: Step) -> None:
+        """Show a step that was done."""
+        if not self._stream.isatty():
+            self.say(str(step))
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=step.steps, initial=step.done - 1, unit="step", file=self._stream, dynamic_ncols=True
+            )
+        self._bar.set_postfix_str(f"loss {step.loss:.4f}", refresh=False)
+        self._bar.update(1)

@@ -25,8 +25,8 @@ from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, save_folder, save_tensors
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
-from brainlm_core.training.config import DataConfig, FinetuneConfig
-from brainlm_core.training.samples import Series, load_series, open_data
+from brainlm_core.training.config import FinetuneConfig
+from brainlm_core.training.samples import Series, check_sites, load_series, open_data
 from brainlm_core.training.task import Task, stacked
 from brainlm_core.windows import make_windows
 from brainlm_core.writing import whole_files
@@ -254,9 +254,12 @@ def _people(
     training: list[_Person] = []
     held: list[_Person] = []
     classes: tuple[str, ...] = ()
-    for data in config.data:
-        cohort, train, back = open_data(data)
-        _sites_apart(config, data, cohort, train, back)
+    opened = [open_data(data) for data in config.data]
+    for cohort, *_ in opened:
+        if cohort.phenotypes is None:
+            raise ConfigError(f"{cohort.name} has no phenotypes", "name a table with phenotypes:")
+    check_sites(config.site, opened)
+    for cohort, train, back in opened:
         values, classes = _wanted(config, cohort)
         for rows, people in ((train, training), (back, held)):
             known = rows[np.isfinite(values[rows])]
@@ -278,28 +281,10 @@ def _people(
     return training, held, classes
 
 
-def _sites_apart(
-    config: FinetuneConfig, data: DataConfig, cohort: Cohort, train: NDArray[np.intp], held: NDArray[np.intp]
-) -> None:
-    """Refuse a split that has people of one site on both sides: a site is easier to learn than a disease."""
-    table = cohort.phenotypes
-    if table is None:
-        raise ConfigError(f"{Path(data.path).name} has no phenotypes", "name a table with phenotypes:")
-    if not config.site or config.site not in table or table[config.site].nunique() < 2:
-        return
-    sites = table[config.site].astype(str).to_numpy()
-    both = sorted(set(sites[train]) & set(sites[held]))
-    if both:
-        raise ConfigError(
-            f"people of {config.site} {both[0]} are on both sides of the split",
-            f"hold whole sites back with validation_where: {config.site}=…, or set site: '' knowingly",
-        )
-
-
 def _wanted(config: FinetuneConfig, cohort: Cohort) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Return the target of every recording, NaN where it is missing; 0 and 1 for two classes."""
     table, target = cohort.phenotypes, str(config.target)
-    assert table is not None  # checked with the sites
+    assert table is not None  # checked before
     if target not in table:
         raise ConfigError(f"the phenotypes of {cohort.name} have no column {target!r}", "correct the target")
     column = table[target]

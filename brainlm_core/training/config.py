@@ -52,10 +52,14 @@ class OptimiserConfig(_Strict):
 
 
 class RunConfig(_Strict):
-    """What every training run has: where it writes, how it steps, how often it saves and validates."""
+    """What every training run has: where it writes, how it steps, how often it saves and validates.
+
+    ``accept_licence`` accepts the licence of published weights that ``start_from`` names.
+    """
 
     output: str
     optimiser: OptimiserConfig = OptimiserConfig()
+    accept_licence: bool = False
     checkpoint_every: int = Field(default=50, ge=1)
     validate_every: int = Field(default=100, ge=1)
     seed: int = 0
@@ -96,6 +100,14 @@ class PretrainConfig(RunConfig):
             raise ValueError("masks must be 0 or more, and one of them above 0")
         return self
 
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> PretrainConfig:
+        if self.start_from is not None and (self.model or self.gates_from is not None):
+            raise ValueError("start_from brings its own architecture, leave model and gates_from out")
+        if self.gates_from is not None and self.family != "kernel":
+            raise ValueError(f"the family {self.family} has no gates, leave gates_from out")
+        return self
+
 
 class FinetuneConfig(RunConfig):
     """A fine-tuning run.
@@ -109,7 +121,6 @@ class FinetuneConfig(RunConfig):
 
     task: Literal["forecast", "regression", "binary"]
     start_from: str = "default"
-    accept_licence: bool = False
     data: list[DataConfig] = Field(min_length=1)
     target: str | None = None
     site: str = "site"

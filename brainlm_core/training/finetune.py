@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from brainlm_core import weights
-from brainlm_core.errors import ConfigError
 from brainlm_core.training.config import FinetuneConfig, PretrainConfig
-from brainlm_core.training.loop import RunResult, Say, run
+from brainlm_core.training.loop import OnStep, RunResult, Say, run
+from brainlm_core.training.samples import check_sites, open_data
 
 
-def finetune(config: FinetuneConfig, say: Say = lambda _: None) -> RunResult:
+def finetune(config: FinetuneConfig, say: Say = lambda _: None, on_step: OnStep | None = None) -> RunResult:
     """Run, or go on with, a fine-tuning; see :func:`brainlm_core.training.loop.run`.
 
     Raises
@@ -20,24 +20,23 @@ def finetune(config: FinetuneConfig, say: Say = lambda _: None) -> RunResult:
         from brainlm_core.training.masked import MaskedTask
 
         settings = _forecast_settings(config)
-        return run(settings, lambda fabric: MaskedTask(settings, fabric, say), say)
+        return run(settings, lambda fabric, tell: MaskedTask(settings, fabric, tell), say, on_step)
     from brainlm_core.training.clinical import ClinicalTask
 
-    return run(config, lambda _: ClinicalTask(config, say), say)
+    return run(config, lambda _, tell: ClinicalTask(config, tell), say, on_step)
 
 
 def _forecast_settings(config: FinetuneConfig) -> PretrainConfig:
-    """Return the same run as masked reconstruction of the last 20 samples: the published 180 → 20 task."""
+    """Return the same run as masked reconstruction of the last 20 samples: the published 180 → 20 task.
+
+    Of the default model the gates of its attention correction learn; its closed-form part stays.
+    """
+    check_sites(config.site, [open_data(d) for d in config.data])
     family = weights.load(config.start_from, accept_licence=config.accept_licence).model.family
-    if family == "kernel":
-        raise ConfigError(
-            "the default model forecasts in closed form: there is nothing to fine-tune",
-            "start from weights of another family, for example those of configs/parcel-token.yaml",
-        )
     shared = config.model_dump(
         include={
             "output", "optimiser", "checkpoint_every", "validate_every", "seed", "device", "threads",
-            "data", "validation_windows", "store", "start_from",
+            "data", "validation_windows", "store", "start_from", "accept_licence",
         }
     )  # fmt: skip
     return PretrainConfig(**shared, family=family, masks={"future": 1})  # type: ignore[arg-type]

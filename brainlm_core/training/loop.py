@@ -25,6 +25,32 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step that was done; as text, one line of a log.
+
+    Parameters
+    ----------
+    done, steps : int
+        Of this run, those before it was cut off included.
+    loss : float
+    seconds_left : float
+        At the mean pace of this process, in s.
+    """
+
+    done: int
+    steps: int
+    loss: float
+    seconds_left: float
+
+    def __str__(self) -> str:
+        left = f"{self.seconds_left:.0f} s" if self.seconds_left < 90 else f"{self.seconds_left / 60:.0f} min"
+        return f"step {self.done} of {self.steps}, loss {self.loss:.4f}, {left} left"
+
+
+OnStep = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run reached.
 
@@ -38,31 +64,42 @@ class RunResult:
         Step that this call started at.
     validation : dict
         Last validation scores.
+    speaks : bool
+        Whether this process tells of the run: the first of those that share it.
     """
 
     folder: Path
     steps: int
     resumed_from: int
     validation: dict[str, float]
+    speaks: bool = True
 
 
-def pretrain(config: PretrainConfig, say: Say = lambda _: None) -> RunResult:
+def pretrain(config: PretrainConfig, say: Say = lambda _: None, on_step: OnStep | None = None) -> RunResult:
     """Run, or go on with, a pretraining; see :func:`run`."""
     from brainlm_core.training.masked import MaskedTask
 
-    return run(config, lambda fabric: MaskedTask(config, fabric, say), say)
+    return run(config, lambda fabric, tell: MaskedTask(config, fabric, tell), say, on_step)
 
 
-def run(config: RunConfig, make: Callable[[Any], Task], say: Say = lambda _: None) -> RunResult:
+def run(
+    config: RunConfig,
+    make: Callable[[Any, Say], Task],
+    say: Say = lambda _: None,
+    on_step: OnStep | None = None,
+) -> RunResult:
     """Train a task, or go on where a run was cut off.
 
     Parameters
     ----------
     config : RunConfig
     make : callable
-        Given the Fabric, returns the task; whatever is wrong with settings or data is raised there.
+        Given the Fabric and whom to tell, returns the task; whatever is wrong with settings or data is
+        raised there.
     say : callable
-        Told about progress, in sentences.
+        Told what takes long, in sentences, by one of the processes that share a run.
+    on_step : callable, optional
+        Told of every step; without it ``say`` is.
 
     Returns
     -------
@@ -78,8 +115,9 @@ def run(config: RunConfig, make: Callable[[Any], Task], say: Say = lambda _: Non
     folder = Path(config.output)
     fabric = _fabric(config)
     fabric.launch()
+    speaks = bool(fabric.is_global_zero)
     torch.manual_seed(config.seed + fabric.global_rank)
-    task = make(fabric)
+    task = make(fabric, say if speaks else lambda _: None)
     settings = config.optimiser
     trained = [p for p in task.model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -104,13 +142,16 @@ def run(config: RunConfig, make: Callable[[Any], Task], say: Say = lambda _: Non
             writer.write(facts, time.monotonic() - began)
             if (step + 1) % config.checkpoint_every == 0 or last:
                 _save(config, folder, task.model, optimiser, step + 1, fabric)
-            if fabric.is_global_zero:
+            if speaks:
                 left = (time.monotonic() - began) / (step + 1 - start) * (settings.steps - step - 1)
-                say(f"step {step + 1} of {settings.steps}, loss {loss:.4f}, {left / 60:.0f} min left")
-    if fabric.is_global_zero:
+                done = Step(step + 1, settings.steps, loss, left)
+                say(str(done)) if on_step is None else on_step(done)
+    if start >= settings.steps:  # nothing was left to do
+        scores = task.validate(fabric.device)
+    if speaks:
         task.deliver(folder)
     fabric.barrier()
-    return RunResult(folder, settings.steps, start, scores)
+    return RunResult(folder, settings.steps, start, scores, speaks)
 
 
 def learning_rate(step: int, config: RunConfig) -> float:
@@ -173,19 +214,36 @@ def _resume(config: RunConfig, folder: Path, model: nn.Module, optimiser: Any, f
     state = checkpoint.load(folder)
     if state is None:
         return 0
-    if state["settings"] != _identity(config):
+    wanted, found = json.loads(_identity(config)), json.loads(state["settings"])
+    other = [key for key in wanted if wanted[key] != found.get(key)]
+    if other:
         raise ConfigError(
-            f"{folder.name} holds a run with other settings", "choose another output or delete that folder"
+            f"{folder.name} holds a run with other settings ({', '.join(other)})",
+            "choose another output or delete that folder",
+        )
+    if state.get("processes", fabric.world_size) != fabric.world_size:
+        raise ConfigError(
+            f"{folder.name} holds a run of {state['processes']} processes, and this is one of "
+            f"{fabric.world_size}: it would see other samples",
+            f"start {state['processes']} processes or choose another output",
         )
     model.load_state_dict(state["model"], strict=False)
     optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["rng"])
+    # clone: torch takes a row of a table for its beginning
+    torch.set_rng_state(torch.atleast_2d(state["rng"])[fabric.global_rank].clone())
+    if fabric.device.type == "cuda" and "cuda_rng" in state:
+        row = torch.atleast_2d(state["cuda_rng"])[fabric.global_rank].clone()
+        torch.cuda.set_rng_state(row, fabric.device)
     if fabric.is_global_zero:
         checkpoint.trim_log(folder, int(state["step"]))
     return int(state["step"])
 
 
 def _save(config: RunConfig, folder: Path, model: nn.Module, optimiser: Any, step: int, fabric: Any) -> None:
+    # Every process draws its own dropout: one row of generator state each.
+    rng = {"rng": fabric.all_gather(torch.get_rng_state()).cpu()}
+    if fabric.device.type == "cuda":
+        rng["cuda_rng"] = fabric.all_gather(torch.cuda.get_rng_state(fabric.device)).cpu()
     if fabric.is_global_zero:
         trained = {k for k, p in model.named_parameters() if p.requires_grad}
         state = model.state_dict()
@@ -196,8 +254,9 @@ def _save(config: RunConfig, folder: Path, model: nn.Module, optimiser: Any, ste
                 "step": step,
                 "model": keep,
                 "optimiser": optimiser.state_dict(),
-                "rng": torch.get_rng_state(),
+                **rng,
                 "settings": _identity(config),
+                "processes": fabric.world_size,
             },
             folder,
         )
@@ -206,7 +265,7 @@ def _save(config: RunConfig, folder: Path, model: nn.Module, optimiser: Any, ste
 
 def _identity(config: RunConfig) -> str:
     """Return the settings that decide the outcome, for comparison on resuming."""
-    skip = {"output", "checkpoint_every", "validate_every", "device", "threads"}
+    skip = {"output", "accept_licence", "checkpoint_every", "validate_every", "device", "threads"}
     return json.dumps(config.model_dump(exclude=skip), sort_keys=True)
 
 

@@ -16,7 +16,7 @@ from brainlm_core.model import FAMILIES
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.training.config import PretrainConfig
-from brainlm_core.training.samples import Sample, Sampler, load_series, open_data
+from brainlm_core.training.samples import Sample, Sampler, load_series, networks_of, open_data
 from brainlm_core.training.task import Task, stacked
 from brainlm_core.writing import whole_file
 
@@ -53,6 +53,10 @@ class MaskedTask(Task):
             for d, (c, _, v) in zip(config.data, opened, strict=True)
         ]
         held = [(series, weight) for series, weight in held if series]
+        if config.masks.get("network", 0) > 0:
+            for (cohort, *_), (series, _) in zip(opened, training, strict=True):
+                if series and len(networks_of(series[0].parcellation)) < 2:
+                    say(f"{cohort.name} lies in fewer than two networks: single parcels are hidden instead")
         self._sampler = Sampler(training, config, model.spec)
         wanted = held and config.validation_windows
         self._check = Sampler(held, config, model.spec, stream=1) if wanted else None
@@ -139,7 +143,7 @@ def start_model(
     if config.start_from is not None:
         from brainlm_core import weights
 
-        model = weights.load(config.start_from).model
+        model = weights.load(config.start_from, accept_licence=config.accept_licence).model
         if model.family != config.family:
             raise ConfigError(
                 f"{config.start_from} is of the family {model.family}, the settings say {config.family}",

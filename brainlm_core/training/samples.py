@@ -6,6 +6,7 @@ work or where a run was resumed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,48 @@ def open_data(data: DataConfig) -> tuple[Cohort, NDArray[np.intp], NDArray[np.in
     return cohort, np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def networks_of(parcellation: Parcellation) -> list[str]:
+    """Return the Yeo-7 networks that a parcellation has parcels of, by name."""
+    return sorted({n for n in parcellation.yeo7 if n})
+
+
+def check_sites(column: str, opened: Sequence[tuple[Cohort, NDArray[np.intp], NDArray[np.intp]]]) -> None:
+    """Refuse a split that has people, or sites, on both sides: a site is easier to learn than a disease.
+
+    Parameters
+    ----------
+    column : str
+        Of the phenotypes; empty, or missing in them, where there are no sites.
+    opened : sequence of (Cohort, training rows, held-back rows)
+        As :func:`open_data` returns them. Only what the phenotypes name counts: a recording's number in
+        one pack says nothing about another's.
+    """
+    for name in ("subject_id", column):
+        sides: tuple[set[str], set[str]] = set(), set()
+        for cohort, *rows in opened:
+            table = cohort.phenotypes
+            if (
+                not name
+                or table is None
+                or name not in table
+                or (name == column and table[name].nunique() < 2)
+            ):
+                continue
+            for side, chosen in zip(sides, rows, strict=True):
+                side |= set(table[name].iloc[chosen].dropna().astype(str))
+        both = sorted(sides[0] & sides[1])
+        if both and name == column:
+            raise ConfigError(
+                f"people of {column} {both[0]} are on both sides of the split",
+                f"hold whole sites back with validation_where: {column}=…, or set site: '' knowingly",
+            )
+        if both:
+            raise ConfigError(
+                f"subject {both[0]} is trained on in one cohort and held back in another",
+                "hold all recordings of a person back",
+            )
+
+
 def load_series(cohort: Cohort, rows: NDArray[np.intp], spec: InputSpec) -> list[Series]:
     """Resample and scale recordings; those shorter than a window are left out.
 
@@ -152,7 +195,7 @@ class Sampler:
 
     def _mask(self, kind: str, series: Series, rng: np.random.Generator) -> NDArray[np.bool_]:
         shape = (1, len(series.values), self._spec.n_timepoints)
-        networks = sorted({n for n in series.parcellation.yeo7 if n})
+        networks = networks_of(series.parcellation)
         if kind != "network" or len(networks) < 2:
             kind = "parcel" if kind == "network" else kind
             return draw_mask(kind, shape, self._spec.patch_length, rng)[0]
