@@ -17,6 +17,7 @@ from brainlm_core.atlas import from_coordinates
 from brainlm_core.cli import main
 from brainlm_core.errors import BrainLMError, CheckpointError, ConfigError
 from brainlm_core.model.checkpoints import random_model, save_folder
+from brainlm_core.model.config import UKB_TR_S
 from brainlm_core.recording import Provenance, Recording
 from brainlm_core.training import checkpoint
 from brainlm_core.training.clinical import ClinicalHead, predict
@@ -25,6 +26,17 @@ from brainlm_core.training.finetune import finetune
 from tests.training.test_pretrain import MODEL
 
 N, P, T = 60, 8, 120
+IMAGE = {
+    "hidden_size": 16,
+    "decoder_hidden_size": 16,
+    "num_hidden_layers": 1,
+    "decoder_num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "decoder_num_attention_heads": 2,
+    "intermediate_size": 32,
+    "decoder_intermediate_size": 32,
+    "patch_size": 16,
+}
 
 
 def _cohort(folder: Path) -> dict[str, Any]:
@@ -179,10 +191,75 @@ def test_what_cannot_be_trained_is_refused_before_it_starts(
     assert not Path(settings["output"]).exists()
 
 
-def test_the_default_model_has_no_forecast_to_fine_tune(settings: dict[str, Any]) -> None:
-    settings = {k: v for k, v in settings.items() if k != "target"}
-    with pytest.raises(ConfigError, match="closed form"):
-        finetune(FinetuneConfig(**(settings | {"task": "forecast", "start_from": "default"})))
+def test_of_the_default_model_the_gates_learn_to_forecast(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings = {k: v for k, v in settings.items() if k != "target"} | {"task": "forecast"}
+    settings |= {"start_from": "default", "validation_windows": 2}
+    settings["optimiser"] = {"steps": 2, "batch_size": 1, "learning_rate": 0.01, "warmup_steps": 0}
+    result = finetune(FinetuneConfig(**settings))
+    assert {"r2", "prior_r2"} <= set(result.validation)
+    before = weights.load("default").model.state_dict()
+    after = weights.load(str(result.folder / "model")).model.state_dict()
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert changed and all(k.startswith("gates.") for k in changed)
+
+
+def test_a_person_or_a_site_on_both_sides_of_two_cohorts_is_refused(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    second = {**_cohort(other), "validation_where": "site=A"}
+    for task in ("regression", "forecast"):
+        target = {"task": task, "target": "age_years" if task == "regression" else None}
+        both = settings | target | {"data": [settings["data"][0], second]}
+        with pytest.raises(ConfigError, match="trained on in one cohort and held back in another"):
+            finetune(FinetuneConfig(**both))
+        people = pd.read_csv(other / "people.csv", dtype={"subject_id": str})
+        people["subject_id"] = [f"t{i}" for i in range(N)]
+        people.to_csv(other / "people.csv", index=False)
+        with pytest.raises(ConfigError, match="people of site A are on both sides"):
+            finetune(FinetuneConfig(**both))
+        _cohort(other)
+
+
+@pytest.mark.parametrize("task", ["forecast", "regression"])
+def test_published_shapes_are_fine_tuned(task: str, tmp_path: Path) -> None:
+    """A small model of the published image family, saved as the published ones are."""
+    save_folder(random_model(IMAGE, seed=0), tmp_path / "image")
+    rng = np.random.default_rng(0)
+    n = 42
+    signals = rng.normal(size=(n * 220, 424)).astype(np.float32)
+    np.savez(tmp_path / "p.npz", signals=signals, offsets=np.arange(n + 1) * 220, tr_s=UKB_TR_S)
+    people = {
+        "subject_id": range(n),
+        "site": ["AB"[i % 2] for i in range(n)],
+        "age_years": rng.normal(size=n),
+    }
+    pd.DataFrame(people).to_csv(tmp_path / "people.csv", index=False)
+    config = FinetuneConfig(
+        task=task,
+        target=None if task == "forecast" else "age_years",
+        start_from=str(tmp_path / "image"),
+        output=str(tmp_path / "run"),
+        data=[
+            {
+                "path": str(tmp_path / "p.npz"),
+                "phenotypes": str(tmp_path / "people.csv"),
+                "validation_rows": list(range(2, n + 1, 2)),
+            }
+        ],
+        optimiser={"steps": 2, "batch_size": 2, "warmup_steps": 0},
+        windows_per_recording=1,
+        validation_windows=2,
+        device="cpu",
+        threads=1,
+    )
+    result = finetune(config)
+    after = weights.load(str(result.folder / "model")).model
+    assert after.family == "image_token"
+    before = weights.load(str(tmp_path / "image")).model.state_dict()
+    assert any(not torch.equal(before[k], v) for k, v in after.state_dict().items())
+    assert (result.folder / "model" / "head.json").is_file() == (task == "regression")
 
 
 @pytest.mark.parametrize(

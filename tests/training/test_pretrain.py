@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
+from brainlm_core.atlas import a424
 from brainlm_core.errors import CheckpointError, ConfigError
-from brainlm_core.training import checkpoint
+from brainlm_core.training import checkpoint, loop
 from brainlm_core.training.config import PretrainConfig, read_config
-from brainlm_core.training.loop import learning_rate
+from brainlm_core.training.loop import learning_rate, pretrain
 
 MODEL = {
     "hidden_size": 16,
@@ -74,50 +77,147 @@ def _curve(folder: Path) -> list[float]:
     return [f["loss"] for f in facts]
 
 
-def _run(config: Path, *, processes: int = 1, timeout: int = 240) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "brainlm_core", "pretrain", str(config)]
-    if processes > 1:
-        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        command = [sys.executable, *launch, "-m", "brainlm_core", "pretrain", str(config)]
+def _command(config: Path, processes: int = 1) -> dict[str, Any]:
+    """Return what starts a run: the same command, under ``torchrun`` for several processes."""
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    args = [sys.executable, *(launch if processes > 1 else []), "-m", "brainlm_core", "pretrain"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, check=False)
+    return {"args": [*args, str(config), "--json"], "env": env}
+
+
+def _run(config: Path, processes: int = 1) -> dict[str, Any]:
+    done = subprocess.run(
+        **_command(config, processes), capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (line,) = done.stdout.splitlines()  # of several processes one tells
+    facts: dict[str, Any] = json.loads(line)
+    return facts
+
+
+def _cut(config: Path, folder: Path, processes: int = 1) -> None:
+    """Start a run and kill -9 it, with all of its processes, after a few steps."""
+    process = subprocess.Popen(
+        **_command(config, processes), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    log = folder / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and (not log.is_file() or log.read_text().count("\n") < 4):
+        time.sleep(0.005)
+    parent = psutil.Process(process.pid)
+    workers = parent.children(recursive=True)  # torchrun puts them into sessions of their own
+    for one in (parent, *workers):
+        one.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it had ended before it could be killed"
+    psutil.wait_procs(workers, timeout=30)
+    assert not (folder / "model").exists()
 
 
 @pytest.mark.slow
 def test_resume_after_kill_gives_the_same_weights(tmp_path: Path) -> None:
-    straight = _settings(tmp_path, output=str(tmp_path / "straight"))
-    straight["optimiser"]["steps"] = 12
-    assert _run(_write(tmp_path, straight, "a.yaml")).returncode == 0
-    cut = {**straight, "output": str(tmp_path / "cut")}
-    config = _write(tmp_path, cut, "b.yaml")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "brainlm_core", "pretrain", str(config)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    log = tmp_path / "cut" / "metrics.jsonl"
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and (not log.is_file() or log.read_text().count("\n") < 4):
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert _run(config).returncode == 0
+    """Dropout is on: weights are equal only when the random numbers go on where they were."""
+    cut = _settings(tmp_path, output=str(tmp_path / "cut"), checkpoint_every=2)
+    cut["optimiser"] |= {"steps": 24, "dropout": True}
+    config = _write(tmp_path, cut)
+    _cut(config, tmp_path / "cut")
+    assert 2 <= _run(config)["resumed_from"] < 24
+    pretrain(PretrainConfig(**{**cut, "output": str(tmp_path / "straight")}))
     assert _curve(tmp_path / "cut") == pytest.approx(_curve(tmp_path / "straight"), rel=1e-6)
-    from safetensors.torch import load_file
-
     first, second = (load_file(tmp_path / n / "model" / "model.safetensors") for n in ("straight", "cut"))
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
-    one = _settings(tmp_path, output=str(tmp_path / "one"))
-    one["optimiser"]["batch_size"] = 4
-    two = _settings(tmp_path, output=str(tmp_path / "two"))
-    assert _run(_write(tmp_path, one, "one.yaml")).returncode == 0
-    done = _run(_write(tmp_path, two, "two.yaml"), processes=2)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_two_processes_cut_off_and_resumed_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
+    """Two parcellations, every kind of mask, accumulated gradients, kill -9 on the way."""
+    rng = np.random.default_rng(1)
+    signals = np.cumsum(rng.normal(size=(400, 40)), axis=0).astype(np.float32)
+    np.savez(tmp_path / "other.npz", signals=signals, offsets=np.array([0, 200, 400]), tr_s=0.72)
+    rows = "\n".join(f"{i},{x:.1f},{y:.1f},{z:.1f}" for i, (x, y, z) in enumerate(a424().xyz[:40]))
+    (tmp_path / "other.csv").write_text(f"label,x,y,z\n{rows}\n")
+    one = _settings(tmp_path, output=str(tmp_path / "one"), checkpoint_every=2)
+    one["data"].append({"path": str(tmp_path / "other.npz"), "coordinates": [str(tmp_path / "other.csv")]})
+    one["optimiser"] |= {"batch_size": 4, "accumulate": 2, "steps": 20}
+    two = {**one, "output": str(tmp_path / "two"), "optimiser": {**one["optimiser"], "batch_size": 2}}
+    config = _write(tmp_path, two)
+    _cut(config, tmp_path / "two", processes=2)
+    assert 2 <= _run(config, processes=2)["resumed_from"] < 20
+    pretrain(PretrainConfig(**one))
     assert _curve(tmp_path / "two") == pytest.approx(_curve(tmp_path / "one"), rel=1e-4)
+    with pytest.raises(ConfigError, match="of 2 processes, and this is one of 1"):
+        pretrain(PretrainConfig(**two))
+
+
+class _SecondOfTwo:
+    """What the loop asks of a Fabric, in the second of two processes; the first one's state is given."""
+
+    world_size, device = 2, torch.device("cpu")
+
+    def __init__(self, rank: int, *states: torch.Tensor) -> None:
+        self.global_rank, self.is_global_zero, self._states = rank, rank == 0, states
+
+    def all_gather(self, _: torch.Tensor) -> torch.Tensor:
+        return torch.stack(self._states)
+
+    def barrier(self) -> None:
+        pass
+
+
+def test_every_process_goes_on_with_its_own_random_numbers(tmp_path: Path) -> None:
+    config, model = PretrainConfig(**_settings(tmp_path)), torch.nn.Linear(2, 2)
+    optimiser = torch.optim.AdamW(model.parameters())
+    before = torch.get_rng_state()
+    try:
+        states = []
+        for seed in (5, 6):
+            torch.manual_seed(seed)
+            states.append(torch.get_rng_state())
+        loop._save(config, tmp_path, model, optimiser, 3, _SecondOfTwo(0, *states))
+        for rank, state in enumerate(states):
+            assert loop._resume(config, tmp_path, model, optimiser, _SecondOfTwo(rank)) == 3
+            assert torch.equal(torch.get_rng_state(), state)
+    finally:
+        torch.set_rng_state(before)
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path: Path) -> None:
+    curves = []
+    for name, batch, accumulate in (("large", 4, 1), ("pieces", 1, 4)):
+        settings = _settings(tmp_path, output=str(tmp_path / name))
+        settings["optimiser"] |= {"batch_size": batch, "accumulate": accumulate}
+        pretrain(PretrainConfig(**settings))
+        curves.append(_curve(tmp_path / name))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+
+
+def test_every_step_is_in_the_log_and_in_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    pretrain(PretrainConfig(**_settings(tmp_path)))
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    board.Reload()
+    assert {"loss", "learning_rate", "r2"} <= set(board.Tags()["scalars"])
+    drawn = board.Scalars("loss")
+    assert [e.step for e in drawn] == [1, 2, 3, 4, 5, 6]
+    assert [e.value for e in drawn] == pytest.approx(_curve(tmp_path / "run"), rel=1e-6)
+    assert [e.step for e in board.Scalars("r2")] == [3, 6]
+
+
+def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:
+    curves = []
+    for precision in ("fp32", "bf16"):
+        settings = _settings(tmp_path, output=str(tmp_path / precision))
+        settings["optimiser"]["precision"] = precision
+        pretrain(PretrainConfig(**settings))
+        curves.append(_curve(tmp_path / precision))
+    assert curves[0] == pytest.approx(curves[1], rel=0.05)
+    assert curves[0] != pytest.approx(curves[1], rel=1e-6), "bf16 must be on"
+
+
+def test_other_settings_in_the_same_folder_are_named(tmp_path: Path) -> None:
+    pretrain(PretrainConfig(**_settings(tmp_path)))
+    with pytest.raises(ConfigError, match=r"run holds a run with other settings \(seed\)"):
+        pretrain(PretrainConfig(**_settings(tmp_path, seed=1)))
 
 
 def test_unknown_setting_is_named(tmp_path: Path) -> None:
