@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.error_sums import ErrorSums, error_sums
 from brainlm_core.analyses.masked_baselines import (
     MASKS,
     GroupRidge,
+    carry_forward,
     draw_mask,
     interpolate,
     mean_fill,
@@ -37,7 +39,6 @@ Array = NDArray[np.float64]
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
 
-N_BOOTSTRAP = 1000
 #: What can be evaluated, in order.
 PARTS = ("masked", "forecast", "networks", "decode")
 
@@ -76,44 +77,6 @@ class EvaluateOptions:
         unknown = set(self.parts) - set(PARTS)
         if unknown:
             raise ConfigError(f"there is no part {sorted(unknown)[0]!r}", f"choose among {', '.join(PARTS)}")
-
-
-@dataclass
-class ErrorSums:
-    """Sums that R² is made of, per recording: entries, Σ truth, Σ truth², Σ squared error."""
-
-    rows: list[Array] = field(default_factory=list)
-    subjects: list[str] = field(default_factory=list)
-
-    def add(self, subject: str, sums: Array) -> None:
-        """Add a recording's sums (4, ...)."""
-        self.rows.append(sums)
-        self.subjects.append(subject)
-
-    def r2(self, seed: int) -> tuple[Array, Array | None]:
-        """Return pooled R² (...) and its interval (2, ...), None with fewer than two subjects."""
-        table = np.stack(self.rows)  # (n, 4, ...)
-        people, member = np.unique(np.array(self.subjects), return_inverse=True)
-        by_person = np.zeros((len(people), *table.shape[1:]))
-        np.add.at(by_person, member, table)
-        value = _r2(by_person.sum(axis=0))
-        if len(people) < 2:
-            return value, None
-        draws = np.random.default_rng(seed).integers(0, len(people), (N_BOOTSTRAP, len(people)))
-        drawn = np.stack([_r2(by_person[d].sum(axis=0)) for d in draws])
-        return value, np.percentile(drawn, [2.5, 97.5], axis=0)
-
-
-def _r2(sums: Array) -> Array:
-    n, y, yy, error = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(1 - error / (yy - y * y / n))
-
-
-def error_sums(truth: NDArray[Any], predicted: NDArray[Any]) -> Array:
-    """Return (4,): entries, Σ truth, Σ truth², Σ (truth - predicted)²."""
-    y, f = truth.astype(np.float64), predicted.astype(np.float64)
-    return np.array([y.size, y.sum(), (y * y).sum(), ((y - f) ** 2).sum()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +183,7 @@ def _masked(
     if not sums["random75"]:
         raise AnalysisError("no recording of the cohort can be used", "check TR, length and signals")
     table = {
-        kind: {method: _score(*s.r2(options.seed)) for method, s in methods.items()}
+        kind: {method: _beside_model(methods, method, options.seed) for method in methods}
         for kind, methods in sums.items()
     }
     if not any("ridge" in methods for methods in table.values()):
@@ -240,6 +203,7 @@ def _predictions(
         ("model", engine.reconstruct(windows, hidden, cancel=cancel).predicted),
         ("random_twin", twin.reconstruct(windows, hidden, cancel=cancel).predicted),
         ("mean", mean_fill(windows.values, hidden)),
+        ("last_value", carry_forward(windows.values, hidden)),
         ("interpolation", interpolate(windows.values, hidden)),
     ]
     if ridge is not None:
@@ -288,10 +252,13 @@ def _forecast(
     if not sums:
         return {"forecast": None}
     table = {method: s.r2(options.seed) for method, s in sums.items()}
+    gaps = {m: sums["model"].minus(s, options.seed) for m, s in sums.items() if m != "model"}
     return {
         "forecast": {
             "r2": {m: v.tolist() for m, (v, _) in table.items()},
-            "r2_ci95": {m: None if ci is None else ci.T.tolist() for m, (_, ci) in table.items()},
+            "r2_ci95": {m: _by_step(ci) for m, (_, ci) in table.items()},
+            "model_minus_this": {m: gap[0].tolist() for m, gap in gaps.items() if gap is not None},
+            "model_minus_this_ci95": {m: _by_step(gap[1]) for m, gap in gaps.items() if gap is not None},
             "step_s": sorted(times),
             "n_starts_per_recording": options.n_starts,
             "scaled_by": "the seen part only",
@@ -370,6 +337,18 @@ def _spread(n: int, limit: int | None) -> list[int]:
     if limit is None or limit >= n:
         return list(range(n))
     return [int(i) for i in np.unique(np.linspace(0, n - 1, limit).round().astype(int))]
+
+
+def _by_step(interval: Array | None) -> list[list[float]] | None:
+    """(2, H) → H pairs."""
+    return None if interval is None else interval.T.tolist()
+
+
+def _beside_model(methods: Mapping[str, ErrorSums], method: str, seed: int) -> dict[str, Any]:
+    """Return a method's score, and how far the model is above it on the same entries."""
+    out = _score(*methods[method].r2(seed))
+    gap = None if method == "model" else methods["model"].minus(methods[method], seed)
+    return out if gap is None else {**out, "model_minus_this": _score(*gap)}
 
 
 def _score(value: Array, interval: Array | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ All functions take scaled windows ``values`` (W, P, T) and ``hidden`` (W, P, T) 
 predictions of the same shape, for the hidden entries (visible ones are returned as they are or as predicted).
 
 - mean: the mean of the parcel's visible samples, 0 where none is visible;
+- last value: the parcel's newest visible sample, before the first one that one;
 - interpolation: linear in time between the parcel's visible samples, the nearest one beyond them;
 - ridge: from the parcels visible at the same time, by the covariance of the training set.
 """
@@ -96,6 +97,16 @@ def mean_fill(values: FloatArray, hidden: BoolArray) -> FloatArray:
     total = np.where(visible, values, 0).sum(axis=2, keepdims=True)
     mean = np.where(count > 0, total / np.maximum(count, 1), 0)
     return np.broadcast_to(mean, values.shape).astype(np.float32)
+
+
+def carry_forward(values: FloatArray, hidden: BoolArray) -> FloatArray:
+    """Predict the last value seen; see the module."""
+    visible = ~hidden
+    time = np.arange(values.shape[2])
+    newest = np.maximum.accumulate(np.where(visible, time, -1), axis=2)  # (W, P, T), -1 before the first
+    first = visible.argmax(axis=2)[:, :, None]
+    taken = np.take_along_axis(values, np.where(newest < 0, first, newest), axis=2)
+    return np.where(visible.any(axis=2, keepdims=True), taken, 0).astype(np.float32)
 
 
 def interpolate(values: FloatArray, hidden: BoolArray) -> FloatArray:

@@ -62,15 +62,26 @@ def test_keys_and_order_of_methods(pack: Path, tmp_path: Path, capsys: CaptureFi
     facts = json.loads(out.out)
     assert set(facts["masked_r2"]) == {"random20", "random75", "random90", "future", "parcel"}
     for kind, methods in facts["masked_r2"].items():
-        assert {"model", "random_twin", "mean", "interpolation", "ridge", "prior"} <= set(methods)
+        assert {"model", "random_twin", "mean", "last_value", "interpolation", "ridge", "prior"} <= set(
+            methods
+        )
         for score in methods.values():
             assert score["ci95"][0] <= score["value"] + 1e-9 and score["value"] <= score["ci95"][1] + 1e-9
+        gap = methods["ridge"]["model_minus_this"]
+        assert gap["value"] == pytest.approx(methods["model"]["value"] - methods["ridge"]["value"])
+        assert gap["ci95"][0] <= gap["value"] <= gap["ci95"][1]
         if kind.startswith("random"):
             assert methods["model"]["value"] > methods["interpolation"]["value"]
             assert methods["model"]["value"] > methods["random_twin"]["value"]
     assert len(facts["forecast"]["r2"]["model"]) == 5
     assert {"mean", "last_value", "ar", "ridge", "random_twin"} <= set(facts["forecast"]["r2"])
-    assert facts["networks"]["knn_accuracy"]["attention"]["ci95"] is not None
+    gaps = facts["forecast"]["model_minus_this"]
+    assert set(gaps) == set(facts["forecast"]["r2"]) - {"model"}
+    assert all(len(pair) == 2 for pair in facts["forecast"]["model_minus_this_ci95"]["mean"])
+    for name in ("knn_accuracy", "knn_accuracy_homologues"):
+        methods = facts["networks"][name]
+        assert {"attention", "random_twin", "functional_connectivity", "coordinates"} <= set(methods)
+        assert methods["attention"]["ci95"] is not None
     assert facts["decode"] is None and any("No decoding" in n for n in facts["notices"])
     assert json.loads((tmp_path / "evaluation.json").read_text())["masked_r2"] == facts["masked_r2"]
 

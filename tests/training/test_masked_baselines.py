@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.evaluate import ErrorSums, error_sums
+from brainlm_core.analyses.error_sums import ErrorSums, error_sums
 from brainlm_core.analyses.masked_baselines import (
     MASKS,
     RIDGE,
     GroupRidge,
+    carry_forward,
     draw_mask,
     interpolate,
     mean_fill,
@@ -75,3 +76,30 @@ def test_pooled_r2_and_its_interval() -> None:
     value, interval = sums.r2(0)
     assert value == pytest.approx(1 - ((y - f) ** 2).sum() / ((y - y.mean()) ** 2).sum())
     assert interval is not None and interval[0] < value < interval[1]
+
+
+def test_the_last_value_is_the_newest_one_seen() -> None:
+    values = np.arange(1, 13, dtype=np.float32).reshape(1, 2, 6)
+    hidden = np.array([[[1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1]]], dtype=bool)
+    assert carry_forward(values, hidden).tolist() == [[[2, 2, 2, 2, 5, 5], [0, 0, 0, 0, 0, 0]]]
+
+
+def test_differences_draw_the_same_people_for_both() -> None:
+    """One method is worse than the other by the same share in everybody: its difference is sure."""
+    rng = np.random.default_rng(0)
+    one, other = ErrorSums(), ErrorSums()
+    for person in range(6):
+        truth = rng.normal(size=400) * (1 + person)
+        error = rng.normal(size=400) * (1 + person) * 0.5
+        one.add(str(person), error_sums(truth, truth + error))
+        other.add(str(person), error_sums(truth, truth + 1.1 * error))
+    gap = one.minus(other, 0)
+    assert gap is not None and gap[1] is not None
+    value, (low, high) = gap
+    own, its = one.r2(0), other.r2(0)
+    assert own[1] is not None and its[1] is not None
+    assert float(value) == pytest.approx(float(own[0] - its[0]))
+    assert 0 < low < value < high
+    assert high - low < 0.5 * float(own[1][1] - own[1][0]), "narrower than the scores themselves"
+    other.add("6", np.ones(4))
+    assert one.minus(other, 0) is None
