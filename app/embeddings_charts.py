@@ -9,22 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app.brain_view import BrainPanel
-from app.points_view import MISSING, PointColour
-from app.theme import colour_stops
 from brainlm_core.analyses.cohort_compare import MEASURES, GroupComparison, Neighbours
 from brainlm_core.analyses.embed import METHOD_WORDS, EmbeddingMap, Placement
 from brainlm_core.analyses.embed_uses import Uses
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.look.columns import words
+from brainlm_core.look.points import MAX_CATEGORIES, axis_names, point_colour
 
-#: Ten colours that stay apart for the colour-blind (after Okabe and Ito), then again with another shape.
-CATEGORY_COLOURS = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9",
-    "#D55E00", "#7A4B12", "#5A4FA3", "#8DA000", "#A3262F",
-)  # fmt: skip
-#: More values of a text column than this cannot be told apart by colour and shape; the rarest share one grey.
-MAX_CATEGORIES = 20
-_OTHERS = "#5F6B73"
+__all__ = ["axis_names", "point_colour", "words"]
 
 
 def colour_columns(table: pd.DataFrame) -> list[str]:
@@ -38,39 +30,6 @@ def colour_columns(table: pd.DataFrame) -> list[str]:
             out.append(column)
     front = [c for c in ("group", "diagnosis", "age_years", "sex", "site") if c in out]
     return [*front, *(c for c in out if c not in front)]
-
-
-def point_colour(column: pd.Series, name: str) -> PointColour:
-    """Return what points are coloured by: a scale for numbers, a colour and shape each for groups."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.to_numpy(np.float64)
-        known = np.isfinite(values)
-        low, high = (float(v) for v in np.percentile(values[known], [1, 99]))
-        if high <= low:
-            low, high = float(values[known].min()), float(values[known].max())
-        share = np.clip((np.where(known, values, low) - low) / ((high - low) or 1.0), 0, 1)
-        index = np.where(known, np.round(share * 254), MISSING).astype(np.uint8)
-        stops = colour_stops("sequential", 255)
-        return PointColour(name, index, stops, values=values.astype(np.float32), limits=(low, high))
-    text = column.replace("", np.nan).map(str, na_action="ignore")
-    counts = text.value_counts()
-    rare = counts.index[MAX_CATEGORIES - 1 :] if len(counts) > MAX_CATEGORIES else counts.index[:0]
-    names = sorted(counts.index.difference(rare))
-    colours = [CATEGORY_COLOURS[k % len(CATEGORY_COLOURS)] for k in range(len(names))]
-    if len(rare):
-        names.append(f"{len(rare)} others")
-        colours.append(_OTHERS)
-    lookup = {**{n: k for k, n in enumerate(names)}, **dict.fromkeys(rare, len(names) - 1)}
-    index = text.map(lookup).fillna(MISSING).to_numpy(np.uint8)
-    return PointColour(name, index, colours, names)
-
-
-def axis_names(made: EmbeddingMap) -> tuple[str, str]:
-    """Return the names of the two axes, with what they explain; none where axes mean nothing."""
-    if not made.explained:
-        return ("", "")
-    one, two = made.explained
-    return (f"Axis 1, {one:.0%} of the variance", f"Axis 2, {two:.0%}")
 
 
 def one_sentence(cohort: Embeddings, used: Uses | None) -> str:

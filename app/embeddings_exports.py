@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
 from app.embeddings_state import Desk
+from app.embeddings_work import Here, MapChoice, here_key
 from app.exports import safe_stem
+from app.reproduce import reproduce
+from app.state import Visitor
+from brainlm_core.analyses.attribute_result import Attribution
+from brainlm_core.analyses.decode import DecodeResult
 from brainlm_core.analyses.embed import EmbeddingMap
 from brainlm_core.cohort.files import write_embeddings
 from brainlm_core.scratch import scratch
@@ -68,3 +75,26 @@ def buttons(own: Desk, made: EmbeddingMap) -> None:
             help="For `brainlm decode`, and for this page.",
             on_click="ignore",
         )
+
+
+def scripts(who: Visitor, own: Desk, choice: MapChoice) -> None:
+    """Offer the scripts of the pictures that this page has drawn."""
+    from brainlm_core.cohort.reference import NAME
+
+    state = st.session_state
+    asked: dict[str, Any] = {
+        "cohort-map": (choice.method, choice.kind, state.get(f"emb-colour-{own.serial}", "trust"))
+    }
+    scan = own.kept.get(here_key(who))
+    placed = isinstance(scan, Here)
+    if placed and own.cohort.provenance.cohort == NAME:
+        asked["place"] = None
+    told = own.kept.get(state.get("emb-decode-asked", ()))
+    if isinstance(told, DecodeResult):
+        asked["decoding"] = told.options
+    key = state.get("emb-attribute-asked", ())
+    found = own.kept.get(key)
+    if placed and isinstance(found, Attribution):
+        readout, layer = key[-3:-1]
+        asked["attribution"] = (readout, layer, found.options)
+    reproduce("emb", asked, model=scan.model if placed else None, recording=who.recording, cohort=own.cohort)

@@ -195,7 +195,7 @@ def tab_how(_: Visitor, __: Desk, ___: MapChoice) -> None:
     )
 
 
-def tab_export(_: Visitor, own: Desk, choice: MapChoice) -> None:
+def tab_export(who: Visitor, own: Desk, choice: MapChoice) -> None:
     """Offer the map, the selection and the embeddings."""
     drawn = own.kept.get(choice.key(own))
     if not isinstance(drawn, EmbeddingMap):
@@ -203,3 +203,4 @@ def tab_export(_: Visitor, own: Desk, choice: MapChoice) -> None:
         return
     embeddings_exports.buttons(own, drawn)
     note("The picture of the map is saved with its own button.")
+    embeddings_exports.scripts(who, own, choice)

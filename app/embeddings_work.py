@@ -19,6 +19,7 @@ from brainlm_core.analyses.decode import DecodeOptions, DecodeResult, decode
 from brainlm_core.analyses.embed import EmbeddingMap, Placement, make_map
 from brainlm_core.analyses.embed_uses import Uses, what_it_uses
 from brainlm_core.cohort.embeddings import Embeddings
+from brainlm_core.engine_results import EngineInfo
 from brainlm_core.errors import BrainLMError, ConfigError
 from brainlm_core.recording import Recording
 
@@ -66,10 +67,12 @@ class Here:
     Parameters
     ----------
     cls, mean : ndarray (d,), float32
+    model : EngineInfo
     """
 
     cls: NDArray[np.float32]
     mean: NDArray[np.float32]
+    model: EngineInfo
 
 
 def kinds_of(embeddings: Embeddings) -> list[str]:
@@ -160,6 +163,11 @@ def why_not_placed(who: Visitor, own: Desk) -> str:
     return ""
 
 
+def here_key(who: Visitor) -> tuple[str, ...]:
+    """Identify the scan in hand, embedded."""
+    return ("here", who.key, who.model.name)
+
+
 def here(who: Visitor, own: Desk, recording: Recording) -> Here | BrainLMError | None:
     """Return the scan in hand, embedded; None while that runs or where it is not possible."""
     if why_not_placed(who, own):
@@ -173,9 +181,9 @@ def here(who: Visitor, own: Desk, recording: Recording) -> Here | BrainLMError |
         engine = model.engine()
         report(0.4, "Embedding your scan")
         done = embed_recording(engine, recording)
-        return Here(done.cls, done.mean)
+        return Here(done.cls, done.mean, engine.info)
 
-    key = ("here", who.key, who.model.name)
+    key = here_key(who)
     result: Here | BrainLMError | None = run_slot(
         who, own, HERE, key, lambda: Job("Placing your scan", work), 0.2
     )

@@ -16,6 +16,7 @@ from app.flat_brain import flat_brains
 from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result, stopped
 from app.links import keep, restore
 from app.models import title_of
+from app.reproduce import reproduce
 from app.state import Visitor, visitor
 from app.waiting import progress
 from app.words import how, note, refusal, sentence
@@ -271,7 +272,7 @@ def tab_how(who: Visitor, _: Recording, __: Picture) -> None:
     )
 
 
-def tab_export(_: Visitor, recording: Recording, now: Picture) -> None:
+def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
     """Offer films, tables and arrays."""
     if now.made is None:
         note("The forecast is not there yet.")
@@ -279,6 +280,14 @@ def tab_export(_: Visitor, recording: Recording, now: Picture) -> None:
     stem = exports.safe_stem(recording.provenance.source_name)
     forecast_exports.buttons(recording, now, stem)
     note("The film shows the last seen volumes and the forecast on one clock; it is drawn on the server.")
+    options = forecast_controls.chosen_options(who, recording)
+    tested = now.tested is not None and now.tested.race is not None
+    reproduce(
+        "fc",
+        {"forecast": options, **({"race": options} if tested else {})},
+        model=now.made.model,
+        recording=recording,
+    )
 
 
 main()

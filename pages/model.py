@@ -21,6 +21,7 @@ from app.model_work import (
     result_key,
 )
 from app.models import title_of
+from app.reproduce import reproduce
 from app.state import Visitor, visitor
 from app.theme import group_words
 from app.waiting import progress
@@ -276,6 +277,7 @@ def tab_export(who: Visitor, recording: Recording) -> None:
         on_click="ignore",
     )
     note("The brains on screen are saved with the camera button of the brain view.")
+    reproduce("md", {"reconstruction": result.options}, model=result.model, recording=recording)
 
 
 main()

@@ -15,6 +15,7 @@ from app.links import Setting, keep, one_of, restore, whole
 from app.matrix_view import head_grid, matrix_view
 from app.models import title_of
 from app.networks_work import ATTENTION, SCORES, Picture, advance, chosen_options, picture, scores_key
+from app.reproduce import reproduce
 from app.state import Visitor, visitor
 from app.theme import colour_stops
 from app.waiting import progress
@@ -401,6 +402,9 @@ def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
                 on_click="ignore",
             )
     note("Pictures are saved with the buttons of the brain and of the matrix.")
+    if now.view is not None:
+        asked = dict.fromkeys(("networks", "network-scores"), chosen_options(who))
+        reproduce("net", asked, model=now.view.model, recording=recording)
 
 
 main()

@@ -17,11 +17,12 @@ from app.perturb_message import message, sentence_of, share_of
 from app.perturb_state import PageState
 from app.perturb_view import perturb_view
 from app.perturb_work import ANSWER, BANK, COMPANIONS
+from app.reproduce import reproduce
 from app.state import Visitor, visitor
 from app.theme import palette
 from app.waiting import progress
 from app.words import capital, how, note, refusal, sentence
-from brainlm_core.analyses.perturb import notices_of
+from brainlm_core.analyses.perturb import PerturbOptions, notices_of
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import BrainLMError
 from brainlm_core.look.perturb import dose_sentence, null_sentence, strip_rows
@@ -318,7 +319,7 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
     )
 
 
-def tab_export(who: Visitor, _: Recording, state: PageState) -> None:
+def tab_export(who: Visitor, recording: Recording, state: PageState) -> None:
     """Offer films, pictures, tables, one self-contained page."""
     desk = perturb_work.desk_of(who)
     if desk is None or state.scenario not in desk.answers:
@@ -331,6 +332,14 @@ def tab_export(who: Visitor, _: Recording, state: PageState) -> None:
     note(
         "The brains as they stand on screen are saved by the arrow above them. Copy link gives an address "
         "that opens this scenario and camera."
+    )
+    asked = (state.scenario, PerturbOptions())
+    complete = state.scenario in desk.results
+    reproduce(
+        "pt",
+        {"response": asked, **({"companions": asked} if complete else {})},
+        model=stage.model,
+        recording=recording,
     )
 
 

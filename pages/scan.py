@@ -14,6 +14,7 @@ from app.chips import chip_row
 from app.drop_zone import drop_zone, finish_intake, missing_answer
 from app.flat_brain import flat_brains
 from app.links import Setting, keep, one_of, restore
+from app.reproduce import reproduce
 from app.state import Visitor, visitor
 from app.waiting import progress
 from app.words import capital, duration, facts, how, note, refusal, sentence, verdict
@@ -312,6 +313,12 @@ def tab_export(_: Visitor, recording: Recording) -> None:
             on_click="ignore",
         )
     note("The picture itself is saved with the camera button of the brain.")
+    quality = recording.quality
+    asked = {"signal": None}
+    if quality is not None:
+        told = np.isfinite(quality.tsnr).any() or np.isfinite(quality.coverage).any()
+        asked |= {"quality": None, "dvars": None} if told else {"dvars": None}
+    reproduce("scan", asked, recording=recording)
 
 
 main()

@@ -17,11 +17,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError
+from brainlm_core.look.points import PointColour
 from brainlm_core.look.transport import pack
 
 _HERE = Path(__file__).parent
-#: Colour index of a point without a value.
-MISSING = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,34 +46,6 @@ class PointMap:
     axes: tuple[str, str] = ("", "")
     here: tuple[float, float] | None = None
     near: Sequence[int] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class PointColour:
-    """What the points are coloured by.
-
-    Parameters
-    ----------
-    name : str
-        In words, with unit.
-    index : ndarray (n,), uint8
-        Into ``palette``; :data:`MISSING` for points without a value.
-    palette : sequence of str
-        ``"#rrggbb"``, at most 255.
-    names : sequence of str
-        One per colour for categories, drawn with a shape each; empty for a continuous scale.
-    values : ndarray (n,), float32, or None
-        Told on hover on a continuous scale.
-    limits : (float, float)
-        Ends of a continuous scale.
-    """
-
-    name: str
-    index: NDArray[np.uint8]
-    palette: Sequence[str]
-    names: Sequence[str] = ()
-    values: NDArray[np.float32] | None = None
-    limits: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

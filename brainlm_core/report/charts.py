@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brainlm_core.look.points import MISSING, PointColour
+
 #: Drawing area in user units, and room for tick labels.
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 720, 280, 56, 44, 12, 12
 
@@ -107,25 +109,28 @@ def line_chart(
 
 def scatter_chart(
     points: NDArray[np.floating],
-    own: NDArray[np.floating],
+    own: NDArray[np.floating] | None,
     *,
     title: str,
     x_title: str,
     y_title: str,
     said: str,
+    colour: PointColour | None = None,
 ) -> str:
-    """Return points with one of them marked, as HTML.
+    """Return points, one of them marked, as HTML.
 
     Parameters
     ----------
     points : ndarray (n, 2)
-    own : ndarray (2,)
+    own : ndarray (2,) or None
         The marked one.
     title, x_title, y_title : str
     said : str
         What a screen reader says.
+    colour : PointColour or None
+        One colour for all when None.
     """
-    every = np.vstack([points, own]).astype(np.float64)
+    every = (points if own is None else np.vstack([points, own])).astype(np.float64)
     low, high = every.min(axis=0), every.max(axis=0)
     margin = 0.05 * np.where(high > low, high - low, 1.0)
     (left, bottom), (right, top) = low - margin, high + margin
@@ -136,16 +141,40 @@ def scatter_chart(
         return f"{across:.1f},{up:.1f}"
 
     parts = [_axes(at, (float(left), float(right)), (float(bottom), float(top)), x_title, y_title)]
-    for x, y in points:
+    for i, (x, y) in enumerate(points):
         cx, cy = at(float(x), float(y)).split(",")
-        parts.append(f'<circle class="dot" cx="{cx}" cy="{cy}" r="2.5"/>')
-    cx, cy = at(float(own[0]), float(own[1])).split(",")
-    parts.append(f'<circle class="own" cx="{cx}" cy="{cy}" r="7"><title>This recording</title></circle>')
-    return (
+        style = "" if colour is None else _fill(colour, i)
+        parts.append(f'<circle class="dot" cx="{cx}" cy="{cy}" r="2.5"{style}/>')
+    if own is not None:
+        cx, cy = at(float(own[0]), float(own[1])).split(",")
+        parts.append(f'<circle class="own" cx="{cx}" cy="{cy}" r="7"><title>This recording</title></circle>')
+    picture = (
         f'<p class="b-note"><b>{html.escape(title)}</b></p><div class="r-scroll"><svg class="r-chart" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(said, quote=True)}">'
         f"{''.join(parts)}</svg></div>"
     )
+    return picture if colour is None else picture + _colour_legend(colour)
+
+
+def _fill(colour: PointColour, point: int) -> str:
+    index = int(colour.index[point])
+    return "" if index == MISSING else f' style="fill:{colour.palette[index]};opacity:.85"'
+
+
+def _colour_legend(colour: PointColour) -> str:
+    """Name the colours of categories, or the ends of a scale; points without a value are grey."""
+    if colour.names:
+        pairs = list(zip(colour.palette, colour.names, strict=True))
+    else:
+        low, high = colour.limits
+        middle = (low + high) / 2
+        at = (0, len(colour.palette) // 2, len(colour.palette) - 1)
+        pairs = [(colour.palette[i], f"{v:.3g}") for i, v in zip(at, (low, middle, high), strict=True)]
+    cells = "".join(
+        f'<span><i style="background:{shade}"></i>{html.escape(name)}</span>' for shade, name in pairs
+    )
+    grey = "<span>grey: no value</span>" if (colour.index == MISSING).any() else ""
+    return f'<div class="b-legend">{cells}{grey}</div>'
 
 
 def _legend(lines: Sequence[Line]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.look.panels import BrainPanel
+from brainlm_core.look.strip import Row
 from brainlm_core.writing import whole_files
 
 
@@ -25,7 +26,8 @@ class Figure:
         Key of :data:`brainlm_core.report.figures.FIGURES`; also the stem of its files.
     title, says, not_shown : str
         What it is, the one sentence, and what it does not show. Plain text.
-    parcellation : Parcellation
+    parcellation : Parcellation or None
+        None for a figure without brains.
     panels : sequence of BrainPanel
         Linked brains; none for a chart.
     times_s : ndarray (n_frames,) or None
@@ -42,7 +44,7 @@ class Figure:
     title: str
     says: str
     not_shown: str
-    parcellation: Parcellation
+    parcellation: Parcellation | None
     panels: Sequence[BrainPanel] = ()
     times_s: NDArray[np.float64] | None = None
     seen_until_s: float | None = None
@@ -67,3 +69,21 @@ class Figure:
                 np.savez_compressed(stream, **arrays)
             (part / page.name).write_bytes(figure_html(self))
         return numbers, page
+
+
+def brains_data(
+    panels: Sequence[BrainPanel], times_s: NDArray[np.float64] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return the numbers of linked brains as a figure keeps them."""
+    data: dict[str, NDArray[Any]] = {f"panel{i}": np.asarray(panel.values) for i, panel in enumerate(panels)}
+    return data if times_s is None else {**data, "times_s": times_s}
+
+
+def rows_data(name: str, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    """Return the numbers of a baseline strip as a figure keeps them."""
+    nothing = (np.nan, np.nan)
+    return {
+        f"{name}_method": np.array([row.method for row in rows], dtype=np.str_),
+        f"{name}_value": np.array([np.nan if row.value is None else row.value for row in rows]),
+        f"{name}_ci95": np.array([row.interval or nothing for row in rows], dtype=np.float64),
+    }

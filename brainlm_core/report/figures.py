@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +19,18 @@ from brainlm_core.look.palette import DARK, LIGHT, group_words
 from brainlm_core.look.panels import BrainPanel
 from brainlm_core.look.perturb import dose_sentence, moments, null_sentence
 from brainlm_core.look.perturb import strip_rows as agreement_rows
-from brainlm_core.look.signals import LIMIT_SD, frames
-from brainlm_core.look.strip import METHODS, Row, baseline_strip
-from brainlm_core.look.words import duration
-from brainlm_core.report.charts import Line, line_chart, scatter_chart
-from brainlm_core.report.figure import Figure
+from brainlm_core.look.strip import METHODS, baseline_strip
+from brainlm_core.report.charts import Line, line_chart
+from brainlm_core.report.figure import Figure, brains_data, rows_data
+from brainlm_core.report.figures_cohort import attribution, cohort_map, decoding, place
+from brainlm_core.report.figures_scan import dvars, quality, reconstruction, signal
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import ForecastResult
     from brainlm_core.analyses.networks import NetworksResult
     from brainlm_core.analyses.perturb import PerturbResult, Response
     from brainlm_core.atlas import Parcellation
-    from brainlm_core.recording import Recording
     from brainlm_core.report.contents import Contents
-    from brainlm_core.report.position import Position
 
 #: Moments of one moving brain at most; a report of one scan stays small.
 MAX_FRAMES = 300
@@ -40,72 +38,6 @@ MAX_RESPONSE_FRAMES = 60
 _ACCENT = (LIGHT.accent, DARK.accent)
 _MUTED = (LIGHT.muted, DARK.muted)
 _DASHES = {"mean": "2 4", "last_value": "8 5", "ar": "8 4 2 4", "random_twin": "14 5"}
-
-
-def _brains(panels: Sequence[BrainPanel], times_s: NDArray[np.float64] | None = None) -> dict[str, Any]:
-    data: dict[str, Any] = {f"panel{i}": panel.values for i, panel in enumerate(panels)}
-    return data if times_s is None else {**data, "times_s": times_s}
-
-
-def signal(recording: Recording) -> Figure:
-    """Draw the signals moving on the brain."""
-    n = min(recording.n_timepoints, MAX_FRAMES)
-    times = (np.arange(n) * recording.tr_s).astype(np.float64)
-    mark = " (simulated)" if recording.provenance.simulated else ""
-    panel = BrainPanel(
-        f"Signal over time{mark}",
-        frames(recording)[:n],
-        "SD from the parcel's mean",
-        "diverging",
-        (-LIMIT_SD, LIMIT_SD),
-        alt=f"Brain surface coloured by the signal of {recording.n_parcels} parcels.",
-    )
-    carrying = recording.n_parcels if recording.quality is None else int((~recording.quality.flat).sum())
-    length = duration(recording.duration_s)
-    cut = "" if n == recording.n_timepoints else f" Shown: the first {duration(n * recording.tr_s)}."
-    return Figure(
-        "signal",
-        "The recording",
-        f"{carrying} of {recording.n_parcels} parcels carry signal over {length}.{cut}",
-        "anything finer than a parcel, and absolute levels: colours are relative to a parcel's own mean.",
-        recording.parcellation,
-        (panel,),
-        times,
-        data=_brains([panel], times),
-    )
-
-
-def dvars(recording: Recording) -> Figure | None:
-    """Draw how much the picture changes from volume to volume; None without quality figures."""
-    quality = recording.quality
-    if quality is None:
-        return None
-    times = np.arange(recording.n_timepoints) * recording.tr_s
-    changes = quality.dvars.copy()
-    changes[0] = np.nan  # there is no volume before the first
-    data = {"times_s": times, "dvars": changes, "spikes": quality.spikes}
-    lines = [Line("DVARS", changes, _ACCENT, width=1.4)]
-    if quality.fd_mm is not None:
-        data["fd_mm"] = quality.fd_mm
-        lines.insert(0, Line("Framewise displacement (mm)", quality.fd_mm, _MUTED, "3 3", 1.2))
-    spikes = int(quality.spikes.sum())
-    verb = "differs" if spikes == 1 else "differ"
-    return Figure(
-        "dvars",
-        "Steadiness",
-        f"{spikes} of {recording.n_timepoints} volumes {verb} from the one before far more than usual.",
-        "where in the brain a change comes from.",
-        recording.parcellation,
-        drawing=line_chart(
-            times,
-            lines,
-            x_title="Time (s)",
-            y_title="DVARS (SD)",
-            said="DVARS over time.",
-            legend=len(lines) > 1,
-        ),
-        data=data,
-    )
 
 
 def networks(result: NetworksResult) -> Figure:
@@ -119,7 +51,7 @@ def networks(result: NetworksResult) -> Figure:
         "how sure the clustering is of a parcel, and cause: attention says what the model reads.",
         parcels,
         panels,
-        data={**_brains(panels), "attention": result.attention},
+        data={**brains_data(panels), "attention": result.attention},
     )
 
 
@@ -141,7 +73,7 @@ def network_scores(result: NetworksResult) -> Figure:
         "other people: the intervals are about parcels of this recording.",
         result.view.parcellation,
         drawing=drawing,
-        data={**_rows("knn", knn), **_rows("ari", clusters)},
+        data={**rows_data("knn", knn), **rows_data("ari", clusters)},
     )
 
 
@@ -161,7 +93,7 @@ def forecast(result: ForecastResult) -> Figure:
         times,
         float(own.seen_times_s[-1]),
         forecast_picture.lead_in(own),
-        data=_brains(panels, times),
+        data=brains_data(panels, times),
     )
 
 
@@ -236,7 +168,7 @@ def response_alone(own: Response, parcellation: Parcellation) -> Figure:
         panels,
         own.times_s[samples],
         start_frame=peak,
-        data=_brains(panels, own.times_s[samples]),
+        data=brains_data(panels, own.times_s[samples]),
     )
 
 
@@ -271,49 +203,12 @@ def companions(result: PerturbResult) -> Figure:
         result.stage.parcellation,
         drawing=drawing,
         data={
-            **_rows("agreement", rows),
+            **rows_data("agreement", rows),
             "dose_sd": doses,
             "dose_response_sd": dose.curve,
             "z": result.null.z,
             "q": result.null.q,
         },
-    )
-
-
-def place(result: Position) -> Figure:
-    """Draw the recording among those of the bundled cohort, beside the random-weights twin."""
-    drawing = ""
-    data: dict[str, NDArray[Any]] = {}
-    n = len(result.drawn.xy)
-    for name, title, drawn, placed in (
-        ("model", "Model", result.drawn, result.placed),
-        ("twin", "Random weights", result.twin_drawn, result.twin_placed),
-    ):
-        drawing += scatter_chart(
-            drawn.xy,
-            placed.xy,
-            title=title,
-            x_title=f"First component ({100 * drawn.explained[0]:.0f} % of the variance)",
-            y_title=f"Second component ({100 * drawn.explained[1]:.0f} %)",
-            said=f"{title}: {len(drawn.xy)} recordings of the cohort, this one marked.",
-        )
-        drawing += (
-            f'<p class="b-note">{html.escape(placed.sentence())} Neighbours that the map keeps: '
-            f"{100 * float(drawn.trust.mean()):.0f} % (by chance {100 * drawn.chance:.0f} %).</p>"
-        )
-        data |= {f"{name}_xy": drawn.xy, f"{name}_own_xy": placed.xy, f"{name}_trust": drawn.trust}
-        data |= {
-            f"{name}_percentile": np.array(placed.percentile),
-            f"{name}_distances": np.array(placed.distances),
-        }
-    return Figure(
-        "place",
-        "Place among other recordings",
-        f"This recording among the {n} of the bundled cohort, in the model's summary token.",
-        "what makes recordings differ: scanner, motion and length weigh as much as the person.",
-        result.parcellation,
-        drawing=drawing,
-        data=data,
     )
 
 
@@ -323,27 +218,36 @@ class Kind:
 
     Parameters
     ----------
-    section : {"recording", "networks", "forecast", "perturbation", "embedding"}
-        Field of :class:`~brainlm_core.report.contents.Contents` that it is made from.
+    section : str
+        What it is made from: a field of :class:`~brainlm_core.report.contents.Contents`, or a further key of
+        :data:`brainlm_core.report.reproduce.STEPS`.
+    title : str
+        What it is called where one is chosen.
     make : callable
         From that result to a figure, or None when the result does not hold it.
     """
 
     section: str
+    title: str
     make: Callable[[Any], Figure | None]
 
 
-#: Every figure of a report, in its order.
+#: Every figure that can be made again; those of a report in its order.
 FIGURES: dict[str, Kind] = {
-    "signal": Kind("recording", signal),
-    "dvars": Kind("recording", dvars),
-    "networks": Kind("networks", networks),
-    "network-scores": Kind("networks", network_scores),
-    "forecast": Kind("forecast", forecast),
-    "race": Kind("forecast", race),
-    "response": Kind("perturbation", response),
-    "companions": Kind("perturbation", companions),
-    "place": Kind("embedding", place),
+    "signal": Kind("recording", "Signal over time", signal),
+    "quality": Kind("recording", "Signal to noise, coverage", quality),
+    "dvars": Kind("recording", "Steadiness (DVARS)", dvars),
+    "networks": Kind("networks", "Networks", networks),
+    "network-scores": Kind("networks", "Scores beside baselines", network_scores),
+    "forecast": Kind("forecast", "Forecast", forecast),
+    "race": Kind("forecast", "Race of forecasts", race),
+    "response": Kind("perturbation", "Response", response),
+    "companions": Kind("perturbation", "What stands beside it", companions),
+    "place": Kind("embedding", "Place among other recordings", place),
+    "reconstruction": Kind("reconstruction", "Observed, seen, filled in", reconstruction),
+    "cohort-map": Kind("cohort-map", "Map of the cohort", cohort_map),
+    "decoding": Kind("decoding", "Decoding beside baselines", decoding),
+    "attribution": Kind("attribution", "Attribution", attribution),
 }
 
 
@@ -369,20 +273,11 @@ def figures_of(contents: Contents) -> tuple[Figure, ...]:
 
     found = []
     for kind in FIGURES.values():
-        result = getattr(contents, kind.section)
-        figure = None if isinstance(result, NotMade) else kind.make(result)
+        result = getattr(contents, kind.section, None)
+        figure = None if result is None or isinstance(result, NotMade) else kind.make(result)
         if figure is not None:
             found.append(figure)
     return tuple(found)
-
-
-def _rows(name: str, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
-    nothing = (np.nan, np.nan)
-    return {
-        f"{name}_method": np.array([row.method for row in rows], dtype=np.str_),
-        f"{name}_value": np.array([np.nan if row.value is None else row.value for row in rows]),
-        f"{name}_ci95": np.array([row.interval or nothing for row in rows], dtype=np.float64),
-    }
 
 
 def _end(values: NDArray[np.float32]) -> float:

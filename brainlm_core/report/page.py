@@ -103,9 +103,11 @@ def _document(title: str, body: str, figures: Sequence[Figure]) -> bytes:
         "base-uri 'none'; form-action 'none'"
     )
     moving = [f for f in figures if f.panels]
-    blocks = "" if not moving else _block("surface", surface_bytes())
+    blocks = ""
     if moving:
-        blocks += _block("parcellation", parcellation_bytes(moving[0].parcellation))
+        parcels = moving[0].parcellation
+        assert parcels is not None  # whatever has brains has parcels
+        blocks = _block("surface", surface_bytes()) + _block("parcellation", parcellation_bytes(parcels))
         blocks += "".join(_block(f.name, brain_bytes(f)) for f in moving)
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -1,22 +1,25 @@
-"""Scripts that make a figure of a report again from ``brainlm_core`` alone."""
+"""Scripts that make a figure again from ``brainlm_core`` alone."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from brainlm_core.errors import ScanError
+from brainlm_core.errors import ConfigError, ScanError
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
+    from brainlm_core.cohort.embeddings import Embeddings
     from brainlm_core.engine_results import EngineInfo
     from brainlm_core.report.contents import ReportOptions
 
-_HEAD = '''"""Make the figure "{name}" of a BrainLM Explorer report again.
+_HEAD = '''"""Make the figure "{name}" of BrainLM Explorer again.
 
-Usage: python reproduce-{name}.py RECORDING
-RECORDING is the saved recording (.npz), the scan if nothing was set when it was read, or {demo}.
+Usage: python reproduce-{name}.py {usage}
+{given}
 Writes {name}.npz (all numbers that are drawn) and {name}.html (the figure). Made with version {version}.
 """
 
@@ -24,16 +27,29 @@ import sys
 
 {imports}
 
-recording = open_recording(sys.argv[1], {digest!r})
+{opened}
 {steps}
-figures.make({name!r}, result).save({name!r})
+figures.make({name!r}, {result}).save({name!r})
 '''
+_RECORDING = (
+    "RECORDING is the saved recording (.npz), the scan if nothing was set when it was read, or {demo}."
+)
+_COHORT = "EMBEDDINGS is the file (.parquet) saved on the Embeddings page, or demo for the bundled cohort."
+_ENGINE = "from brainlm_core.engine import Engine"
 
 
 def signals_digest(recording: Recording) -> str:
     """Return the SHA-256 of the parcel signals (float32, parcel by parcel) and the repetition time."""
     digest = hashlib.sha256(recording.signals.tobytes())
     digest.update(repr(float(recording.tr_s)).encode())
+    return digest.hexdigest()
+
+
+def embeddings_digest(cohort: Embeddings) -> str:
+    """Return the SHA-256 of a cohort's identifiers and its summary and mean tokens (float32)."""
+    digest = hashlib.sha256("\n".join(cohort.ids).encode())
+    for values in (cohort.cls, cohort.mean):
+        digest.update(values.astype("<f4").tobytes())
     return digest.hexdigest()
 
 
@@ -59,14 +75,217 @@ def open_recording(name: str | Path, digest: str | None = None) -> Recording:
     recording = recording or read_scan(name)
     if digest is not None and signals_digest(recording) != digest:
         raise ScanError(
-            f"{Path(name).name} does not hold the signals of the report",
+            f"{Path(name).name} does not hold the signals of this figure",
             "read it with the settings listed in the report, or use the saved recording (.npz)",
         )
     return recording
 
 
-def script(figure: str, recording: Recording, model: EngineInfo, options: ReportOptions) -> str:
+def open_cohort(name: str | Path, digest: str | None = None) -> Embeddings:
+    """Read embeddings with their connectivity and make sure that they are the ones meant.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file of embeddings, or ``demo`` for the bundled ones.
+    digest : str, optional
+        Expected :func:`embeddings_digest`.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be read, or are others.
+    """
+    from brainlm_core.cohort.files import read_embeddings
+    from brainlm_core.cohort.reference import NAME, reference_cohort, with_connectivity
+
+    bundled = str(name) == "demo" and not Path(name).exists()
+    cohort = reference_cohort() if bundled else read_embeddings(name, parcels=False)
+    if digest is not None and embeddings_digest(cohort) != digest:
+        raise ConfigError(
+            f"{Path(name).name} does not hold the embeddings of this figure",
+            "save them on the Embeddings page while this cohort is shown",
+        )
+    if cohort.connectivity is None and cohort.provenance.cohort == NAME:
+        cohort = with_connectivity(cohort)  # the bundled file leaves it out; it is drawn again
+    return cohort
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a script gets from its inputs to a result.
+
+    Parameters
+    ----------
+    lines : tuple of str
+        From ``recording`` and ``cohort`` to ``result``.
+    imports : tuple of str
+    result : str
+        What the figure is made from.
+    recording, cohort : bool
+        Whether the script is given one.
+    """
+
+    lines: tuple[str, ...]
+    imports: tuple[str, ...] = ()
+    result: str = "result"
+    recording: bool = True
+    cohort: bool = False
+
+
+def _load(model: EngineInfo, precision: str | None = None) -> str:
+    precision = precision or model.precision
+    return f"engine = Engine.load({public_name(model)!r}, device={model.device!r}, precision={precision!r})"
+
+
+def _recording(_model: EngineInfo | None, _asked: Any) -> Steps:
+    return Steps((), result="recording")
+
+
+def _analysis(section: str) -> Callable[[EngineInfo, Any], Steps]:
+    def steps(model: EngineInfo, asked: Any) -> Steps:
+        imports = (f"from brainlm_core.analyses.{section} import {type(asked).__name__}, analyse", _ENGINE)
+        return Steps((_load(model), f"result = analyse(engine, recording, {asked!r})"), imports)
+
+    return steps
+
+
+def _perturbation(model: EngineInfo, asked: Any) -> Steps:
+    scenario, null = asked
+    lines = (
+        _load(model, "fp32"),
+        f"scenario = Scenario.from_json({scenario.to_json()!r})",
+        f"result = analyse(engine, recording, scenario, {null!r})",
+    )
+    imports = (
+        "from brainlm_core.analyses.perturb import PerturbOptions, analyse",
+        "from brainlm_core.analyses.scenario import Scenario",
+        _ENGINE,
+    )
+    return Steps(lines, imports)
+
+
+def _embedding(model: EngineInfo, _asked: Any) -> Steps:
+    imports = (_ENGINE, "from brainlm_core.report.position import position")
+    return Steps((_load(model), "result = position(engine, recording)"), imports)
+
+
+def _reconstruction(model: EngineInfo, asked: Any) -> Steps:
+    twin = "" if model.is_random else ", twin=engine.twin()"
+    lines = (_load(model), f"result = reconstruct(engine, recording, {asked!r}{twin})")
+    imports = ("from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct", _ENGINE)
+    return Steps(lines, imports, "(result, recording.parcellation)")
+
+
+def _cohort_map(_model: EngineInfo | None, asked: Any) -> Steps:
+    method, layer, colour = asked
+    lines = (f"result = coloured_map(cohort, {method!r}, {layer!r}, {colour!r})",)
+    imports = ("from brainlm_core.report.figures_cohort import coloured_map",)
+    return Steps(lines, imports, recording=False, cohort=True)
+
+
+def _decoding(_model: EngineInfo | None, asked: Any) -> Steps:
+    imports = ("from brainlm_core.analyses.decode import DecodeOptions, decode",)
+    return Steps((f"result = decode(cohort, {asked!r})",), imports, recording=False, cohort=True)
+
+
+def _attribution(model: EngineInfo, asked: Any) -> Steps:
+    readout, layer, options = asked
+    imports = [
+        "from brainlm_core.analyses.attribute import attribute",
+        "from brainlm_core.analyses.attribute_result import AttributeOptions",
+        _ENGINE,
+    ]
+    if str(readout).startswith("axis-"):
+        number = int(str(readout).removeprefix("axis-"))
+        direction = f"direction = axis_direction(cohort, {number}, {layer!r})"
+        imports.insert(1, "from brainlm_core.analyses.attribute_direction import axis_direction")
+    else:
+        direction = (
+            f"direction = decoded_direction(cohort, DecodeOptions(target={readout!r}, layer={layer!r}))"
+        )
+        imports.insert(1, "from brainlm_core.analyses.attribute_direction import decoded_direction")
+        imports.insert(3, "from brainlm_core.analyses.decode import DecodeOptions")
+    lines = (
+        direction,
+        _load(model, "fp32"),
+        f"result = attribute(engine, recording, direction, {options!r}, twin=engine.twin())",
+    )
+    return Steps(lines, tuple(imports), "(result, recording.parcellation)", cohort=True)
+
+
+#: By section of a figure: what was asked there (options) to the steps that answer it.
+STEPS: dict[str, Callable[[Any, Any], Steps]] = {
+    "recording": _recording,
+    "networks": _analysis("networks"),
+    "forecast": _analysis("forecast"),
+    "perturbation": _perturbation,
+    "embedding": _embedding,
+    "reconstruction": _reconstruction,
+    "cohort-map": _cohort_map,
+    "decoding": _decoding,
+    "attribution": _attribution,
+}
+
+
+def script_of(
+    figure: str,
+    asked: Any = None,
+    *,
+    model: EngineInfo | None = None,
+    recording: Recording | None = None,
+    cohort: Embeddings | None = None,
+) -> str:
     """Return the script of one figure.
+
+    Parameters
+    ----------
+    figure : str
+        Key of :data:`brainlm_core.report.figures.FIGURES`.
+    asked : object
+        What its section was asked: the options of ``networks``, ``forecast``, ``reconstruction`` and
+        ``decoding``; (scenario, PerturbOptions) of ``perturbation``; (method, layer, column) of
+        ``cohort-map``; (read-out, layer, AttributeOptions) of ``attribution``; nothing of the others.
+    model : EngineInfo
+        Where a model is asked.
+    recording : Recording
+        Where the figure is of one.
+    cohort : Embeddings
+        Where the figure is of one.
+    """
+    from brainlm_core import __version__
+    from brainlm_core.report.figures import FIGURES
+
+    steps = STEPS[FIGURES[figure].section](model, asked)
+    usage, given, opened, tools = [], [], [], ["figures"]
+    if steps.cohort:
+        assert cohort is not None  # its figures are drawn from one
+        usage.append("EMBEDDINGS")
+        given.append(_COHORT)
+        tools.append("open_cohort")
+        opened.append(f"cohort = open_cohort(sys.argv[1], {embeddings_digest(cohort)!r})")
+    if steps.recording:
+        assert recording is not None  # its figures are drawn from one
+        source = recording.provenance
+        demo = f"demo:{Path(source.source_name).stem}" if source.simulated else "demo:KEY"
+        usage.append("RECORDING")
+        given.append(_RECORDING.format(demo=demo))
+        tools.append("open_recording")
+        opened.append(f"recording = open_recording(sys.argv[{len(usage)}], {signals_digest(recording)!r})")
+    return _HEAD.format(
+        name=figure,
+        usage=" ".join(usage),
+        given="\n".join(given),
+        version=__version__,
+        imports="\n".join([*steps.imports, f"from brainlm_core.report import {', '.join(tools)}"]),
+        opened="\n".join(opened),
+        steps="\n".join(steps.lines),
+        result=steps.result,
+    )
+
+
+def script(figure: str, recording: Recording, model: EngineInfo, options: ReportOptions) -> str:
+    """Return the script of one figure of a report.
 
     Parameters
     ----------
@@ -77,49 +296,14 @@ def script(figure: str, recording: Recording, model: EngineInfo, options: Report
     options : ReportOptions
         With its scenario filled in.
     """
-    from brainlm_core import __version__
     from brainlm_core.report.figures import FIGURES
 
-    section = FIGURES[figure].section
-    simulated = recording.provenance.simulated
-    imports, steps = _steps(section, model, options)
-    return _HEAD.format(
-        name=figure,
-        demo=f"demo:{Path(recording.provenance.source_name).stem}" if simulated else "demo:KEY",
-        version=__version__,
-        imports="\n".join([*imports, "from brainlm_core.report import figures, open_recording"]),
-        digest=signals_digest(recording),
-        steps="\n".join(steps),
-    )
-
-
-def _steps(section: str, model: EngineInfo, options: ReportOptions) -> tuple[list[str], list[str]]:
-    """Return the imports of one section and the lines that lead from ``recording`` to ``result``."""
-    if section == "recording":
-        return [], ["result = recording"]
-    name, device = public_name(model), model.device
-    if section == "embedding":
-        imports = [
-            "from brainlm_core.engine import Engine",
-            "from brainlm_core.report.position import position",
-        ]
-        load = f"engine = Engine.load({name!r}, device={device!r}, precision={model.precision!r})"
-        return imports, [load, "result = position(engine, recording)"]
-    precision = "fp32" if section == "perturbation" else model.precision
-    load = f"engine = Engine.load({name!r}, device={device!r}, precision={precision!r})"
-    engine = "from brainlm_core.engine import Engine"
-    if section == "perturbation":
-        assert options.scenario is not None  # gather() fills it in
-        imports = [
-            "from brainlm_core.analyses.perturb import PerturbOptions, analyse",
-            "from brainlm_core.analyses.scenario import Scenario",
-            engine,
-        ]
-        scenario = f"scenario = Scenario.from_json({options.scenario.to_json()!r})"
-        return imports, [load, scenario, f"result = analyse(engine, recording, scenario, {options.null!r})"]
-    chosen = options.networks if section == "networks" else options.forecast
-    imports = [f"from brainlm_core.analyses.{section} import {type(chosen).__name__}, analyse", engine]
-    return imports, [load, f"result = analyse(engine, recording, {chosen!r})"]
+    asked = {
+        "networks": options.networks,
+        "forecast": options.forecast,
+        "perturbation": (options.scenario, options.null),
+    }
+    return script_of(figure, asked.get(FIGURES[figure].section), model=model, recording=recording)
 
 
 def public_name(model: EngineInfo) -> str:

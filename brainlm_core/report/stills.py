@@ -25,6 +25,7 @@ def still_png(figure: Figure) -> bytes:
     from PIL import Image, ImageDraw, ImageFont
 
     background = rgb(LIGHT.background)
+    assert figure.parcellation is not None  # whatever has brains has parcels
     raster = brain_raster(figure.parcellation, _WIDTH)
     width, height = raster.size
     size = (width * len(figure.panels), _HEAD + height + _FOOT)

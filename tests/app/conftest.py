@@ -63,6 +63,21 @@ class Tab:
         html = [element.proto.body for element in self.app.get("html")]
         return "\n".join(html + [m.value for m in self.app.markdown] + [c.value for c in self.app.caption])
 
+    def scripts(self, page: str) -> dict[str, str]:
+        """Open the Export tab; return the script of every figure that it offers to reproduce."""
+        self.app.session_state[f"{page}-tabs"] = "Export"
+        self.run()
+        found = {}
+        choices = [w for w in self.app.selectbox if w.key == f"{page}-reproduce"]
+        for choice in choices[0].options if choices else [""]:
+            if choice:
+                self.widget("selectbox", f"{page}-reproduce").select(choice)
+                self.run()
+            (code,) = self.app.code
+            compile(code.value, "script", "exec")
+            found[code.value.split("figures.make('")[1].split("'")[0]] = code.value
+        return found
+
     def widget(self, kind: str, key: str) -> Any:
         """Return the widget of a kind whose key starts with ``key``."""
         found = [w for w in self.app.get(kind) if (w.key or "").startswith(key)]

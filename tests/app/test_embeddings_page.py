@@ -13,7 +13,6 @@ import pytest
 from app import embeddings_exports
 from app.embeddings_charts import colour_columns, point_colour
 from app.embeddings_state import Desk
-from app.points_view import MISSING
 from brainlm_core.analyses.attribute import attribute
 from brainlm_core.analyses.attribute_result import AttributeOptions
 from brainlm_core.analyses.cohort_compare import GroupComparison
@@ -21,6 +20,7 @@ from brainlm_core.analyses.decode import DecodeResult
 from brainlm_core.analyses.embed import make_map
 from brainlm_core.cohort.files import read_embeddings, write_embeddings
 from brainlm_core.cohort.reference import reference_cohort
+from brainlm_core.look.points import MISSING
 from tests.cohort.cohort_tools import embeddings
 
 Open = Any
@@ -107,6 +107,8 @@ def test_a_column_is_decoded_beside_its_baselines(open_page: Open, tmp_path: Pat
     assert result.scores["model"].value > 0.5
     said = tab.words()
     assert "Age (years) can be told from this embedding" in said and "better than from" in said
+    assert "DecodeOptions(target='age_years'" in tab.scripts("emb")["decoding"]
+    show(tab, "Decode")
     for name in ("Model", "Random weights", "Functional connectivity", "Same guess for everyone"):
         assert name in said
     tab.widget("selectbox", "emb-target").set_value("sex")
@@ -133,6 +135,8 @@ def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(
     tab.run().settle().run()
     said = tab.words()
     assert "Component 1 reads" in said and "the shares" in said and "no more than the read-out itself" in said
+    assert set(tab.scripts("emb")) == {"place", "cohort-map", "attribution"}
+    show(tab, "Attribution")
     table = tab.app.dataframe[0].value
     assert len(table) == 3 and table["Rank correlation"].between(-1, 1).all()
     asked: list[str] = []

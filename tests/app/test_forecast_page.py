@@ -96,6 +96,8 @@ def test_every_tab_can_be_opened(open_page: Open, title: str) -> None:
     tab.app.session_state["fc-tabs"] = title
     tab.run()
     assert tab.words()
+    if title == "Export":
+        assert set(tab.scripts("fc")) == {"forecast", "race"}
 
 
 def test_exports_hold_what_is_on_the_page(open_page: Open) -> None:

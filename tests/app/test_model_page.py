@@ -43,6 +43,8 @@ def test_every_tab_can_be_opened(page: Tab) -> None:
     for name in TABS:
         page.app.session_state["md-tabs"] = name
         page.run().settle()
+    (script,) = page.scripts("md").values()
+    assert "ReconstructOptions(kind='random', share=0.75" in script and "twin=engine.twin()" in script
 
 
 def test_the_card_stands_beside_its_baselines(page: Tab) -> None:

@@ -44,6 +44,7 @@ def test_every_tab_of_the_scan_page_can_be_opened(open_page: Open) -> None:
     for name in ("Traces", "Parcels", "Quality and origin", "Export", "Carpet"):
         tab.app.session_state["scan-tabs"] = name
         tab.run()
+    assert set(tab.scripts("scan")) == {"signal", "dvars"}, "nothing told the signal to noise of a table"
 
 
 def test_demo_recordings_can_be_chosen(open_page: Open) -> None:
@@ -142,6 +143,11 @@ def test_networks_fill_in_and_name_every_baseline(open_page: Open) -> None:
     for name in ("Layers and heads", "Scores", "Networks", "Export"):
         tab.app.session_state["net-tabs"] = name
         tab.run()
+    tab.app.session_state["net-k"] = 5
+    tab.run().settle()
+    scripts = tab.scripts("net")
+    assert set(scripts) == {"networks", "network-scores"}
+    assert "n_networks=5" in scripts["networks"], "with what is set on the page"
 
 
 @pytest.mark.slow

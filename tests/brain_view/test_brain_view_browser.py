@@ -122,6 +122,16 @@ def test_a_spot_without_data_says_so(page: Any, app: App) -> None:
     assert brain(page, "view.panels[0].legend.innerText").count("no data") == 1
 
 
+def test_another_sort_of_time_starts_at_its_own_usual_speed(page: Any, app: App) -> None:
+    _open(page, app)
+    times = "Array.from({length: 60}, (_, i) => i * 0.72)"
+    assert brain(page, "view.clock.speed") == 5, "times as fast"
+    assert brain(page, "(view.clock.configure(60, null), view.clock.speed)") == 10, "frames a second"
+    assert brain(page, f"(view.clock.configure(60, {times}), view.clock.speed)") == 5
+    brain(page, "view.clock.setSpeed(20)")
+    assert brain(page, f"(view.clock.configure(60, {times}), view.clock.speed)") == 20, "chosen by hand"
+
+
 def test_camera_clock_and_surface_survive_new_data(page: Any, app: App) -> None:
     _open(page, app)
     before = brain_pixels(page)["checksum"]

@@ -101,8 +101,15 @@ class Keyboard:
         if (stop.role, stop.name) in self._seen:
             return
         self._seen.add((stop.role, stop.name))
-        if not any(self._shows_focus(stop) for _ in range(3)):  # a page that runs again may redraw meanwhile
-            self.invisible.append(f"{stop.role or stop.tag} {stop.name!r}")
+        for _ in range(4):
+            if self._shows_focus(stop):
+                return
+            self.page.wait_for_timeout(300)
+            now = self.stop()
+            if now is None or (now.role, now.name, now.box) != (stop.role, stop.name, stop.box):
+                self._seen.discard((stop.role, stop.name))  # the page was drawn anew under the focus
+                return
+        self.invisible.append(f"{stop.role or stop.tag} {stop.name!r}")
 
     def _shows_focus(self, stop: Stop) -> bool:
         with_focus = self._photograph(stop)

@@ -114,6 +114,9 @@ def test_the_page_fills_in_and_names_every_companion(open_perturb: Any) -> None:
     for name in ("Over time", "Predictions", "Scenario", "How this is computed", "Export"):
         page.app.session_state["pt-tabs"] = name
         page.run()
+    scripts = page.scripts("pt")
+    assert set(scripts) == {"response", "companions"}
+    assert repr(page.state.scenario.to_json()) in scripts["response"]
     titles = {b.label for b in page.app.get("download_button")}
     assert {"Film (.gif)", "Film (.mp4)", "Picture (.png)", "Responders (.csv)", "Page (.html)"} <= titles
 

@@ -19,8 +19,10 @@ export class Clock {
   configure(nFrames, times) {
     this.times = times;
     this.nFrames = nFrames;
-    this.speeds = times ? REAL_TIME : PER_SECOND;
-    if (!this.speeds.includes(this.speed)) this.speed = this.#defaultSpeed();
+    const speeds = times ? REAL_TIME : PER_SECOND;
+    const otherUnit = this.speeds && this.speeds !== speeds; // ten frames a second are not ten times as fast
+    this.speeds = speeds;
+    if (otherUnit || !speeds.includes(this.speed)) this.speed = this.#defaultSpeed();
     if (this.frame >= nFrames) this.frame = nFrames - 1;
     if (nFrames < 2) this.pause();
   }
