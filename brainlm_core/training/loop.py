@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from brainlm_core import weights
 from brainlm_core.errors import ConfigError
+from brainlm_core.model import FAMILIES, family_of
 from brainlm_core.training import checkpoint
 from brainlm_core.training.config import PretrainConfig, RunConfig
 from brainlm_core.training.task import Task
@@ -113,7 +115,8 @@ def run(
     if config.threads:
         torch.set_num_threads(config.threads)
     folder = Path(config.output)
-    fabric = _fabric(config)
+    precision = resolved_precision(config)
+    fabric = _fabric(config, precision)
     fabric.launch()
     speaks = bool(fabric.is_global_zero)
     torch.manual_seed(config.seed + fabric.global_rank)
@@ -163,7 +166,25 @@ def learning_rate(step: int, config: RunConfig) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def _fabric(config: RunConfig) -> Any:
+def resolved_precision(config: RunConfig) -> str:
+    """Return ``fp32`` or ``bf16``: what ``auto`` means for this family on this machine."""
+    from brainlm_core.devices import cpu_multiplies_bf16
+
+    if config.optimiser.precision != "auto":
+        return config.optimiser.precision
+    if isinstance(config, PretrainConfig):
+        family = FAMILIES[config.family]
+    else:
+        name = str(getattr(config, "start_from", "default")).strip().removeprefix(weights.RANDOM_PREFIX)
+        family = family_of(weights.config_of(name.lower() if name.lower() in weights.PUBLISHED else name))
+    if not family.module_class().low_precision:
+        return "fp32"
+    on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    gains = torch.cuda.is_bf16_supported() if on_gpu else cpu_multiplies_bf16()
+    return "bf16" if gains else "fp32"
+
+
+def _fabric(config: RunConfig, precision: str) -> Any:
     """Return the Fabric of this process: one device, or what ``torchrun`` gave."""
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
@@ -172,11 +193,11 @@ def _fabric(config: RunConfig) -> Any:
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    precision = "bf16-mixed" if config.optimiser.precision == "bf16" else "32-true"
+    plugin = "bf16-mixed" if precision == "bf16" else "32-true"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about hardware that does not concern the user
         if world == 1:
-            return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+            return Fabric(accelerator=accelerator, devices=1, precision=plugin)  # type: ignore[arg-type]
         strategy = DDPStrategy(
             find_unused_parameters=True, process_group_backend="nccl" if accelerator == "cuda" else "gloo"
         )
@@ -186,7 +207,7 @@ def _fabric(config: RunConfig) -> Any:
             devices=local,
             num_nodes=max(1, world // local),
             strategy=strategy,
-            precision=precision,  # type: ignore[arg-type]
+            precision=plugin,  # type: ignore[arg-type]
         )
 
 
@@ -266,7 +287,9 @@ def _save(config: RunConfig, folder: Path, model: nn.Module, optimiser: Any, ste
 def _identity(config: RunConfig) -> str:
     """Return the settings that decide the outcome, for comparison on resuming."""
     skip = {"output", "accept_licence", "checkpoint_every", "validate_every", "device", "threads"}
-    return json.dumps(config.model_dump(exclude=skip), sort_keys=True)
+    settings = config.model_dump(exclude=skip)
+    settings["optimiser"]["precision"] = resolved_precision(config)  # another machine may mean another one
+    return json.dumps(settings, sort_keys=True)
 
 
 class _Log:

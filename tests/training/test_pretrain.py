@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from brainlm_core.atlas import a424
 from brainlm_core.errors import CheckpointError, ConfigError
 from brainlm_core.training import checkpoint, loop
-from brainlm_core.training.config import PretrainConfig, read_config
+from brainlm_core.training.config import FinetuneConfig, PretrainConfig, read_config
 from brainlm_core.training.loop import learning_rate, pretrain
 
 MODEL = {
@@ -212,6 +212,22 @@ def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:
         curves.append(_curve(tmp_path / precision))
     assert curves[0] == pytest.approx(curves[1], rel=0.05)
     assert curves[0] != pytest.approx(curves[1], rel=1e-6), "bf16 must be on"
+
+
+@pytest.mark.parametrize(("native", "wanted"), [(True, "bf16"), (False, "fp32")])
+def test_automatic_precision_is_bf16_where_it_gains(
+    native: bool, wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainlm_core.devices.cpu_multiplies_bf16", lambda: native)
+    settings = _settings(tmp_path)
+    settings["optimiser"]["precision"] = "auto"
+    assert loop.resolved_precision(PretrainConfig(**settings)) == wanted
+    kernel = {k: v for k, v in settings.items() if k != "model"} | {"family": "kernel"}
+    assert loop.resolved_precision(PretrainConfig(**kernel)) == "fp32"
+    tune = {"task": "forecast", "output": "x", "device": "cpu", "optimiser": {"precision": "auto"}}
+    data = [{"path": "x", "validation_rows": [1]}]
+    for start, expected in (("default", "fp32"), ("13M", wanted), ("random:111m", wanted)):
+        assert loop.resolved_precision(FinetuneConfig(**tune, data=data, start_from=start)) == expected
 
 
 def test_other_settings_in_the_same_folder_are_named(tmp_path: Path) -> None:
