@@ -53,6 +53,8 @@ class Cohort:
         Scans of a folder or a store.
     read : callable or None
         Reads one of ``files`` that knows its own repetition time; None reads scans of any format.
+    left_out : tuple of str
+        Columns of the phenotypes that may tell who somebody is, and are not here.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Cohort:
     tr_s: NDArray[np.float64]
     files: tuple[Path, ...] = ()
     read: Callable[[Path], Recording] | None = None
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,6 +111,7 @@ class Cohort:
             self.tr_s[index],
             files,
             self.read,
+            self.left_out,
         )
 
     def where(self, condition: str) -> Cohort:
@@ -148,6 +152,7 @@ def open_cohort(
         Repetition time of all recordings in s.
     phenotypes : path, optional
         CSV with one row per recording of a pack: ``subject_id``, and ``tr_s`` where ``tr_s`` is not given.
+        Columns that may tell who somebody is are left out.
 
     Returns
     -------
@@ -159,11 +164,11 @@ def open_cohort(
         If something is missing or does not fit together.
     """
     path = Path(path)
-    table = None if phenotypes is None else _table(Path(phenotypes))
+    table, left_out = (None, ()) if phenotypes is None else _table(Path(phenotypes))
     if path.is_dir():
-        if (path / "store.json").is_file():
-            return _store(path, table, phenotypes)
-        return _folder(path, table, tr_s)
+        is_store = (path / "store.json").is_file()
+        found = _store(path, table, phenotypes) if is_store else _folder(path, table, tr_s)
+        return replace(found, left_out=left_out)
     if not path.is_file():
         raise ConfigError(
             f"there is no cohort {path.name}", "give a .npz pack, a folder of scans, or a store"
@@ -204,6 +209,7 @@ def open_cohort(
         data,
         np.stack([offsets[:-1], offsets[1:]], axis=1),
         _repetition_times(n, tr_s, table, own_tr, path.name),
+        left_out=left_out,
     )
 
 
@@ -240,13 +246,17 @@ def _folder(path: Path, table: pd.DataFrame | None, tr_s: float | None) -> Cohor
     return Cohort(path.name, ids, subjects, table, None, None, np.zeros((0, 2), np.int64), tr, tuple(files))
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the phenotypes without the columns that may tell who somebody is, and which these were."""
+    from brainlm_core.cohort.personal import leave_out_personal
+
     if not path.is_file():
         raise ConfigError(f"there is no phenotypes file {path.name}", "check the path")
     try:
-        return pd.read_csv(path, dtype={"subject_id": str, "scan_id": str})
+        table = pd.read_csv(path, dtype={"subject_id": str, "scan_id": str})
     except (ValueError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not a readable CSV", "save it as comma-separated text") from error
+    return leave_out_personal(table, keep=("subject_id", "scan_id"))
 
 
 def _column(table: pd.DataFrame | None, names: Sequence[str], default: list[str]) -> tuple[str, ...]:

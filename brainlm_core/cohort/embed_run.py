@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from brainlm_core import __version__
+from brainlm_core.cohort import personal
 from brainlm_core.cohort.parts import Failure, Parts
 from brainlm_core.cohort.store import source_key
 from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings, embed_chunk
@@ -48,6 +49,8 @@ class EmbedReport:
         Of this run.
     workers : int
         Processes that worked.
+    notices : tuple of str
+        What the user should read.
     """
 
     path: Path
@@ -56,6 +59,7 @@ class EmbedReport:
     failed: tuple[Failure, ...]
     seconds: float
     workers: int
+    notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dictionary."""
@@ -67,6 +71,7 @@ class EmbedReport:
             "seconds": self.seconds,
             "scans_per_s": done / self.seconds if done > 0 and self.seconds > 0 else None,
             "workers": self.workers,
+            "notices": list(self.notices),
             "files": [str(self.path)],
         }
 
@@ -133,10 +138,12 @@ def embed_cohort(
             done += len(rows)
             if progress is not None:
                 progress(done / len(cohort), f"Embedding: {done} of {len(cohort)} recordings")
-    n, failed = parts.merge(len(chunks))
+    notices = (f"Columns {personal.sentence(cohort.left_out)}.",) if cohort.left_out else ()
+    n, failed = parts.merge(len(chunks), notices)
     if not lost:
         parts.remove()
-    return EmbedReport(output, n, min(resumed, n), (*failed, *lost), time.perf_counter() - start, used)
+    seconds = time.perf_counter() - start
+    return EmbedReport(output, n, min(resumed, n), (*failed, *lost), seconds, used, notices)
 
 
 def model_stamp(name: str) -> str:

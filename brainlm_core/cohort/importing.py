@@ -7,7 +7,7 @@ that was killed goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -57,12 +57,15 @@ class Found:
         Rows with identifiers, from beside the scans.
     phenotypes_name : str
         Where they came from.
+    left_out : tuple of str
+        Columns that may tell who somebody is, and are not in the rows.
     """
 
     kind: str
     scans: Sequence[ScanToAdd]
     phenotypes: pd.DataFrame | None = None
     phenotypes_name: str = "the phenotypes"
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,4 +204,5 @@ def _phenotypes(store: CohortStore, found: Found) -> Matching | None:
     here = [s.recording_id for s in found.scans if store.entry(s.recording_id) is not None]
     if found.phenotypes is None or not here:
         return None
-    return store.add_phenotypes(found.phenotypes, found.phenotypes_name, here)
+    matching = store.add_phenotypes(found.phenotypes, found.phenotypes_name, here)
+    return replace(matching, left_out=(*found.left_out, *matching.left_out))

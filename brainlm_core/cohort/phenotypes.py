@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from brainlm_core.cohort import personal
 from brainlm_core.errors import ConfigError
 
 #: Columns that name a recording or a person, the most exact first.
@@ -33,6 +34,8 @@ class Matching:
         Recordings without one.
     unused : tuple of str
         Identifiers of the table that no recording has.
+    left_out : tuple of str
+        Columns that may tell who somebody is, see :func:`leave_out_personal`.
     """
 
     table: pd.DataFrame
@@ -40,6 +43,7 @@ class Matching:
     matched: int
     unmatched: tuple[str, ...]
     unused: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """Return how many matched, and which did not."""
@@ -49,6 +53,8 @@ class Matching:
             parts.append(f"without one: {name_some(self.unmatched)}")
         if self.unused:
             parts.append(f"rows of nobody here: {name_some(self.unused)}")
+        if self.left_out:
+            parts.append(personal.sentence(self.left_out))
         return "; ".join(parts) + "."
 
 
@@ -86,7 +92,7 @@ def match_phenotypes(
     """Give every recording its row.
 
     Columns that name recordings are tried first, then columns that name people; ``sub-`` in front and leading
-    zeros do not matter.
+    zeros do not matter. Columns that may tell who somebody is are left out.
 
     Parameters
     ----------
@@ -139,7 +145,8 @@ def match_phenotypes(
     missing = tuple(i for i, w in zip(ids, wanted, strict=True) if w not in known)
     drop = [c for c in (*RECORDING_KEYS, *SUBJECT_KEYS) if c in joined]
     unused = tuple(v for v in rows.index if v and v not in set(wanted))
-    return Matching(joined.drop(columns=drop), key, len(ids) - len(missing), missing, unused)
+    kept, left_out = personal.leave_out_personal(joined.drop(columns=drop))
+    return Matching(kept, key, len(ids) - len(missing), missing, unused, left_out)
 
 
 def _plain(value: object) -> str:

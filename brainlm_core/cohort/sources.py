@@ -165,7 +165,7 @@ def _pack(path: Path, options: ImportOptions) -> Found:
         keys = [c for c in (*RECORDING_KEYS, *SUBJECT_KEYS) if c in table]
         table = table.drop(columns=keys).assign(recording_id=list(cohort.ids))
         table = table.drop_duplicates("recording_id")
-    return Found("pack", scans, table, Path(options.phenotypes or path.name).name)
+    return Found("pack", scans, table, Path(options.phenotypes or path.name).name, cohort.left_out)
 
 
 def _read_pack(cohort: Cohort, row: int) -> Recording:

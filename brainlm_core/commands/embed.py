@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     if report.resumed:
         lines.append(f"{report.resumed} of them by an earlier run that was stopped")
     lines += [f"left out: {f.recording_id}: {f.reason}" for f in report.failed]
-    return CommandResult(objects=[facts], text="\n".join([*lines, f"saved: {report.path}"]))
+    return CommandResult(objects=[facts], text="\n".join([*lines, *report.notices, f"saved: {report.path}"]))
 
 
 def _on_terminal(share: float, sentence: str) -> None:

@@ -111,11 +111,11 @@ def read_mat(path: Path, name: str) -> Grid:
 
 
 def _check_variables(listed: list[tuple[str, tuple[int, ...], str]], name: str) -> None:
-    for variable, shape, _ in listed:
+    for _, shape, _ in listed:
         count = int(np.prod([int(n) for n in shape], dtype=object))
         if count > MAX_VALUES:
             raise ScanError(
-                f"{variable} in {name} claims {in_words(count)} values, which no table of signals has",
+                f"an array in {name} claims {in_words(count)} values, which no table of signals has",
                 "give one run",
             )
 
@@ -141,13 +141,15 @@ def _choose(arrays: Mapping[str, NDArray[Any]], name: str, row: int | None = Non
     chosen = named[0] if named else next(iter(matrices))
     if not named and len(matrices) > 1:
         raise ScanError(
-            f"{name} holds {len(matrices)} matrices ({', '.join(sorted(matrices)[:6])})",
+            f"{name} holds {len(matrices)} matrices, none of them called like a signal",
             'keep only the signal, or call it "signals"',
         )
     others = len(matrices) > 1
-    note = (f"Of the arrays in the file, {chosen!r} was read.",) if others else ()
+    # A name of the file's own may be a person's: only those of our list are repeated.
+    shown = chosen.lower() if named else "the only matrix"
+    note = (f"Of the arrays in the file, {shown!r} was read.",) if others else ()
     values = _run_of(_matrix(matrices[chosen], name), arrays.get("offsets"), row, name)
-    return Grid(values, tr_s=tr_s, steps=(Step("choose array", {"name": chosen}),), notices=note)
+    return Grid(values, tr_s=tr_s, steps=(Step("choose array", {"name": shown}),), notices=note)
 
 
 def _run_of(

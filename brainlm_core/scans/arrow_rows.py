@@ -22,7 +22,8 @@ _FIX = "give a row with one nested list of volumes × parcels"
 def read_arrow(path: Path, name: str, row: int | None = None) -> Grid:
     """Read one row of a Parquet, Feather or Arrow stream file.
 
-    Names of people and files in other columns are not kept.
+    Names of people and files in other columns are not kept, nor is the name of a column that is none of
+    :data:`_PREFERRED`.
 
     Parameters
     ----------
@@ -42,13 +43,14 @@ def read_arrow(path: Path, name: str, row: int | None = None) -> Grid:
 
     try:
         column, n_rows, value = _pick(path, name, row)
-        values = _matrix(value, column, name)
+        shown = column if column in _PREFERRED else "of nested lists"
+        values = _matrix(value, shown, name)
     except ScanError:
         raise
     except (pa.ArrowException, *DAMAGED_ARRAYS, MemoryError) as error:
         raise ScanError(f"{name} is a damaged Parquet or Arrow file", "copy or export it again") from error
     number = 0 if row is None else row
-    return Grid(values, steps=(Step("choose row", {"column": column, "row": number, "of": n_rows}),))
+    return Grid(values, steps=(Step("choose row", {"column": shown, "row": number, "of": n_rows}),))
 
 
 def _matrix(value: Any, column: str, name: str) -> NDArray[np.float64]:

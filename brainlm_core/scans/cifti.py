@@ -46,6 +46,8 @@ def read_cifti(request: ReadRequest) -> ParcelSignals:
             "give the .dtseries.nii or .ptseries.nii",
         )
     series = axes[0]
+    if (len(series), len(axes[1])) != image.shape:
+        raise ScanError(f"the CIFTI header of {name} describes another matrix than it holds", _DAMAGED_FIX)
     check_length(len(series), name)
     if str(series.unit).upper() != "SECOND":
         raise ScanError(f"the series in {name} counts {series.unit}, not seconds", "give a time series")
@@ -195,7 +197,8 @@ def _parcellated(request: ReadRequest, image: Any, parcels: Any, tr_s: float | N
     if int(np.prod(image.shape, dtype=object)) > MAX_VALUES:
         raise ScanError(f"{name} has the shape {image.shape}, not that of a time series", "give one run")
     try:
-        values = np.asarray(image.dataobj, dtype=np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):  # any bit pattern may stand in a file
+            values = np.asarray(image.dataobj, dtype=np.float64)
     except (OSError, ValueError, EOFError) as error:
         raise ScanError(f"{name} is cut short or damaged", _DAMAGED_FIX) from error
     names = tuple(_plain(str(n)) for n in parcels.name)
