@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -38,7 +39,8 @@ class Parcellation:
     Parameters
     ----------
     name : str
-        ``"A424"``, ``"A424 cortex"``, ``"CC200"`` or a user's file name.
+        ``"A424"``, ``"A424 cortex"``, ``"CC200"``, or number and digest of a user's own parcels: scenarios,
+        links and reports carry it, so it is never the name of a file.
     names : tuple of str, length n
         One name per parcel.
     xyz : ndarray (n, 3), float32
@@ -212,7 +214,7 @@ def _canonical_yeo(values: pd.Series) -> list[str]:
     return [known.get(str(v).strip().lower(), "") for v in values]
 
 
-def from_coordinates(name: str, names: tuple[str, ...], xyz: NDArray[Any]) -> Parcellation:
+def from_coordinates(name: str | None, names: tuple[str, ...], xyz: NDArray[Any]) -> Parcellation:
     """Describe an unknown parcellation by its coordinates alone.
 
     Hemisphere follows the sign of x (|x| < 2 mm counts as midline). Structure and network are
@@ -222,8 +224,8 @@ def from_coordinates(name: str, names: tuple[str, ...], xyz: NDArray[Any]) -> Pa
 
     Parameters
     ----------
-    name : str
-        Shown to the user.
+    name : str or None
+        Shown to the user; None for a user's own, which are called by their number and a digest.
     names : tuple of str, length n
         Parcel names.
     xyz : array_like (n, 3)
@@ -244,6 +246,9 @@ def from_coordinates(name: str, names: tuple[str, ...], xyz: NDArray[Any]) -> Pa
             "the coordinates are not finite MNI positions in mm",
             "give columns x, y, z between -150 and 150 mm",
         )
+    if name is None:
+        digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass") + xyz.tobytes()).hexdigest()
+        name = f"{len(names)} own parcels ({digest[:8]})"
     reference = a424()
     hemisphere = np.where(np.abs(xyz[:, 0]) < 2, "midline", np.where(xyz[:, 0] < 0, "L", "R"))
     distance = np.linalg.norm(xyz[:, None] - reference.position[None], axis=-1)  # (n, 424)

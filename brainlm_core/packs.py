@@ -285,7 +285,7 @@ def _parcellation(n_columns: int, coordinates: str | Path | Sequence[str | Path]
             f"{len(xyz)} coordinates do not fit {n_columns} columns", "give one row per column, in order"
         )
     names = tuple(name for t in tables for name in t.names)
-    return from_coordinates(Path(paths[0]).stem, names, xyz)
+    return from_coordinates(None, names, xyz)
 
 
 def _repetition_times(

@@ -251,7 +251,7 @@ def _describe(
     sums = np.stack([np.bincount(rows, weights=where[:, i], minlength=len(values)) for i in range(3)], axis=1)
     centres = sums / np.bincount(rows, minlength=len(values))[:, None]
     xyz = centres @ affine[:3, :3].T + affine[:3, 3]
-    return from_coordinates(name, tuple(str(v) for v in values), xyz.astype(np.float32))
+    return from_coordinates(None, tuple(str(v) for v in values), xyz.astype(np.float32))
 
 
 def is_placed(affine: NDArray[np.float64]) -> bool:

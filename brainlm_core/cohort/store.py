@@ -404,7 +404,10 @@ class CohortStore:
             for line in stream:
                 try:
                     record: dict[str, Any] = json.loads(line)
-                except ValueError:  # a line that a dying process did not finish
+                except (
+                    ValueError,
+                    RecursionError,
+                ):  # a line that a dying process did not finish, or nobody wrote
                     continue
                 try:
                     json.dumps(record, ensure_ascii=False).encode()  # half a character is in no table's text

@@ -208,7 +208,7 @@ def _match_coordinates(shape: tuple[int, ...], axes: tuple[int, ...], request: R
     notices: tuple[str, ...] = ()
     if shape[0] == shape[1]:
         notices = ("The table is square; its columns were taken as parcels.",)
-    parcellation = from_coordinates(request.coordinates.stem, table.names, table.xyz)
+    parcellation = from_coordinates(None, table.names, table.xyz)
     return _Match(axis, parcellation, f"coordinates from {request.coordinates.name}", notices)
 
 

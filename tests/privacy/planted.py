@@ -107,14 +107,14 @@ def fmriprep(folder: Path) -> Planted:
     _volume(run / f"{SUB}_desc-brain_mask.nii.gz", (brain[..., 0] != 0).astype(np.float32))
     _sidecar(run, f"{SUB}_desc-preproc_bold")
     _sidecar(folder, "dataset_description")
-    _confounds(run / "sub-01_task-rest_desc-confounds_timeseries.tsv")
+    confounds_table(run / "sub-01_task-rest_desc-confounds_timeseries.tsv")
     return Planted(run)
 
 
-def _confounds(path: Path) -> Path:
+def confounds_table(path: Path, n: int = T) -> Path:
     rng = np.random.default_rng(0)
     names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
-    table = pd.DataFrame(0.01 * rng.standard_normal((T, 6)), columns=names)
+    table = pd.DataFrame(0.01 * rng.standard_normal((n, 6)), columns=names)
     table.assign(**{NOTE: 1.0, "PatientName": PERSON, "csf": 1.0}).to_csv(path, sep="\t", index=False)
     return path
 
@@ -283,7 +283,7 @@ def text_with_coordinates_and_confounds(folder: Path) -> Planted:
         {
             "tr_s": 2.0,
             "coordinates": str(beside / "places.csv"),
-            "confounds": str(_confounds(beside / "confounds.tsv")),
+            "confounds": str(confounds_table(beside / "confounds.tsv")),
         },
     )
 
