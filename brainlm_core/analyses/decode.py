@@ -28,6 +28,7 @@ from brainlm_core.analyses.decode_nested import (
 from brainlm_core.analyses.decode_pipelines import Fold, outer_folds, permutations
 from brainlm_core.analyses.decode_scores import Score, score_methods
 from brainlm_core.analyses.result_files import write_json_and_arrays
+from brainlm_core.cohort.columns import words
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine import Cancelled
 from brainlm_core.writing import whole_file
@@ -258,7 +259,7 @@ def _ticker(
 def _in_words(question: Question, options: DecodeOptions, folds: list[Fold]) -> str:
     column = options.leave_out or options.group
     n = len(np.unique(question.groups))
-    return f"{len(folds)} folds, whole values of {column} left out ({n})"
+    return f"{len(folds)} folds, whole values of “{words(column)}” left out ({n})"
 
 
 def _notices(features: Mapping[str, FeatureSet], options: DecodeOptions) -> tuple[str, ...]:
@@ -267,7 +268,11 @@ def _notices(features: Mapping[str, FeatureSet], options: DecodeOptions) -> tupl
     if missing:
         out.append(f"The embeddings lack what these comparisons need: {', '.join(missing)}.")
     if features["model"].n_confounds:
-        out.append("Regressed out of brain features inside the folds: " + ", ".join(options.confounds) + ".")
+        out.append(
+            "Regressed out of brain features inside the folds: "
+            + ", ".join(map(words, options.confounds))
+            + "."
+        )
     if options.leave_out:
         out.append(
             "Each site's mean may be taken off its features (no label needed); "

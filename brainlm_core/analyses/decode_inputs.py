@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.decode_nested import FeatureSet
+from brainlm_core.cohort.columns import words
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import AnalysisError, ConfigError
 
@@ -176,7 +177,8 @@ def _values(column: pd.Series, options: DecodeOptions) -> tuple[str, pd.Series, 
 def _left_out(n: int, target: str) -> tuple[str, ...]:
     if not n:
         return ()
-    return (f"{n} recording{'s' if n > 1 else ''} without {target} left out.",)
+    have = "recordings have" if n > 1 else "recording has"
+    return (f"{n} {have} no value for “{words(target)}” and {'were' if n > 1 else 'was'} left out.",)
 
 
 def _classes(

@@ -190,9 +190,20 @@ def test_labels_change_hands_between_people_of_one_site():
     assert all(set(order[:2]) == {0, 1} for order in within)
 
 
+def test_sentences_call_columns_by_their_words(planted):
+    ages = planted.phenotypes["age_years"].where(np.arange(len(planted)) > 1)
+    options = DecodeOptions("age_years", leave_out="site")
+    assert pose(with_column(planted, "age_years", ages), options).notices == (
+        "2 recordings have no value for “Age (years)” and were left out.",
+    )
+    result = decode(planted, DecodeOptions("age_years", n_permutations=0, n_bootstrap=100))
+    regressed = next(n for n in result.notices if n.startswith("Regressed out"))
+    assert "Mean head motion (mm)" in regressed and "_" not in regressed
+
+
 def test_whole_sites_are_left_out(planted):
     result = decode(planted, DecodeOptions("age_years", leave_out="site", n_permutations=0, n_bootstrap=100))
-    assert result.folds == "4 folds, whole values of site left out (4)"
+    assert result.folds == "4 folds, whole values of “Site” left out (4)"
     assert result.scores["model"].value > 0.5
     for train, test in outer_folds(np.array(planted.sites), True, 5, 0):
         assert not set(np.array(planted.sites)[train]) & set(np.array(planted.sites)[test])

@@ -133,7 +133,7 @@ def test_people_are_decoded_like_everywhere(tmp_path: Path) -> None:
     notices: list[str] = []
     found = decode_cohort(get_engine("default"), get_engine("random:default"), cohort, 0, notices)
     assert found is not None and set(found) == {"age_years", "sex"}
-    assert found["age_years"]["groups"] == "4 folds, whole values of site left out (4)"
+    assert found["age_years"]["groups"] == "4 folds, whole values of “Site” left out (4)"
     assert set(found["age_years"]["scores"]) == set(METHODS)
     assert found["age_years"]["scores"]["model"]["value"] > 0.5
     assert found["sex"]["scores"]["model"]["value"] > 0.8
