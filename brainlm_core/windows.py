@@ -174,7 +174,8 @@ def make_windows(
     scaling : {"robust", "zscore", "ukb1000"} or None
         ``robust``: (x − median) / interquartile range of this recording; ``zscore``: (x − mean) / standard
         deviation; ``ukb1000``: mean removed, then median, interquartile range and clipping limits of
-        1,000 UK Biobank recordings, for A424 data on that intensity scale. None: the model's own.
+        1,000 UK Biobank recordings, for A424 data on that intensity scale. None: the model's own, of a
+        ``reference`` with the centre that the model wants (``spec.seen_by_mean``).
     gain : float
         Multiplies the scaled values.
     stride_s : float or None
@@ -211,7 +212,8 @@ def make_windows(
             f"the recording lasts {resampled.duration_s:.0f} s ({n} samples at {resampled.tr_s:.3g} s)",
             f"give at least {MIN_SAMPLES * resampled.tr_s:.0f} s ({MIN_SAMPLES} samples)",
         )
-    scaled, centre, scale, flat = _scale(resampled, scaling or spec.scaling, reference)
+    by_mean = scaling is None and reference is not None and spec.seen_by_mean
+    scaled, centre, scale, flat = _scale(resampled, scaling or spec.scaling, reference, by_mean)
     length, tr = spec.n_timepoints, resampled.tr_s
     stride = length if stride_s is None else max(1, round(stride_s / tr))
     starts = _starts(n, length, stride)
@@ -268,7 +270,7 @@ def _starts(n: int, length: int, stride: int) -> NDArray[np.intp]:
 
 
 def _scale(
-    recording: Recording, scaling: str, reference: slice | None
+    recording: Recording, scaling: str, reference: slice | None, by_mean: bool = False
 ) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Return scaled signals (P, N), centre (P,), scale (P,), flat (P,)."""
     signals = recording.signals
@@ -277,6 +279,7 @@ def _scale(
         raise ConfigError("the scaling sees fewer than 2 samples", "choose a longer reference")
     if scaling == "robust":
         low, centre, high = np.percentile(seen, (25, 50, 75), axis=1)
+        centre = seen.mean(axis=1, dtype=np.float64) if by_mean else centre
         scale = high - low
     elif scaling == "zscore":
         centre, scale = seen.mean(axis=1, dtype=np.float64), seen.std(axis=1, dtype=np.float64)

@@ -30,6 +30,9 @@ class InputSpec:
         1 for parcel-token models; 14 or 16 for image-token models.
     needs_coordinates : bool
         Whether ``xyz`` enters the forward pass.
+    seen_by_mean : bool
+        Centre the seen part of a forecast at its mean instead of the scaling's centre: a forecast falls
+        back to the centre, and the mean is the better guess there.
     """
 
     n_parcels: int | None
@@ -39,6 +42,7 @@ class InputSpec:
     scaling: str = "robust"
     parcels_per_token: int = 1
     needs_coordinates: bool = True
+    seen_by_mean: bool = False
 
 
 @dataclass(frozen=True)

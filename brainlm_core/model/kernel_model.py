@@ -119,7 +119,7 @@ class KernelModel(MaskedModel):
     def __init__(self, config: KernelConfig) -> None:
         super().__init__()
         self.config = config
-        self.spec = InputSpec(None, config.n_timepoints, config.patch_length, config.tr_s, "robust", 1, True)
+        self.spec = InputSpec(None, config.n_timepoints, config.patch_length, config.tr_s, seen_by_mean=True)
         self.banks = nn.ModuleList(Bank(n) for n in config.bank_sizes)
         bins = config.n_timepoints + 1  # of a circle of twice the window
         self.spectra = nn.Parameter(torch.ones(config.n_regimes, config.n_blocks, bins), requires_grad=False)

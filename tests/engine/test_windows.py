@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_engines import recording
@@ -95,6 +97,24 @@ def test_flat_parcels_are_zero_and_marked() -> None:
     assert w.flat.tolist() == [True, True] + [False] * 10
     assert not w.values[:, :2].any()
     assert any("2 of 12 parcels do not vary" in n for n in w.notices)
+
+
+def test_a_model_may_want_the_seen_part_centred_at_its_mean() -> None:
+    r, past = recording(300), slice(0, 200)
+    squares = np.square(r.signals - r.signals.mean(axis=1, keepdims=True))
+    skewed = type(r)(squares, r.tr_s, r.parcellation, r.provenance)
+    spec = replace(SPEC, seen_by_mean=True)
+    by_mean = make_windows(skewed, spec, reference=past)
+    mean, median = skewed.signals[:, past].mean(axis=1), np.median(skewed.signals[:, past], axis=1)
+    assert np.allclose(by_mean.centre, mean, rtol=1e-5) and not np.allclose(mean, median, rtol=0.02)
+    assert np.array_equal(by_mean.scale, make_windows(skewed, SPEC, reference=past).scale)
+    for other in (
+        make_windows(skewed, SPEC, reference=past),
+        make_windows(skewed, spec, reference=past, scaling="robust"),  # what was asked for by name
+    ):
+        assert np.allclose(other.centre, median, rtol=1e-5)
+    whole = make_windows(skewed, spec)
+    assert np.array_equal(whole.centre, make_windows(skewed, SPEC).centre), "without a past nothing changes"
 
 
 def test_reference_looks_at_the_past_only() -> None:
