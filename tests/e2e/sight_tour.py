@@ -157,16 +157,28 @@ def photograph(page: Any, width: int) -> Image.Image:
 
 
 def severe(page: Any, part: str | None = None) -> tuple[str, ...]:
-    """Return the severe findings of axe on a page, or on a part of it, in words."""
-    out = []
+    """Return the severe findings of axe on a page, or on a part of it, in words: those that last.
+
+    On a busy machine a page is between two themes for a moment, and colours of one lie on the other.
+    """
+    found = _severe_now(page, part)
+    if found:
+        page.wait_for_timeout(1500)
+        settle(page)
+        found &= _severe_now(page, part)
+    return tuple(sorted(found))
+
+
+def _severe_now(page: Any, part: str | None) -> set[str]:
+    out = set()
     for finding in Axe().run(page, part).response["violations"]:
         if finding["impact"] not in SEVERE:
             continue
         for node in finding["nodes"]:
             where = " ".join(str(step) for step in node["target"])
             if not any(finding["id"] == rule and where.startswith(start) for rule, start in EXCUSED):
-                out.append(f"{finding['id']} ({finding['help']}): {where} {node['html'][:160]}")
-    return tuple(out)
+                out.add(f"{finding['id']} ({finding['help']}): {where} {node['html'][:160]}")
+    return out
 
 
 def _look_at(page: Any, stop: Stop) -> Iterator[Look]:
