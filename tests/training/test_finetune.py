@@ -278,6 +278,20 @@ def test_bad_settings_are_one_sentence(
     assert said.startswith("error: ") and said.count("\n") == 1
 
 
+def test_nan_is_said_before_anything_is_trained(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(tmp_path / "pack.npz") as store:
+        signals, offsets = store["signals"], store["offsets"]
+    signals[7 * T + 3, 2] = np.nan
+    np.savez(tmp_path / "pack.npz", signals=signals, offsets=offsets)
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["finetune", str(tmp_path / "run.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert "recording s7 of pack.npz holds NaN" in said and said.count("\n") == 1
+    assert not Path(settings["output"]).exists()
+
+
 def test_a_split_without_anybody_held_back_is_refused(settings: dict[str, Any]) -> None:
     settings["data"][0].pop("validation_where")
     with pytest.raises(ValueError, match="nothing is held back"):

@@ -6,6 +6,7 @@ import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -159,6 +160,18 @@ def test_saved_model_comes_back(small: KernelModel, tmp_path: Path) -> None:
 def test_impossible_configurations_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(CheckpointError):
         KernelConfig.from_dict({**SMALL.to_dict(), **change})
+
+
+def test_where_nothing_can_be_forecast_the_forecast_is_the_mean_of_what_was_seen() -> None:
+    """White and skewed signals: the default model must not be worse than the mean, at any step."""
+    from brainlm_core.analyses.forecast import ForecastOptions, analyse
+    from brainlm_core.engine import get_engine
+    from brainlm_core.recording import Provenance, Recording
+
+    signals = np.random.default_rng(0).exponential(size=(360, 320)).astype(np.float32)
+    recording = Recording(signals, 0.72, a424_cortex(), Provenance("white"))
+    race = analyse(get_engine("default"), recording, ForecastOptions(n_starts=6)).race
+    assert (race.values["mse"]["model"] < race.values["mse"]["mean"] * 1.02).all()
 
 
 def test_default_beats_its_random_twin_on_its_own_kind_of_signal(default: KernelModel) -> None:
