@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
+from brainlm_core.cohort.personal import leave_out_personal, sentence
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
 from brainlm_core.writing import cannot_write
 
@@ -224,6 +226,11 @@ def _from_arrow(table: Any, about: dict[str, Any], parcellation: bytes | None) -
     phenotypes.columns = [c.removeprefix("phenotype.") for c in marked]
     if not marked:
         phenotypes = pd.DataFrame(index=range(n))
+    phenotypes, left_out = leave_out_personal(phenotypes)  # files from before, or from elsewhere
+    provenance = EmbeddingProvenance.from_dict(about["provenance"])
+    if left_out:
+        told = f"Columns {sentence(left_out)}."
+        provenance = replace(provenance, notices=(*provenance.notices, told))
     keys = [tuple(map(str, table.column(k).to_pylist())) for k in _KEYS]
     return Embeddings(
         keys[0],
@@ -231,7 +238,7 @@ def _from_arrow(table: Any, about: dict[str, Any], parcellation: bytes | None) -
         keys[2],
         phenotypes,
         table.select(list(ACQUISITION)).to_pandas(),
-        provenance=EmbeddingProvenance.from_dict(about["provenance"]),
+        provenance=provenance,
         parcellation=parcels,
         **arrays,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,18 @@ def test_a_table_joined_to_embeddings(tmp_path: Path) -> None:
     assert matching.left_out == tuple(PERSONAL) and "left out" in matching.sentence()
     write_embeddings(joined, tmp_path / "e.parquet")
     assert not marks_in(tmp_path / "e.parquet")
+
+
+def test_embeddings_from_elsewhere_are_read_without_them(tmp_path: Path) -> None:
+    own = embeddings()
+    write_embeddings(replace(own, phenotypes=own.phenotypes.assign(**PERSONAL)), tmp_path / "e.parquet")
+    assert marks_in(tmp_path / "e.parquet")
+    got = read_embeddings(tmp_path / "e.parquet")
+    assert list(got.phenotypes) == ["age_years", "sex"]
+    assert all(column in got.provenance.notices[-1] for column in PERSONAL)
+    write_embeddings(got, tmp_path / "again.parquet")
+    assert not marks_in(tmp_path / "again.parquet")
+    assert read_embeddings(tmp_path / "again.parquet").provenance == got.provenance
 
 
 def test_the_commands_say_what_they_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
