@@ -351,7 +351,7 @@ CASES: dict[Callable[[Path], Path], str] = {
     three_axes: "an array with 3 axes",
     words_npy: "does not hold numbers",
     complex_npy: "complex numbers",
-    two_matrices: r"2 matrices \(first, second\)",
+    two_matrices: "2 matrices, none of them called like a signal",
     mat73: "HDF5 file .MATLAB 7.3",
     damaged_mat: "damaged MATLAB file",
     wrong_columns: "60 rows and 57 columns, neither of them the 424",
