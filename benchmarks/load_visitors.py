@@ -108,6 +108,8 @@ class Visitor:
         self.url, self.file, self.own = url, file, own
         self.random, self.arrives_s = random.Random(k), ARRIVALS_S * k
         self.tally = Tally(f"visitor {k + 1}")
+        #: Connections to the server that were made, and lost.
+        self.sockets = [0, 0]
 
     async def enter(self, browser: Any) -> None:
         """Open the dashboard and drop the scan."""
@@ -121,6 +123,7 @@ class Visitor:
         self.tab.on("console", self._console)
         self.tab.on("requestfailed", self._failed)
         self.tab.on("response", self._answered)
+        self.tab.on("websocket", self._socket)
         start = time.monotonic()
         await self.tab.goto(self.url)
         await self.tab.locator("input[type=file]").first.set_input_files(self.file)
@@ -171,7 +174,18 @@ class Visitor:
                         break
             await self.come_back()
         except Exception as error:
-            self.tally.errors.append(f"{type(error).__name__}: {str(error)[:300]}")
+            self.tally.errors.append(f"{type(error).__name__}: {str(error)[:300]} {await self._seen()}")
+
+    async def _seen(self) -> str:
+        """Return what the visitor has on screen, and how often the connection was made and lost."""
+        text = ""
+        with contextlib.suppress(Exception):
+            text = " ".join((await self.tab.locator("body").inner_text(timeout=5000)).split())
+        return f"[on screen: {text[:400]!r}; connections {self.sockets[0]}, lost {self.sockets[1]}]"
+
+    def _socket(self, socket: Any) -> None:
+        self.sockets[0] += 1
+        socket.on("close", lambda _: self.sockets.__setitem__(1, self.sockets[1] + 1))
 
     async def leave(self) -> None:
         """Close the browser session."""
