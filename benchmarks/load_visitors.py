@@ -251,11 +251,12 @@ class LightVisitor:
 def behind(program: str, folder: Path) -> str:
     """Return a program that runs another one behind everything else: browsers must not starve the server."""
     script = folder / "browser.sh"
-    # The browser is a session of its own, and where Linux groups processes by session, nice holds inside
-    # the group only: the group must stand back as well.
+    # Chromium raises the priority of its own processes where it may, so nice does not hold them back; idle
+    # scheduling does. Where Linux groups processes by session, the group must stand back as well.
     stand_back = "{ echo 15 > /proc/self/autogroup; } 2>/dev/null || true"
+    idle = "$(command -v chrt >/dev/null && echo chrt --idle 0)"
     script.write_text(
-        f'#!/bin/sh\n{stand_back}\nexec nice -n 15 {shlex.quote(program)} "$@"\n', encoding="utf-8"
+        f'#!/bin/sh\n{stand_back}\nexec {idle} nice -n 15 {shlex.quote(program)} "$@"\n', encoding="utf-8"
     )
     script.chmod(0o755)
     return str(script)
