@@ -65,7 +65,7 @@ def reproduce(
     given = [
         words
         for words, there in (
-            ("the embeddings (.parquet) from here", "open_cohort(" in code),
+            ("the embeddings (.parquet) from here", "open_embeddings(" in code),
             ("the recording (.npz) from Export on the Scan page", "open_recording(" in code),
         )
         if there

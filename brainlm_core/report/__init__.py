@@ -11,7 +11,7 @@ from brainlm_core.report.contents import Contents, NotMade, Parts, ReportOptions
 from brainlm_core.report.figure import Figure
 from brainlm_core.report.figures import figures_of
 from brainlm_core.report.page import page_html
-from brainlm_core.report.reproduce import open_cohort, open_recording, script_of
+from brainlm_core.report.reproduce import given, open_embeddings, open_recording, script_of
 
 __all__ = [
     "Contents",
@@ -21,7 +21,8 @@ __all__ = [
     "ReportOptions",
     "figures_of",
     "gather",
-    "open_cohort",
+    "given",
+    "open_embeddings",
     "open_recording",
     "page_html",
     "script_of",

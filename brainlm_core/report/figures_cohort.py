@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from brainlm_core.cohort.embeddings import Embeddings
     from brainlm_core.report.position import Position
 
-_KIND_WORDS = {
-    "cls": "summary token",
-    "mean": "mean of all tokens",
-    "twin_cls": "summary token, random weights",
-    "twin_mean": "mean of all tokens, random weights",
-}
-
 
 def place(result: Position) -> Figure:
     """Draw the recording among those of the bundled cohort, beside the random-weights twin."""
@@ -109,7 +102,7 @@ def coloured_map(cohort: Embeddings, method: str, layer: str, colour: str = "tru
 
 def cohort_map(result: ColouredMap) -> Figure:
     """Draw a cohort on one map, coloured by a column."""
-    from brainlm_core.analyses.embed import METHOD_WORDS
+    from brainlm_core.analyses.embed import LAYER_WORDS, METHOD_WORDS
     from brainlm_core.look.points import axis_names, point_colour
 
     made, name = result.made, words(result.colour)
@@ -120,7 +113,7 @@ def cohort_map(result: ColouredMap) -> Figure:
     return Figure(
         "cohort-map",
         f"Map of the cohort{mark}",
-        f"{METHOD_WORDS[made.method]} of the {_KIND_WORDS[made.layer]}: it keeps "
+        f"{METHOD_WORDS[made.method]} of the {LAYER_WORDS[made.layer].lower()}: it keeps "
         f"{100 * made.trust.mean():.0f} % of the {made.n_neighbours} nearest of each recording "
         f"(by chance {100 * made.chance:.0f} %).",
         "all that two axes cannot hold; who is beside whom counts, and only where trust is high.",
@@ -170,12 +163,12 @@ def decoding(result: DecodeResult) -> Figure:
 
 def attribution(result: tuple[Attribution, Parcellation]) -> Figure:
     """Draw which parcels move a read-out of a recording, beside the attention."""
-    from brainlm_core.look.attribution import completeness_words, one_sentence, panels
+    from brainlm_core.look.attribution import AGREE_WORDS, completeness_words, one_sentence, panels
 
     found, parcels = result
     brains = tuple(panels(found, simulated=False))
     beside = "".join(
-        f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{value:.2f}</td></tr>".replace("-", "−")
+        f"<tr><td>{html.escape(AGREE_WORDS[name])}</td><td>{value:.2f}</td></tr>".replace("-", "−")
         for name, value in found.agreement.items()
     )
     return Figure(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.errors import BrainLMError, ConfigError, ScanError
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
@@ -19,17 +21,15 @@ if TYPE_CHECKING:
 _HEAD = '''"""Make the figure "{name}" of BrainLM Explorer again.
 
 Usage: python reproduce-{name}.py {usage}
-{given}
+{files}
 Writes {name}.npz (all numbers that are drawn) and {name}.html (the figure). Made with version {version}.
 """
 
-import sys
-
 {imports}
 
-{opened}
-{steps}
-figures.make({name!r}, {result}).save({name!r})
+with given({usage!r}) as files:
+    {lines}
+    figures.make({name!r}, {result}).save({name!r})
 '''
 _RECORDING = (
     "RECORDING is the saved recording (.npz), the scan if nothing was set when it was read, or {demo}."
@@ -81,7 +81,7 @@ def open_recording(name: str | Path, digest: str | None = None) -> Recording:
     return recording
 
 
-def open_cohort(name: str | Path, digest: str | None = None) -> Embeddings:
+def open_embeddings(name: str | Path, digest: str | None = None) -> Embeddings:
     """Read embeddings with their connectivity and make sure that they are the ones meant.
 
     Parameters
@@ -109,6 +109,24 @@ def open_cohort(name: str | Path, digest: str | None = None) -> Embeddings:
     if cohort.connectivity is None and cohort.provenance.cohort == NAME:
         cohort = with_connectivity(cohort)  # the bundled file leaves it out; it is drawn again
     return cohort
+
+
+@contextmanager
+def given(usage: str) -> Iterator[list[str]]:
+    """Give a script the files that it was called with; errors are one sentence on stderr and exit code 2.
+
+    Parameters
+    ----------
+    usage : str
+        Names of the files, in order.
+    """
+    try:
+        if len(sys.argv) != 1 + len(usage.split()):
+            raise ConfigError("this script is given other files", f"call it with {usage}")
+        yield sys.argv[1:]
+    except BrainLMError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from error
 
 
 @dataclass(frozen=True)
@@ -257,29 +275,28 @@ def script_of(
     from brainlm_core.report.figures import FIGURES
 
     steps = STEPS[FIGURES[figure].section](model, asked)
-    usage, given, opened, tools = [], [], [], ["figures"]
+    usage, files, opened, tools = [], [], [], ["figures", "given"]
     if steps.cohort:
         assert cohort is not None  # its figures are drawn from one
         usage.append("EMBEDDINGS")
-        given.append(_COHORT)
-        tools.append("open_cohort")
-        opened.append(f"cohort = open_cohort(sys.argv[1], {embeddings_digest(cohort)!r})")
+        files.append(_COHORT)
+        tools.append("open_embeddings")
+        opened.append(f"cohort = open_embeddings(files[0], {embeddings_digest(cohort)!r})")
     if steps.recording:
         assert recording is not None  # its figures are drawn from one
         source = recording.provenance
         demo = f"demo:{Path(source.source_name).stem}" if source.simulated else "demo:KEY"
         usage.append("RECORDING")
-        given.append(_RECORDING.format(demo=demo))
+        files.append(_RECORDING.format(demo=demo))
         tools.append("open_recording")
-        opened.append(f"recording = open_recording(sys.argv[{len(usage)}], {signals_digest(recording)!r})")
+        opened.append(f"recording = open_recording(files[{len(usage) - 1}], {signals_digest(recording)!r})")
     return _HEAD.format(
         name=figure,
         usage=" ".join(usage),
-        given="\n".join(given),
+        files="\n".join(files),
         version=__version__,
-        imports="\n".join([*steps.imports, f"from brainlm_core.report import {', '.join(tools)}"]),
-        opened="\n".join(opened),
-        steps="\n".join(steps.lines),
+        imports="\n".join([*steps.imports, f"from brainlm_core.report import {', '.join(sorted(tools))}"]),
+        lines="\n    ".join([*opened, *steps.lines]),
         result=steps.result,
     )
 

@@ -24,7 +24,7 @@ from brainlm_core.cohort.reference import reference_cohort, with_connectivity
 from brainlm_core.engine import Engine
 from brainlm_core.errors import ConfigError, ScanError
 from brainlm_core.recording import Recording
-from brainlm_core.report import Contents, Figure, figures_of, open_cohort, open_recording, script_of
+from brainlm_core.report import Contents, Figure, figures_of, open_embeddings, open_recording, script_of
 from brainlm_core.report.figures import FIGURES, make
 from brainlm_core.report.figures_cohort import coloured_map
 from brainlm_core.report.reproduce import embeddings_digest, script, signals_digest
@@ -152,7 +152,7 @@ def test_scripts_make_the_same_figures_again(
 ) -> None:
     sample = SAMPLES[name](inputs)
     figure, path = sample.figure, tmp_path / f"reproduce-{name}.py"
-    assert set(re.findall(r"^(?:from|import) (\w+)", sample.code, re.MULTILINE)) == {"sys", "brainlm_core"}
+    assert set(re.findall(r"^(?:from|import) (\w+)", sample.code, re.MULTILINE)) == {"brainlm_core"}
     assert len(sample.code.splitlines()) < 30, "a short script"
     path.write_text(sample.code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -182,6 +182,33 @@ def test_a_script_runs_on_its_own(inputs: Inputs, tmp_path: Path) -> None:
     assert (tmp_path / "signal.html").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], "this script is given other files; call it with RECORDING"),
+        (["nowhere.npz"], "nowhere.npz"),
+        (["demo:simulated-2"], "does not hold the signals of this figure"),
+    ],
+)
+def test_a_script_refuses_in_one_sentence(
+    files: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "reproduce-signal.py"
+    path.write_text(script_of("signal", recording=demo_recordings()[0]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path), *files])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(path), run_name="__main__")
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and said in line
+    assert not list(tmp_path.glob("signal.*"))
+
+
 def test_the_report_shows_the_scripts(page: str, contents: Contents) -> None:
     shown = html.unescape(page)
     for figure in figures_of(contents):
@@ -206,6 +233,6 @@ def test_a_script_refuses_what_it_was_not_made_from(tmp_path: Path) -> None:
 
     cohort = reference_cohort()
     other = write_embeddings(cohort.subset(range(20)), tmp_path / "other.parquet")
-    assert len(open_cohort("demo", embeddings_digest(cohort))) == len(cohort)
+    assert len(open_embeddings("demo", embeddings_digest(cohort))) == len(cohort)
     with pytest.raises(ConfigError, match="does not hold the embeddings of this figure"):
-        open_cohort(other, embeddings_digest(cohort))
+        open_embeddings(other, embeddings_digest(cohort))
