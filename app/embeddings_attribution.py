@@ -16,6 +16,7 @@ from app.waiting import progress
 from app.words import note, refusal
 from brainlm_core.analyses.attribute_result import CAVEAT, Attribution
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look import attribution as look
 from brainlm_core.look.columns import words
 from brainlm_core.recording import Recording
 
@@ -77,9 +78,9 @@ def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
         st.button("Attribute again", key="emb-attribute-again", on_click=ask, args=(own, key))
         return
     parcels = recording.parcellation
-    st.html(f"<p><b>{figures.one_sentence(found, parcels)}</b></p>")
-    note(figures.completeness_words(found))
-    panels = figures.panels(found, simulated=recording.provenance.simulated)
+    st.html(f"<p><b>{look.one_sentence(found, parcels)}</b></p>")
+    note(look.completeness_words(found))
+    panels = look.panels(found, simulated=recording.provenance.simulated)
     event = brain_view(panels, parcels, key="emb-attribution", picked=who.picked, height=340)
     if event.webgl_missing:
         flat_brains(panels, parcels)

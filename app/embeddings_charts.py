@@ -14,9 +14,7 @@ from brainlm_core.analyses.embed import METHOD_WORDS, EmbeddingMap, Placement
 from brainlm_core.analyses.embed_uses import Uses
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.look.columns import words
-from brainlm_core.look.points import MAX_CATEGORIES, axis_names, point_colour
-
-__all__ = ["axis_names", "point_colour", "words"]
+from brainlm_core.look.points import MAX_CATEGORIES
 
 
 def colour_columns(table: pd.DataFrame) -> list[str]:

@@ -16,6 +16,7 @@ from app.waiting import progress
 from app.words import note, refusal
 from brainlm_core.analyses.decode import DecodeOptions, DecodeResult
 from brainlm_core.errors import BrainLMError
+from brainlm_core.look import decode as look
 from brainlm_core.look.columns import words
 
 PREDICTORS = {
@@ -89,13 +90,11 @@ def panel(who: Visitor, own: Desk, kind: str) -> None:
 def draw(result: DecodeResult, own: Desk) -> None:
     """Draw scores, guesses and what they do not say."""
     target = words(result.options.target)
-    st.html(f"<p><b>{figures.one_sentence(result, target)}</b></p>")
+    st.html(f"<p><b>{look.one_sentence(result, target)}</b></p>")
     strip, picture = st.columns(2, gap="large")
     with strip:
         limits = (-0.2, 0.6) if result.metric == "r2" else (0.4, 1.0)
-        st.html(
-            baseline_strip(figures.strip_rows(result), title=figures.measure_words(result), limits=limits)
-        )
+        st.html(baseline_strip(look.strip_rows(result), title=look.measure_words(result), limits=limits))
         people = len(set(result.subjects))
         note(f"{len(result.ids)} recordings of {people} people; {result.folds}.")
         for text in result.notices:
@@ -113,7 +112,7 @@ def draw(result: DecodeResult, own: Desk) -> None:
     table = figures.score_table(result)
     form = {
         name: st.column_config.NumberColumn(format="%.2f" if name != "p" else "%.3f")
-        for name in (figures.measure_words(result), "p")
+        for name in (look.measure_words(result), "p")
     }
     st.dataframe(table, hide_index=True, column_config=form, alt="Scores of every method.")
     note(

@@ -16,7 +16,7 @@ from app.waiting import collect
 from brainlm_core.analyses.attribute_result import Attribution
 from brainlm_core.analyses.cohort_compare import GroupComparison, compare_groups
 from brainlm_core.analyses.decode import DecodeOptions, DecodeResult, decode
-from brainlm_core.analyses.embed import EmbeddingMap, Placement, make_map
+from brainlm_core.analyses.embed import LAYER_WORDS, EmbeddingMap, Placement, make_map
 from brainlm_core.analyses.embed_uses import Uses, what_it_uses
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine_results import EngineInfo
@@ -27,13 +27,6 @@ from brainlm_core.recording import Recording
 MAP, USES, HERE = "embeddings-map", "embeddings-uses", "embeddings-here"
 COMPARE, DECODE = "embeddings-compare", "embeddings-decode"
 ATTRIBUTE, ABIDE = "embeddings-attribute", "embeddings-abide"
-#: Which embedding of the file a map is made of.
-KINDS = {
-    "cls": "Summary token",
-    "mean": "Mean of all tokens",
-    "twin_cls": "Random weights, summary token",
-    "twin_mean": "Random weights, mean of all tokens",
-}
 #: Larger cohorts are told what they use only on demand.
 MAX_USES = 2000
 
@@ -46,7 +39,7 @@ class MapChoice:
     ----------
     method : {"pca", "umap", "pacmap"}
     kind : str
-        Key of :data:`KINDS`.
+        Key of :data:`brainlm_core.analyses.embed.LAYER_WORDS`.
     other : bool
         Of the other checkpoint beside the cohort.
     """
@@ -77,7 +70,7 @@ class Here:
 
 def kinds_of(embeddings: Embeddings) -> list[str]:
     """Return which kinds of embedding a cohort holds."""
-    return [k for k in KINDS if getattr(embeddings, k) is not None]
+    return [k for k in LAYER_WORDS if getattr(embeddings, k) is not None]
 
 
 def run_slot(

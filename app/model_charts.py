@@ -19,15 +19,9 @@ from brainlm_core.look.reconstruct import (
     LIMIT,
     UNITS,
     method_word,
-    off_scale,
-    panels,
-    sentence,
-    strip_rows,
 )
 
 FloatArray = NDArray[np.float32]
-
-__all__ = ["off_scale", "panels", "sentence", "strip_rows"]
 
 #: What the third brain can show.
 THIRD = {"filled": "Filled in", "error": "Error", "r2": "Explained, by parcel"}

@@ -14,7 +14,6 @@ from app.embeddings_state import Desk, desk, take_upload
 from app.embeddings_work import (
     ABIDE,
     HERE,
-    KINDS,
     MAP,
     MAX_USES,
     USES,
@@ -31,10 +30,11 @@ from app.points_view import PointMap, points_view
 from app.state import Visitor, visitor
 from app.waiting import progress
 from app.words import note, refusal, sentence
-from brainlm_core.analyses.embed import METHOD_WORDS, EmbeddingMap, Placement
+from brainlm_core.analyses.embed import LAYER_WORDS, METHOD_WORDS, EmbeddingMap, Placement
 from brainlm_core.analyses.embed_uses import Uses
 from brainlm_core.errors import BrainLMError
 from brainlm_core.look.columns import words
+from brainlm_core.look.points import axis_names, point_colour
 
 #: More recordings than this are searched by a text field instead of a list.
 MAX_LISTED = 5000
@@ -123,7 +123,7 @@ def colour_control(own: Desk) -> str:
 def map_controls(own: Desk) -> list[MapChoice]:
     """Draw the choice of maps; return one or two."""
     kinds = kinds_of(own.cohort)
-    kind = st.selectbox("Embedding", kinds, format_func=KINDS.__getitem__, key=f"emb-kind-{own.serial}")
+    kind = st.selectbox("Embedding", kinds, format_func=LAYER_WORDS.__getitem__, key=f"emb-kind-{own.serial}")
     one, two = st.columns(2)
     method = one.selectbox(
         "Map", list(METHOD_WORDS), format_func=METHOD_WORDS.__getitem__, key=f"emb-method-{own.serial}"
@@ -134,7 +134,7 @@ def map_controls(own: Desk) -> list[MapChoice]:
     options, state = [NOTHING, *others], st.session_state
     if state.get(f"emb-beside-{own.serial}") not in options:  # it is the map now, or the file is gone
         state.pop(f"emb-beside-{own.serial}", None)
-    titles = {**KINDS, **METHOD_WORDS, NOTHING: "Nothing", OTHER: own.other_name}
+    titles = {**LAYER_WORDS, **METHOD_WORDS, NOTHING: "Nothing", OTHER: own.other_name}
     beside = two.selectbox(
         "Beside it", options, format_func=titles.__getitem__, key=f"emb-beside-{own.serial}"
     )
@@ -183,13 +183,13 @@ def the_maps(
     for number, (one, choice) in enumerate(made):
         here = place if isinstance(place, Placement) and not number else None
         about = own.other if choice.other and own.other is not None else own.cohort
-        title = own.other_name if choice.other else KINDS[choice.kind]
+        title = own.other_name if choice.other else LAYER_WORDS[choice.kind]
         mark = " (simulated)" if about.provenance.simulated else ""
         pictures.append(
             PointMap(
                 f"{title} · {METHOD_WORDS[choice.method]}{mark}",
                 one.xy,
-                charts.axis_names(one),
+                axis_names(one),
                 None if here is None else (float(here.xy[0]), float(here.xy[1])),
                 () if here is None else [one.ids.index(i) for i in here.nearest[:5]],
             )
@@ -198,7 +198,7 @@ def the_maps(
     with st.container(key="picture"):
         event = points_view(
             pictures,
-            charts.point_colour(values, words(column)),
+            point_colour(values, words(column)),
             key="emb-map",
             ids=own.cohort.ids,
             selected=own.selected,

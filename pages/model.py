@@ -27,6 +27,7 @@ from app.theme import group_words
 from app.waiting import progress
 from app.words import capital, how, note, refusal, sentence
 from brainlm_core.analyses.reconstruct import METHOD_WORDS, ReconstructOptions
+from brainlm_core.look import reconstruct as look
 from brainlm_core.recording import Recording
 
 KINDS = {"random": "Pieces", "future": "The end", "parcels": "Parcels", "network": "Network"}
@@ -95,7 +96,7 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
         panels, times = model_charts.waiting_panels(recording.signals[:, :200]), None
     else:
         third = str(st.session_state["md-third"])
-        panels = model_charts.panels(now.result, third, simulated=recording.provenance.simulated)
+        panels = look.panels(now.result, third, simulated=recording.provenance.simulated)
         times = now.result.times_s
     with st.container(key="picture"):
         event = brain_view(
@@ -130,7 +131,7 @@ def trace(who: Visitor, recording: Recording, now: Picture) -> None:
 def summary(who: Visitor, now: Picture) -> None:
     """Draw the one sentence."""
     if now.result is not None:
-        sentence(model_charts.sentence(now.result))
+        sentence(look.sentence(now.result))
     elif who.model_error is not None:
         sentence("The model could not be used; the recording is shown.")
     else:
@@ -180,7 +181,7 @@ def strip(now: Picture) -> None:
     """Draw the baseline strip."""
     st.html(
         baseline_strip(
-            model_charts.strip_rows(now.result),
+            look.strip_rows(now.result),
             title="Explained variance R² of what was hidden",
             limits=(-0.2, 0.6),
         )
@@ -194,7 +195,7 @@ def remarks(who: Visitor, now: Picture) -> None:
         note(
             f"Window from {start:.0f} to {stop:.0f} s. Intervals: which parcels there are, not other people."
         )
-        for method, value in model_charts.off_scale(now.result).items():
+        for method, value in look.off_scale(now.result).items():
             note(f"Off the scale: {METHOD_WORDS[method]} {value:.2f}.")
         for text in now.result.notices:
             note(capital(text))

@@ -60,12 +60,7 @@ def waiting(who: Visitor) -> None:
 
 def brain(who: Visitor, recording: Recording) -> None:
     """Draw the brain: the signal moving, or one figure of merit per parcel."""
-    quality = recording.quality
-    known = ["signal"]
-    if quality is not None and np.isfinite(quality.tsnr).any():
-        known.append("tsnr")
-    if quality is not None and np.isfinite(quality.coverage).any():
-        known.append("coverage")
+    known = views_of(recording)
     shown = "signal"
     if len(known) > 1:
         if st.session_state.get("scan-view") not in known:
@@ -95,6 +90,16 @@ def brain(who: Visitor, recording: Recording) -> None:
         who.picked = event.picked
     if who.picked is not None:
         note(f"Picked: {label(recording.parcellation, who.picked)}. Its trace is below.")
+
+
+def views_of(recording: Recording) -> list[str]:
+    """Return what the brain can show of a recording: keys of :data:`VIEWS`."""
+    quality, known = recording.quality, ["signal"]
+    if quality is not None and np.isfinite(quality.tsnr).any():
+        known.append("tsnr")
+    if quality is not None and np.isfinite(quality.coverage).any():
+        known.append("coverage")
+    return known
 
 
 def panel(recording: Recording, shown: str) -> BrainPanel:
@@ -313,12 +318,12 @@ def tab_export(_: Visitor, recording: Recording) -> None:
             on_click="ignore",
         )
     note("The picture itself is saved with the camera button of the brain.")
-    quality = recording.quality
-    asked = {"signal": None}
-    if quality is not None:
-        told = np.isfinite(quality.tsnr).any() or np.isfinite(quality.coverage).any()
-        asked |= {"quality": None, "dvars": None} if told else {"dvars": None}
-    reproduce("scan", asked, recording=recording)
+    figures = ["signal"]
+    if len(views_of(recording)) > 1:
+        figures.append("quality")
+    if recording.quality is not None:
+        figures.append("dvars")
+    reproduce("scan", dict.fromkeys(figures), recording=recording)
 
 
 main()

@@ -13,20 +13,13 @@ from app.exports import parcel_table
 from app.theme import colour_stops, group_words, palette, plotly_layout
 from brainlm_core.analyses.attribute_result import Attribution
 from brainlm_core.atlas import Parcellation
-from brainlm_core.look.attribution import completeness_words, name_of, one_sentence, panels
+from brainlm_core.look.attribution import AGREE_WORDS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["completeness_words", "name_of", "one_sentence", "panels"]
-
 #: Length of a column of the picture over time, in s.
 STRETCH_S = 10.0
-_AGREE_WORDS = {
-    "attention": "the summary token's attention",
-    "connectivity": "mean connectivity",
-    "random_twin": "the same read-out of random weights",
-}
 #: How shares are computed, by key.
 METHOD_WORDS = {"integrated_gradients": "Integrated gradients", "occlusion": "Occlusion"}
 
@@ -75,7 +68,7 @@ def agreement_table(found: Attribution, other: Attribution | None = None) -> pd.
     ``other`` is the same question answered by the other method, where that is known.
     """
     rows = [
-        {"Compared with": _capital(_AGREE_WORDS[name]), "Rank correlation": value}
+        {"Compared with": _capital(AGREE_WORDS[name]), "Rank correlation": value}
         for name, value in found.agreement.items()
     ]
     if other is not None:

@@ -10,12 +10,10 @@ import pandas as pd
 from app.charts.strip import METHODS
 from app.theme import palette, plotly_layout
 from brainlm_core.analyses.decode import METHOD_WORDS, DecodeResult
-from brainlm_core.look.decode import measure_words, one_sentence, signed, strip_rows
+from brainlm_core.look.decode import measure_words, signed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-__all__ = ["measure_words", "one_sentence", "strip_rows"]
 
 #: Methods whose curves are drawn beside the model's.
 COMPARED = ("functional_connectivity", "random_twin", "confounds")

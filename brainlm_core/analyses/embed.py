@@ -32,6 +32,13 @@ Cancel = Callable[[], bool]
 
 #: Ways to draw a map, by key.
 METHOD_WORDS = {"pca": "PCA", "umap": "UMAP", "pacmap": "PaCMAP"}
+#: Embeddings that a map is made of, by key.
+LAYER_WORDS = {
+    "cls": "Summary token",
+    "mean": "Mean of all tokens",
+    "twin_cls": "Random weights, summary token",
+    "twin_mean": "Random weights, mean of all tokens",
+}
 #: Fewest recordings on a map.
 MIN_POINTS = 8
 #: Neighbours that UMAP and PaCMAP look at, at most, and that trust is counted over.

@@ -14,6 +14,12 @@ from brainlm_core.look.panels import BrainPanel
 _PERCENTILE = 98
 #: Shares that miss more than this of the difference are not to be trusted.
 MAX_MISSED = 0.05
+#: What the size of the shares is compared with.
+AGREE_WORDS = {
+    "attention": "the summary token's attention",
+    "connectivity": "mean connectivity",
+    "random_twin": "the same read-out of random weights",
+}
 
 
 def name_of(found: Attribution) -> str:

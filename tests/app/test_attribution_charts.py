@@ -11,6 +11,7 @@ from app.charts import attribution as charts
 from brainlm_core.analyses.attribute import AttributeOptions, Attribution
 from brainlm_core.analyses.attribute_direction import Direction
 from brainlm_core.atlas import a424
+from brainlm_core.look import attribution as look
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def found() -> Attribution:
 
 
 def test_the_brain_shows_shares_and_greys_what_does_not_vary(found) -> None:
-    shares, attention = charts.panels(found, simulated=True)
+    shares, attention = look.panels(found, simulated=True)
     assert shares.values[0, 8] == pytest.approx(found.parcels[8])
     assert np.isnan(shares.values[0, 7]) and np.isnan(attention.values[0, 7])
     assert "(simulated)" in shares.title
@@ -59,15 +60,15 @@ def test_time_is_drawn_window_by_window_and_adds_up(found) -> None:
 
 
 def test_sentences_name_what_moves_the_read_out_and_what_is_missing(found) -> None:
-    said = charts.one_sentence(found, a424())
+    said = look.one_sentence(found, a424())
     assert said.startswith("Age (years) reads 30, with shuffled phases 42.5; Visual moves it most (−")
-    assert charts.completeness_words(found) == (
+    assert look.completeness_words(found) == (
         "Completeness error: the shares add up to the difference within 0.1\u202f%."
     )
-    assert "within less than 0.1" in charts.completeness_words(replace(found, completeness_error=2e-7))
-    assert "take more steps" in charts.completeness_words(replace(found, completeness_error=0.2))
+    assert "within less than 0.1" in look.completeness_words(replace(found, completeness_error=2e-7))
+    assert "take more steps" in look.completeness_words(replace(found, completeness_error=0.2))
     occluded = replace(found, options=AttributeOptions("occlusion"), completeness_error=0.5)
-    assert "act together" in charts.completeness_words(occluded)
+    assert "act together" in look.completeness_words(occluded)
 
 
 def test_tables(found) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from app import embeddings_exports
-from app.embeddings_charts import colour_columns, point_colour
+from app.embeddings_charts import colour_columns
 from app.embeddings_state import Desk
 from brainlm_core.analyses.attribute import attribute
 from brainlm_core.analyses.attribute_result import AttributeOptions
@@ -20,7 +20,7 @@ from brainlm_core.analyses.decode import DecodeResult
 from brainlm_core.analyses.embed import make_map
 from brainlm_core.cohort.files import read_embeddings, write_embeddings
 from brainlm_core.cohort.reference import reference_cohort
-from brainlm_core.look.points import MISSING
+from brainlm_core.look.points import MISSING, point_colour
 from tests.cohort.cohort_tools import embeddings
 
 Open = Any
