@@ -136,7 +136,7 @@ class ModelCard:
 
     tables: tuple[CardTable, ...]
     distance_to_bars: tuple[BarDistance, ...]
-    intervals: str = "95 % bootstrap over subjects"
+    intervals: str = "95 % bootstrap over subjects; over parcels for attention averaged over recordings"
 
     def table(self, key: str) -> CardTable | None:
         """Return a table by its key, None when it was not measured."""
