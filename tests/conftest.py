@@ -22,6 +22,19 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the tests' own."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, session_cache: Path) -> None:
+    """No network, and a cache of the tests' own."""
+    monkeypatch.setenv("BRAINLM_CACHE", str(session_cache))
+    monkeypatch.setenv("BRAINLM_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with the shared research material (data, samples, fixtures); skips without it."""
     path = Path(os.environ.get("BRAINLM_SHARED", ROOT.parent / "shared"))

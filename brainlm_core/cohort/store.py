@@ -404,10 +404,7 @@ class CohortStore:
             for line in stream:
                 try:
                     record: dict[str, Any] = json.loads(line)
-                except (
-                    ValueError,
-                    RecursionError,
-                ):  # a line that a dying process did not finish, or nobody wrote
+                except (ValueError, RecursionError):  # cut off by a dying process, or written by nobody
                     continue
                 try:
                     json.dumps(record, ensure_ascii=False).encode()  # half a character is in no table's text

@@ -100,9 +100,7 @@ def read_mat(path: Path, name: str) -> Grid:
             content = loadmat(stream, variable_names=wanted, mat_dtype=False)
     except ScanError:
         raise
-    except (
-        Exception
-    ) as error:  # scipy's reader stumbles over damage in its own code, even over unset variables
+    except Exception as error:  # scipy stumbles over damage in its own code, even over unset variables
         raise ScanError(
             f"{name} is a damaged MATLAB file", "save it again in MATLAB with save(..., '-v7')"
         ) from error

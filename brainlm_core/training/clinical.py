@@ -26,7 +26,7 @@ from brainlm_core.model.checkpoints import load_folder, save_folder, save_tensor
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
 from brainlm_core.training.config import FinetuneConfig
-from brainlm_core.training.samples import Series, check_sites, load_series, open_data
+from brainlm_core.training.samples import Series, check_sides, load_series, open_data
 from brainlm_core.training.task import Task, stacked
 from brainlm_core.windows import make_windows
 from brainlm_core.writing import whole_files
@@ -258,7 +258,7 @@ def _people(
     for cohort, *_ in opened:
         if cohort.phenotypes is None:
             raise ConfigError(f"{cohort.name} has no phenotypes", "name a table with phenotypes:")
-    check_sites(config.site, opened)
+    check_sides(config.site, opened)
     for cohort, train, back in opened:
         values, classes = _wanted(config, cohort)
         for rows, people in ((train, training), (back, held)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from brainlm_core import weights
 from brainlm_core.training.config import FinetuneConfig, PretrainConfig
 from brainlm_core.training.loop import OnStep, RunResult, Say, run
-from brainlm_core.training.samples import check_sites, open_data
+from brainlm_core.training.samples import check_sides, open_data
 
 
 def finetune(config: FinetuneConfig, say: Say = lambda _: None, on_step: OnStep | None = None) -> RunResult:
@@ -31,7 +31,7 @@ def _forecast_settings(config: FinetuneConfig) -> PretrainConfig:
 
     Of the default model the gates of its attention correction learn; its closed-form part stays.
     """
-    check_sites(config.site, [open_data(d) for d in config.data])
+    check_sides(config.site, [open_data(d) for d in config.data])
     family = weights.load(config.start_from, accept_licence=config.accept_licence).model.family
     shared = config.model_dump(
         include={

@@ -89,7 +89,7 @@ def networks_of(parcellation: Parcellation) -> list[str]:
     return sorted({n for n in parcellation.yeo7 if n})
 
 
-def check_sites(column: str, opened: Sequence[tuple[Cohort, NDArray[np.intp], NDArray[np.intp]]]) -> None:
+def check_sides(column: str, opened: Sequence[tuple[Cohort, NDArray[np.intp], NDArray[np.intp]]]) -> None:
     """Refuse a split that has people, or sites, on both sides: a site is easier to learn than a disease.
 
     Parameters

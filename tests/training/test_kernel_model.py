@@ -18,17 +18,7 @@ from brainlm_core.model.kernel_gates import distance_to_visible
 from brainlm_core.model.kernel_model import KernelModel
 from brainlm_core.model.kernel_prior import Kernels, block_bounds, interpolation_weights, posterior_mean
 from brainlm_core.weights import default_folder
-
-SMALL = KernelConfig(
-    bank_sizes=(30, 20), n_timepoints=40, patch_length=10, n_blocks=4, n_regimes=2, n_landmarks=10, width=80
-)
-
-
-@pytest.fixture(scope="module")
-def small() -> KernelModel:
-    model = random_model(SMALL.to_dict(), 3)
-    assert isinstance(model, KernelModel)
-    return model
+from tests.training.conftest import SMALL
 
 
 @pytest.fixture(scope="module")

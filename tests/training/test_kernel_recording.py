@@ -4,24 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 import torch
 
-from brainlm_core.model.checkpoints import random_model
-from brainlm_core.model.kernel_config import KernelConfig
 from brainlm_core.model.kernel_model import KernelModel
 from brainlm_core.model.kernel_recording import reconstruct_in_recording, towards_recording
-
-SMALL = KernelConfig(
-    bank_sizes=(30, 20), n_timepoints=40, patch_length=10, n_blocks=4, n_regimes=2, n_landmarks=10, width=80
-)
-
-
-@pytest.fixture(scope="module")
-def model() -> KernelModel:
-    made = random_model(SMALL.to_dict(), 3)
-    assert isinstance(made, KernelModel)
-    return made
 
 
 def _recording(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -34,35 +20,35 @@ def _recording(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return xyz, signal, hidden.repeat_interleave(10, dim=1)
 
 
-def test_a_recording_that_is_like_the_group_leaves_the_loadings(model: KernelModel) -> None:
+def test_a_recording_that_is_like_the_group_leaves_the_loadings(small: KernelModel) -> None:
     xyz, signal, _ = _recording(0)
-    prior = model.group_prior(signal[:, :40], torch.ones(24, 40), xyz)
+    prior = small.group_prior(signal[:, :40], torch.ones(24, 40), xyz)
     prior = replace(prior, noise=torch.full_like(prior.noise, 0.4))
     same = towards_recording(prior, prior.loadings @ prior.loadings.T + torch.diag(prior.noise))
     torch.testing.assert_close(same.loadings, prior.loadings, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(same.noise, prior.noise, atol=1e-3, rtol=1e-3)
 
 
-def test_the_rest_of_a_recording_helps(model: KernelModel) -> None:
+def test_the_rest_of_a_recording_helps(small: KernelModel) -> None:
     alone_error = helped_error = power = 0.0
     for seed in range(3):
         xyz, signal, hidden = _recording(seed)
         window, rest = signal[:, :40], signal[:, 40:]
         with torch.no_grad():
-            alone = model.reconstruct(window[None], xyz, hidden[None]).predicted[0]
-        helped = reconstruct_in_recording(model, window, xyz, hidden, rest @ rest.T / rest.shape[1])
+            alone = small.reconstruct(window[None], xyz, hidden[None]).predicted[0]
+        helped = reconstruct_in_recording(small, window, xyz, hidden, rest @ rest.T / rest.shape[1])
         alone_error += float((alone - window)[hidden].square().sum())
         helped_error += float((helped - window)[hidden].square().sum())
         power += float(window[hidden].square().sum())
     assert helped_error < 0.9 * alone_error, (helped_error, alone_error, power)
 
 
-def test_hidden_values_are_never_read(model: KernelModel) -> None:
+def test_hidden_values_are_never_read(small: KernelModel) -> None:
     xyz, signal, hidden = _recording(1)
     window, rest = signal[:, :40], signal[:, 40:]
     moments = rest @ rest.T / rest.shape[1]
     spoilt = torch.where(hidden, torch.full_like(window, 1e6), window)
     torch.testing.assert_close(
-        reconstruct_in_recording(model, window, xyz, hidden, moments),
-        reconstruct_in_recording(model, spoilt, xyz, hidden, moments),
+        reconstruct_in_recording(small, window, xyz, hidden, moments),
+        reconstruct_in_recording(small, spoilt, xyz, hidden, moments),
     )
