@@ -33,16 +33,18 @@ def verified() -> tuple[VerifyResult, ...]:
 
 @st.cache_resource(show_spinner=False)
 def tidy_up() -> None:
-    """Prepare a server: remove what killed ones left, keep answers and files until they are fetched."""
+    """Prepare a server: remove what killed ones left, keep memory low, answers and files until fetched."""
     from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
     from app.answers import keep_answers
     from app.downloads import take_away_slowly
+    from app.memory import keep_little
     from brainlm_core.scratch import sweep
 
     sweep()
     keep_answers(ForwardMsgQueue)
     if st.runtime.exists():
+        keep_little()
         take_away_slowly(st.runtime.get_instance().media_file_mgr)
 
 

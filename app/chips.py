@@ -10,7 +10,13 @@ from app.access import log_out_button
 from app.models import choose_model
 from app.report_chip import report_chip
 from app.state import Visitor
+from app.words import note
 from brainlm_core.recording import Recording
+
+LOST = (
+    "The connection was lost for too long, so this page has started afresh, and a scan you had dropped "
+    "is deleted. Drop it again on Scan."
+)
 
 
 def chip_row(who: Visitor, recording: Recording) -> None:
@@ -23,6 +29,8 @@ def chip_row(who: Visitor, recording: Recording) -> None:
         choose_model(who)
         report_chip(who, recording)
         log_out_button()
+    if who.lost:
+        note(LOST)
 
 
 def _chips(recording: Recording) -> list[str]:

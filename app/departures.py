@@ -7,8 +7,6 @@ away for most of that time has left.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import threading
 import time
@@ -17,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+
+from app.memory import give_back_memory
 
 if TYPE_CHECKING:
     from app.state import Visitor
@@ -104,6 +104,16 @@ def look_after(who: Visitor) -> None:
     _doorkeeper().welcome(session, leave)
 
 
+def was_seen_off() -> bool:
+    """Whether this new session's page had another one, which is gone: away for too long, or a new server.
+
+    A page that lost its connection asks for its session by name, as the third subprotocol; a page that was
+    opened or loaded again does not.
+    """
+    asked = (st.context.headers.get("Sec-WebSocket-Protocol") or "").split(",")
+    return len(asked) > 2 and bool(asked[2].strip())
+
+
 @st.cache_resource(show_spinner=False)
 def _doorkeeper() -> Doorkeeper:
     runtime: Any = st.runtime.get_instance()
@@ -122,10 +132,4 @@ def _keep_looking(keeper: Doorkeeper, every_s: float) -> None:
         files.remove_orphaned_files()  # also when nobody's page runs any more
         if keeper.look():
             gc.collect()  # pages and their state refer to each other
-            give_back_memory()
-
-
-def give_back_memory() -> None:
-    """Hand what the C library keeps for later back to the system, where it can."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        give_back_memory()

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 MAX_ANSWERS, MAX_RESULTS, MAX_BANKS = 24, 8, 60
 #: Mask draws of a first answer and of the sliders' responses: two leave hardly a parcel without an answer.
 FIRST_DRAWS = 2
+#: Stands for "no answer" among the steps of a course.
+GAP = -128
 #: Moments of the animation at most.
 MAX_FRAMES = 40
-#: Sliders whose responses are computed in one request.
-ROWS_PER_REQUEST = 2
+#: Sliders whose responses are computed in one request: what it holds until it ends is held for each visitor.
+ROWS_PER_REQUEST = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +42,25 @@ class SingleResponse:
     value : float
     summary : ndarray (P,), float32
         In SD.
-    course : ndarray (P, T), float16
+    course : ndarray (P, T), int8
+        In steps of ``step``; :data:`GAP` without an answer. As the browser gets it.
+    step : float
         In SD.
     """
 
     value: float
     summary: NDArray[np.float32]
-    course: NDArray[np.float16]
+    course: NDArray[np.int8]
+    step: float
+
+    @classmethod
+    def of(cls, value: float, answer: Response) -> SingleResponse:
+        """Keep what the page needs of an answer."""
+        known = ~np.isnan(answer.mean)
+        step = float(np.abs(answer.mean[known]).max(initial=0.0)) / 127 or 1.0
+        course = np.full(answer.mean.shape, GAP, dtype=np.int8)
+        course[known] = np.round(answer.mean[known] / step).astype(np.int8)
+        return cls(value, answer.summary, course, step)
 
 
 BankKey = tuple[object, ...]
@@ -165,8 +179,7 @@ def fill_bank(
         for row, values in part:
             new = []
             for value in values:
-                answer = next(answers)
-                new.append(SingleResponse(value, answer.summary, answer.mean.astype(np.float16)))
+                new.append(SingleResponse.of(value, next(answers)))
             known = {single.value: single for single in (*desk.bank(row, base), *new)}
             desk.keep(desk.banks, bank_key(row, base), tuple(known[v] for v in sorted(known)), MAX_BANKS)
         stored(min(start + ROWS_PER_REQUEST, len(wanted)))

@@ -34,7 +34,6 @@ MAP_WORDS = {
 }
 COMPARE_WORDS = {"a": "A", "b": "B", "change": "B minus A"}
 GAP_WORDS = "acted upon, or no answer"
-_GAP = -128
 #: What the model sees of a window before anything is loaded, in s: the published window but its last block.
 _SEEN_S = 129.6
 
@@ -149,14 +148,9 @@ def _bank(
         nodes = []
         for single in () if desk is None else desk.bank(row, state.base):
             nodes.append((single.value, len(effects)))
-            course = single.course[:, samples].T.astype(np.float32)  # (F, P)
-            known = ~np.isnan(course)
-            scale = float(np.abs(course[known]).max(initial=0.0)) / 127 or 1.0
-            steps = np.full(course.shape, _GAP, dtype=np.int8)
-            steps[known] = np.round(course[known] / scale).astype(np.int8)
             effects.append(single.summary)
-            frames.append(steps.ravel())
-            scales.append(scale)
+            frames.append(single.course[:, samples].T.ravel())  # frames × parcels
+            scales.append(single.step)
         blocked = "" if desk is None else desk.blocked.get(bank_key(row, state.base), "")
         listed.append(row.to_message(nodes, capital(blocked) if blocked else ""))
     return listed, {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.departures import look_after
+from app.departures import look_after, was_seen_off
 from app.jobs import Job
 from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
@@ -110,6 +110,8 @@ class Visitor:
         Running work by slot.
     results : OrderedDict
         What was computed from the recording in hand.
+    lost : bool
+        Whether the page had an earlier session, whose scan is gone; until there is a new recording.
     token : str
         Tells visitors apart in the queue before the model; nobody sees it.
     """
@@ -128,6 +130,7 @@ class Visitor:
     drop_count: int = 0
     jobs: dict[str, Job[Any]] = field(default_factory=dict)
     results: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)
+    lost: bool = False
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def take(self, recording: Recording, *, demo_index: int | None = None) -> None:
@@ -137,6 +140,7 @@ class Visitor:
         self.key = fingerprint(recording)
         self.picked = None
         self.intake_error = None
+        self.lost = False
         for slot in [s for s in self.jobs if s != "intake"]:
             self.jobs.pop(slot).cancel()
         self.results.clear()
@@ -193,4 +197,5 @@ def visitor() -> Visitor:
         from brainlm_core.scans.demo import demo_recordings
 
         who.take(demo_recordings()[0], demo_index=0)
+        who.lost = was_seen_off()
     return who

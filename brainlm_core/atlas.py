@@ -126,9 +126,12 @@ class Parcellation:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> Parcellation:
-        """Rebuild from :meth:`to_arrays`; raise AtlasError when a column is missing or no text."""
+        """Rebuild from :meth:`to_arrays`; raise AtlasError when a column is missing or no text.
+
+        A bundled parcellation comes back as the bundled object: what is drawn of one is kept once for all.
+        """
         try:
-            return cls(
+            made = cls(
                 name=str(_text(arrays["parcellation_name"])),
                 names=tuple(map(str, _text(arrays["parcel_names"]))),
                 xyz=arrays["parcel_xyz"],
@@ -142,6 +145,12 @@ class Parcellation:
             raise AtlasError(
                 f"the file lacks the parcellation column {error}", "save the recording again"
             ) from error
+        return next((b for b in (a424(), a424_cortex()) if b.name == made.name and b.same_as(made)), made)
+
+    def same_as(self, other: Parcellation) -> bool:
+        """Whether every name, position and label agrees with another parcellation's."""
+        mine, theirs = self.to_arrays(), other.to_arrays()
+        return mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)
 
     def subset(self, rows: NDArray[np.intp], name: str) -> Parcellation:
         """Return the parcellation of some rows, in their order, with vertex labels renumbered."""

@@ -207,11 +207,17 @@ def respond(
     """
     plans = [make_plan(s, stage.frame, stage.grid) for s in scenarios]
     k = draws if draws is not None else max((s.draws for s in scenarios), default=1)
-    gathered = [_Gather(plan, stage, k) for plan in plans]
     trials = [Trial(plan, mask) for plan in plans for mask in draw_masks(plan, stage.grid, range(k))]
+    gathered: dict[int, _Gather] = {}
+    out: dict[int, Response] = {}
     for i, answer in run_trials(engine, stage, trials, progress=progress, cancel=cancel, label=label):
-        gathered[i // k].add(i % k, answer)
-    return tuple(g.finish() for g in gathered)
+        at, draw = divmod(i, k)
+        if at not in gathered:  # sums take memory: not before the first answer, not after the last
+            gathered[at] = _Gather(plans[at], stage, k)
+        gathered[at].add(draw, answer)
+        if gathered[at].complete:
+            out[at] = gathered.pop(at).finish()
+    return tuple(out[at] for at in range(len(plans)))
 
 
 class _Gather:
@@ -219,7 +225,7 @@ class _Gather:
 
     def __init__(self, plan: Plan, stage: Stage, n_draws: int) -> None:
         shape = stage.window.values.shape[1:]
-        self.plan, self.stage = plan, stage
+        self.plan, self.stage, self.missing = plan, stage, n_draws
         self.count = np.zeros(shape, dtype=np.int32)
         self.total, self.square = np.zeros(shape), np.zeros(shape)
         self.effect = np.full((n_draws, shape[0]), np.nan, dtype=np.float32)
@@ -232,6 +238,12 @@ class _Gather:
         self.total += value
         self.square += value**2
         self.effect[draw], self.magnitude[draw] = summarise(response, self.plan.counted)
+        self.missing -= 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether every draw is in."""
+        return self.missing == 0
 
     def finish(self) -> Response:
         n = self.count

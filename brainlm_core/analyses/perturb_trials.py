@@ -27,8 +27,9 @@ BoolArray = NDArray[np.bool_]
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
 
-#: Passes handed to the engine at once; the engine cuts them into batches that fit its memory.
-CHUNK = 64
+#: Passes handed to the engine at once, by device; the engine cuts them into batches that fit its memory. On
+#: a CPU a batch is one pass, or a few: more would only wait in memory, for each visitor whose turn it is not.
+CHUNKS, CHUNK = {"cpu": 8}, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,20 +115,22 @@ def run_trials(
     jobs = _Jobs(stage, trials)
     # Where only the future counts, the model need not fill in the rest: some families are faster then.
     future = all(trial.plan.scenario.readout == "future" for trial in trials)
-    total = max(1, len(jobs.passes))
-    for start in range(0, len(jobs.passes), CHUNK):
-        part = jobs.passes[start : start + CHUNK]
+    total, chunk = max(1, len(jobs.passes)), CHUNKS.get(stage.model.device, CHUNK)
+    for start in range(0, len(jobs.passes), chunk):
+        part = jobs.passes[start : start + chunk]
         values = np.stack([stage.window.values[0] if i is None else jobs.changed(i) for _, i in part])
         masks = np.stack([jobs.masks[mask] for mask, _ in part])
         batch = replace(stage.window.pick(np.zeros(len(part), dtype=np.intp)), values=values)
         tell = None if progress is None else _part(progress, start, len(part), total, label)
         answer = engine.reconstruct(batch, masks, only_hidden=future, progress=tell, cancel=cancel)
+        del values, masks, batch  # the reader of the answers may take their time
         for (mask, i), predicted, truly in zip(part, answer.predicted, answer.hidden, strict=True):
             if i is None:
-                jobs.plain[mask] = predicted
+                jobs.plain[mask] = predicted.copy()  # not a view: it would hold all answers of the part
                 continue
             yield i, jobs.answer(i, predicted - jobs.plain[mask], truly)
             jobs.release(mask)
+        del answer, predicted, truly  # before the next part has its own
     for i in jobs.unchanged:
         yield i, jobs.answer(i, np.zeros_like(stage.window.values[0]), trials[i].mask)
     if progress is not None:

@@ -18,6 +18,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from app.chips import LOST
 from tests.browser_tools import ROOT, App, free_port, start_streamlit
 from tests.e2e.test_visitors_e2e import recording
 
@@ -88,9 +89,8 @@ def test_who_leaves_takes_uploaded_files_along(slow: tuple[App, Path], chromium:
 
 
 @contextlib.contextmanager
-def one_command(temporary: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def one_command(temporary: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Start the dashboard as its users do; yields the process and the address, once it answers."""
-    port = free_port()
     command = [sys.executable, "-m", "brainlm_core", "app", "--no-browser", "--port", str(port)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     server = subprocess.Popen(
@@ -130,23 +130,21 @@ def test_after_kill_9_one_command_starts_it_again_and_nothing_is_left(chromium: 
     def uploads() -> list[Path]:
         return [p for p in temporary.glob("brainlm-scratch-*/*/upload-*") if p.stat().st_size]
 
-    context = chromium.new_context()
+    context, port = chromium.new_context(), free_port()
     tab = context.new_page()
     tab.set_default_timeout(90_000)
-    with one_command(temporary) as (server, url):
+    with one_command(temporary, port) as (server, url):
         tab.goto(url)
         tab.locator("input[type=file]").first.set_input_files(scan)
         wait_until(lambda: bool(uploads()))
+        assert not tab.get_by_text(LOST).count()
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(30)
-    context.close()
     assert uploads(), "a killed server cannot clean up"
-    with one_command(temporary) as (server, url):
+    with one_command(temporary, port):
         assert not uploads()
-        context = chromium.new_context()
-        tab = context.new_page()
-        tab.set_default_timeout(90_000)
-        tab.goto(url)
+        tab.get_by_text(LOST).wait_for()  # the page that was left open says what has become of the scan
         tab.locator("input[type=file]").first.set_input_files(recording(tmp_path / "rec", 220))
         tab.locator('.b-chip[title*="same.npz"][title*="220 volumes"]').wait_for()
+        tab.get_by_text(LOST).wait_for(state="detached")
         context.close()

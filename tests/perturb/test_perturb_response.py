@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from brainlm_core.analyses import perturb_trials
 from brainlm_core.analyses.perturb import PerturbOptions, analyse, notices_of, responder_table
 from brainlm_core.analyses.perturb_null import random_sets
 from brainlm_core.analyses.perturb_response import mean_over_draws, prepare, respond
@@ -104,6 +105,16 @@ def test_a_request_shares_what_does_not_depend_on_the_action(tiny, stage):  # ty
     for dose, response in zip(doses, together, strict=True):
         alone = respond(tiny, stage, [dose], draws=2)[0]
         np.testing.assert_allclose(alone.mean, response.mean, atol=2e-5)
+
+
+def test_how_many_passes_go_at_once_changes_no_number(tiny, stage, monkeypatch):  # type: ignore[no-untyped-def]
+    asked = [scenario(0.5, readout="future"), scenario(2.0), scenario(0.0)]
+    together = respond(tiny, stage, asked)
+    monkeypatch.setitem(perturb_trials.CHUNKS, "cpu", 2)
+    for one, other in zip(respond(tiny, stage, asked), together, strict=True):
+        assert one.plan.scenario == other.plan.scenario
+        np.testing.assert_allclose(one.mean, other.mean, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(one.effect_by_draw, other.effect_by_draw, rtol=1e-4, atol=1e-6)
 
 
 def test_draws_are_averaged_with_their_spread(tiny, stage):  # type: ignore[no-untyped-def]

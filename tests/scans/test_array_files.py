@@ -12,6 +12,7 @@ import pytest
 from scan_files import bold_table
 from scipy.io import savemat
 
+from brainlm_core.atlas import a424
 from brainlm_core.errors import ScanError
 from brainlm_core.scans import read_scan
 
@@ -105,3 +106,16 @@ def test_saved_recordings_come_back(tmp_path: Path, table: np.ndarray) -> None:
     (tmp_path / "bad.npz").write_bytes(bytes(raw))
     with pytest.raises(ScanError):
         read_scan(tmp_path / "bad.npz")
+
+
+def test_a_bundled_parcellation_is_kept_once_and_a_changed_one_is_not_taken_for_it(
+    tmp_path: Path, table: np.ndarray
+) -> None:
+    np.save(tmp_path / "a.npy", table)
+    recording = read_scan(tmp_path / "a.npy", tr_s=2)
+    recording.save(tmp_path / "rec.npz")
+    assert read_scan(tmp_path / "rec.npz").parcellation is a424()
+    moved = replace(recording.parcellation, xyz=recording.parcellation.xyz + 1)
+    replace(recording, parcellation=moved).save(tmp_path / "moved.npz")
+    again = read_scan(tmp_path / "moved.npz").parcellation
+    assert again is not a424() and again.same_as(moved) and not again.same_as(a424())
