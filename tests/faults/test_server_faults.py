@@ -135,9 +135,10 @@ def test_after_kill_9_one_command_starts_it_again_and_nothing_is_left(chromium: 
     tab.set_default_timeout(90_000)
     with one_command(temporary, port) as (server, url):
         tab.goto(url)
+        tab.locator("input[type=file]").first.wait_for(state="attached")
+        assert not tab.get_by_text(LOST).count()
         tab.locator("input[type=file]").first.set_input_files(scan)
         wait_until(lambda: bool(uploads()))
-        assert not tab.get_by_text(LOST).count()
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(30)
     assert uploads(), "a killed server cannot clean up"
