@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import streamlit as st
+
+from app import jobs
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.verify import VerifyResult
@@ -52,12 +53,19 @@ def tidy_up() -> None:
 def warm_up() -> None:
     """Load what scans and the model need once per server, in the background, after the first picture."""
     if st.runtime.exists():
-        threading.Thread(target=_import_heavy_parts, daemon=True, name="warm-up").start()
+        jobs.LOADED.clear()
+        threading.Thread(target=_load, daemon=True, name="warm-up").start()
+
+
+def _load() -> None:
+    try:
+        jobs.WANTED.wait(HEAD_START_S)
+        _import_heavy_parts()
+    finally:
+        jobs.LOADED.set()
 
 
 def _import_heavy_parts() -> None:
-    time.sleep(HEAD_START_S)
-
     from brainlm_core.scans import volumes
 
     volumes.warm_up()  # about a second of a first upload

@@ -18,6 +18,12 @@ from brainlm_core.look.words import capital
 T = TypeVar("T")
 
 _RUNNING: set[Job[Any]] = set()
+#: Work begins once this is set. Threads that import the same large packages at the same time can be handed
+#: half of one (that is how Python breaks the deadlock of their locks): while a server loads them, work waits.
+LOADED = threading.Event()
+LOADED.set()
+#: Somebody waits for it.
+WANTED = threading.Event()
 
 
 class Cancelled(Exception):
@@ -105,6 +111,9 @@ class Job(Generic[T]):
 
     def _run(self, work: Callable[[Report], T]) -> None:
         try:
+            if not LOADED.is_set():
+                WANTED.set()
+                LOADED.wait()
             self.result = work(self)
         except Cancelled:
             pass

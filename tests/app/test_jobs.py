@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from app import jobs
 from app.jobs import Job, running
 from app.waiting import refresh_s
 from brainlm_core.errors import ScanError
@@ -87,3 +88,15 @@ def test_time_left_is_not_guessed_in_the_first_second(fraction: float, known: bo
     job = Job("Quick", lambda report: report(fraction, "x"))
     assert job.wait(5)
     assert (job.seconds_left is not None) is known
+
+
+def test_work_waits_while_the_server_loads_and_hurries_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, wanted = threading.Event(), threading.Event()
+    monkeypatch.setattr(jobs, "LOADED", loaded)
+    monkeypatch.setattr(jobs, "WANTED", wanted)
+    job = Job("Quick", lambda report: 1)
+    assert wanted.wait(5)
+    assert not job.wait(0.1)
+    loaded.set()
+    assert job.wait(5)
+    assert job.result == 1
