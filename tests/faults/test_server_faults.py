@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -88,6 +89,13 @@ def test_who_leaves_takes_uploaded_files_along(slow: tuple[App, Path], chromium:
     wait_until(lambda: json.loads(status.read_text())["files"] == 0)
 
 
+def answered(port: int) -> bool:
+    """Whether anybody listens on a port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def one_command(temporary: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Start the dashboard as its users do; yields the process and the address, once it answers."""
@@ -141,6 +149,7 @@ def test_after_kill_9_one_command_starts_it_again_and_nothing_is_left(chromium: 
         wait_until(lambda: bool(uploads()))
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(30)
+        wait_until(lambda: not answered(port))  # the dashboard itself is a child of what was waited for
     assert uploads(), "a killed server cannot clean up"
     with one_command(temporary, port):
         assert not uploads()

@@ -39,8 +39,9 @@ def test_all_shared_cases_are_equal(shared_fixture_dir: Path) -> None:
 def test_real_shape_is_equal_from_rebuilt_weights(shared_fixture_dir: Path) -> None:
     for folder in sorted(shared_fixture_dir.glob("real_*")):
         result = verify(folder)
+        # Not the digest of the weights: torch draws normal numbers with the instructions that a processor
+        # has, and their last bits differ between processors. The outputs must agree all the same.
         assert result.passed, result.to_dict()
-        assert result.weights_sha256_equal is not False
 
 
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:
