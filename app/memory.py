@@ -2,7 +2,7 @@
 
 Pages and background work run in a thread each. glibc gives threads heaps of their own, and once large arrays
 have been freed it takes the next ones from those heaps, where what lives long between them holds the whole
-fast: with seven visitors at work half of the server's memory was free and not given back.
+fast: with seven visitors at work half of what the server had grown by was free and not given back.
 """
 
 from __future__ import annotations
