@@ -213,7 +213,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "mat": (_mat({"data": np.zeros((N // 424, 424))}), "as no scan does"),
     "mat of 20": (_mat({f"x{i}": np.zeros((424, 900)) for i in range(20)}), "20 matrices"),
     "mat of 20, one of them named": (
-        _mat({"data": np.zeros((424, 21_000), np.uint8)} | {f"x{i}": np.zeros((424, 900)) for i in range(20)}),
+        _mat({"data": np.zeros((424, 21_000), np.uint8)} | {f"x{i}": np.ones((9, 9)) for i in range(20)}),
         "as no scan does",
     ),
     "mat of cells in cells": (_mat({"data": _cells(200)}), "no matrix of numbers"),
