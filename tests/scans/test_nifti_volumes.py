@@ -295,7 +295,7 @@ def test_bad_atlas_files(tmp_path: Path, data: np.ndarray, content: str) -> None
 
 def test_known_name_without_a_volume(tmp_path: Path, data: np.ndarray) -> None:
     scan = save_nifti(tmp_path / "b.nii", data.astype(np.float32))
-    with pytest.raises(AtlasError, match="only the positions of cc200"):
+    with pytest.raises(AtlasError, match="only the names and positions of cc200"):
         read_scan(scan, atlas="cc200")
 
 
