@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.analyses.baselines import baseline_forecasts
 from brainlm_core.analyses.forecast_intervals import Coverage, coverage, half_widths, quantiles_at
-from brainlm_core.analyses.forecast_metrics import METHODS, Backtest, Race, race
+from brainlm_core.analyses.forecast_metrics import Backtest, Race, race
 from brainlm_core.analyses.forecast_plan import ForecastOptions, Plan, ensemble, even_starts, plan
 from brainlm_core.analyses.forecast_result import Forecast, ForecastResult
 from brainlm_core.analyses.forecast_verdict import Verdict, verdict
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from brainlm_core.engine import Engine, EngineInfo
 
 __all__ = [
-    "METHODS",
     "Backtest",
     "Forecast",
     "ForecastOptions",
