@@ -2,8 +2,8 @@
 
 ``python benchmarks/load_published.py [13m 111m 650m]``. The weights have the real layout and are a function
 of their names (the real ones cannot be passed on). Limit: a float32 file has to be in memory once, so the
-peak of loading cannot be below the size of the file; it is given as a multiple of that, above what Python, torch
-and the imports take. Fetching is over loopback: its limit is one copy of the file and two digests.
+peak of loading cannot be below the size of the file; it is given as a multiple of that, above what Python,
+torch and the imports take. Fetching is over loopback: its limit is one copy of the file and two digests.
 """
 
 from __future__ import annotations
