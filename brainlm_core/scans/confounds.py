@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.scans.named_tables import read_named_table
 
 #: Radius of the sphere on which rotations become mm (Power et al. 2012).
 HEAD_RADIUS_MM = 50.0
@@ -61,13 +62,7 @@ def read_confounds(path: str | Path, n_timepoints: int | None = None) -> Confoun
     """
     path = Path(path)
     fix = "give the run's own fMRIPrep table (…_desc-confounds_timeseries.tsv)"
-    try:
-        if path.stat().st_size > 500_000_000:
-            raise ScanError(f"{path.name} is too large for a confounds table", fix)
-        separator = "," if path.suffix.lower() == ".csv" else "\t"
-        frame = pd.read_csv(path, sep=separator, na_values=["n/a"], encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ScanError(f"the confounds table {path.name} cannot be read", fix) from error
+    frame = read_named_table(path)
     frame = frame.loc[:, [pd.api.types.is_numeric_dtype(t) for t in frame.dtypes]]
     if frame.shape[1] == 0 or all(str(c).replace(".", "").lstrip("-").isdigit() for c in frame.columns):
         raise ScanError(f"{path.name} has no named columns of numbers", fix)

@@ -14,6 +14,7 @@ from brainlm_core.errors import ScanError
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.leading_columns import set_index_aside
 from brainlm_core.scans.table_lines import (
+    HEAD_LINES,
     MAX_CELLS,
     Dialect,
     TableFile,
@@ -24,6 +25,7 @@ from brainlm_core.scans.table_lines import (
     split,
     to_number,
 )
+from brainlm_core.scans.workbook import is_workbook, read_workbook
 
 _FIX = "give one row per volume and one column per parcel, numbers only"
 #: Words before the numbers of a row stand in this many columns at most (file, sub-brick, region, network).
@@ -76,6 +78,34 @@ def read_text(path: Path, name: str) -> Grid:
     except UnicodeDecodeError:
         grid = _read(table)  # now as text of Windows before UTF-8
     return set_index_aside(grid)
+
+
+def read_workbook_grid(path: Path, name: str) -> Grid:
+    """Read the first sheet of a workbook as a table of signals.
+
+    Raises
+    ------
+    ScanError
+        As :func:`read_text`, and if the workbook is damaged, or is another document in the same container.
+    """
+    if not is_workbook(path):
+        raise ScanError(f"{name} is an Office document, not a table", "export the signals as .csv")
+    rows = [r for r in read_workbook(path, name) if not (r[0].startswith(("#", "%")) and not any(r[1:]))]
+    if not rows:
+        raise ScanError(f"{name} holds no numbers", _FIX)
+    width = max(map(len, rows))
+    rows = [[*r, *[""] * (width - len(r))] for r in rows]
+    head = tuple(map(tuple, rows[:HEAD_LINES]))
+    shape = _find_shape(Dialect(",", ".", head), name)
+    values = array("d")
+    words: list[list[str]] = [[] for _ in range(shape.lead)]
+    for number, row in enumerate(rows[shape.n_header :], 1):
+        for column, cell in zip(words, row, strict=False):
+            column.append(cell)
+        _append(values, row[shape.lead : shape.lead + shape.width], ".", name, number, shape.lead)
+    numbers = np.frombuffer(values, dtype=np.float64).reshape(-1, shape.width).copy()
+    names = None if shape.names is None else shape.names[shape.lead :]
+    return set_index_aside(Grid(numbers, names, _row_names(words)))
 
 
 def _read(table: TableFile) -> Grid:
