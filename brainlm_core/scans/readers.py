@@ -147,12 +147,16 @@ def _starts(*magic: bytes) -> Callable[[Probe], bool]:
     return lambda probe: probe.inner.startswith(magic)
 
 
+def _is_gifti(probe: Probe) -> bool:
+    return any("<GIFTI".encode(code) in probe.inner for code in ("ascii", "utf-16-le", "utf-16-be"))
+
+
 #: Tried in order; the first that recognises the content reads the file.
 READERS: tuple[Reader, ...] = (
     Reader("fmriprep", "folder of fMRIPrep derivatives", (), lambda probe: probe.is_dir, _folder),
     Reader("cifti", "CIFTI time series", (".dtseries.nii", ".ptseries.nii"), is_cifti, _cifti),
     Reader("nifti", "4D NIfTI image", (".nii", ".nii.gz"), is_nifti, _nifti),
-    Reader("gifti", "GIFTI surface series", (".func.gii",), lambda probe: b"<GIFTI" in probe.inner, _gifti),
+    Reader("gifti", "GIFTI surface series", (".func.gii",), _is_gifti, _gifti),
     Reader("workbook", "spreadsheet workbook", (".xlsx",), _is_workbook, _workbook),
     Reader("npz", "NumPy archive or saved recording", (".npz",), _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip),
     Reader("npy", "NumPy array", (".npy",), _starts(b"\x93NUMPY"), partial(_read_table, _npy)),

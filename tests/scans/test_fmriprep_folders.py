@@ -115,3 +115,11 @@ def test_cleaning_with_nilearn_and_by_columns_agree(folder: tuple[Path, Path]) -
     assert [c["chosen_by"] for c in chosen] == ["nilearn load_confounds", "columns by name"]
     assert sorted(chosen[0]["columns"]) == sorted(chosen[1]["columns"])
     np.testing.assert_allclose(found.signals, named.signals, atol=2e-2)
+
+
+def test_found_confounds_of_another_length_are_left_out_and_said(folder: tuple[Path, Path]) -> None:
+    func, atlas = folder
+    confounds(func / "sub-01_task-rest_desc-confounds_timeseries.tsv", T + 1)
+    recording = read_scan(func, atlas=str(atlas))
+    assert any("left out" in n and f"{T + 1} rows" in n for n in recording.notices)
+    assert recording.quality is not None and recording.quality.fd_mm is None
