@@ -358,7 +358,7 @@ CASES: dict[Callable[[Path], Path], str] = {
     table_with_inf: "missing, NaN or infinite",
     picture: "picture or document",
     noise: "no format that is known|not a table",
-    gzip_of_text: "cannot be read as a scan",
+    gzip_of_text: "not a table of numbers|holds no numbers|words instead",
     gzip_bomb_of_nothing: "cannot be read as a scan",
     parquet_garbage: "damaged Parquet",
     gifti_entities: "other files or entities",
