@@ -88,7 +88,7 @@ def test_native_only_and_empty_folders(folder: tuple[Path, Path], tmp_path: Path
     func, atlas = folder
     for path in func.glob("*MNI*"):
         path.unlink()
-    with pytest.raises(ScanError, match="native space or name no template; run fMRIPrep with --output-spaces"):
+    with pytest.raises(ScanError, match="name no template; run fMRIPrep with --output-spaces"):
         read_scan(func, atlas=str(atlas))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ScanError, match="no BOLD run"):
