@@ -62,6 +62,7 @@ class Job(Generic[T]):
         self.defect: BaseException | None = None
         self.result: T | None = None
         self.parts: dict[str, Any] = {}
+        self.n_published = 0
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._finished = threading.Event()
@@ -87,6 +88,7 @@ class Job(Generic[T]):
         if self._stop.is_set():
             raise Cancelled
         self.parts = {**self.parts, name: value}  # replaced, never changed: the page reads it meanwhile
+        self.n_published += 1
 
     def cancel(self) -> None:
         """Ask the job to stop at its next report."""

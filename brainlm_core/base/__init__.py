@@ -1,0 +1,1 @@
+"""What every floor above speaks of, without knowing any of them."""
