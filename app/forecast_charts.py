@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from app.brain_view import BrainPanel
 from app.charts.order import groups_present, label
-from app.charts.strip import METHODS
 from app.theme import group_words, palette, plotly_layout
-from brainlm_core.analyses.forecast_metrics import METHOD_WORDS, Backtest, Race, network_scores, skill_map
+from brainlm_core.analyses.forecast_metrics import Backtest, Race, network_scores, skill_map
 from brainlm_core.analyses.forecast_picture import LIMIT_SD
 from brainlm_core.analyses.forecast_result import Forecast
 from brainlm_core.analyses.forecast_verdict import Verdict
 from brainlm_core.atlas import Parcellation
+from brainlm_core.base.methods import METHODS, methods_of, ordered, title_of, words_of
 from brainlm_core.recording import Recording
 
 FloatArray = NDArray[np.float32]
@@ -39,7 +39,10 @@ _LEGEND = {
     "font": {"size": 12},
     "entrywidth": 96,
 }
-_DASHES = {"mean": "dot", "last_value": "dash", "ar": "dashdot", "ridge": "solid", "random_twin": "longdash"}
+
+
+#: Markers of points that stand close to each other: squares are told apart by their dash.
+_SYMBOLS = {"circle": "circle", "solid": "diamond", "dashdot": "square", "longdashdot": "triangle-up"}
 
 
 def frames_of(forecast: Forecast, after: FloatArray) -> FloatArray:
@@ -110,7 +113,7 @@ def _third(
         values, against = skill_map(backtest, slice(0, FIRST_STEPS))
         reach = f"first {min(FIRST_STEPS, backtest.n_steps)} volumes"
         return BrainPanel(
-            f"R² of the model minus R² of {METHOD_WORDS[against]}, {reach}",
+            f"R² of the model minus R² of {words_of(against, 'forecast')}, {reach}",
             values.astype(np.float32),
             "R² difference",
             "diverging",
@@ -132,12 +135,12 @@ def _third(
     if third == "baseline":
         other = frames_of(forecast, forecast.forecasts[best]) - observed
         return BrainPanel(
-            f"How much nearer than {METHOD_WORDS[best]}",
+            f"How much nearer than {words_of(best, 'forecast')}",
             np.abs(other) - np.abs(error),
             "SD",
             "diverging",
             (-1.0, 1.0),
-            alt=f"Absolute error of {METHOD_WORDS[best]} minus absolute error of the model, by parcel.",
+            alt=f"Error of {words_of(best, 'forecast')} minus error of the model, both absolute, by parcel.",
         )
     return BrainPanel(
         "Forecast minus observed", error, "SD", "diverging", (-LIMIT_SD, LIMIT_SD), alt="Error, by parcel."
@@ -161,17 +164,17 @@ def race_figure(race: Race, verdict: Verdict, measure: str = "r2") -> go.Figure:
             hoverinfo="skip",
             name="95 % interval",
         )
-    for method in [m for m in METHODS if m in race.values[measure]][::-1]:
-        title, light, dark, _ = METHODS[method]
+    for method in ordered(race.values[measure])[::-1]:
+        title = title_of(method, "forecast")
         figure.add_scatter(
             x=times,
             y=race.values[measure][method],
             mode="lines+markers" if method == "model" else "lines",
             name=title,
             line={
-                "color": dark if colours.name == "dark" else light,
+                "color": METHODS[method].colour(colours.name),
                 "width": 3 if method == "model" else 1.8,
-                "dash": _DASHES.get(method, "solid"),
+                "dash": METHODS[method].dash,
             },
             hovertemplate="%{x:.1f} s: %{y:.3f}<extra>" + title + "</extra>",
         )
@@ -206,7 +209,7 @@ def race_figure(race: Race, verdict: Verdict, measure: str = "r2") -> go.Figure:
 def _range(race: Race, measure: str) -> list[float]:
     """Return axis ends that hold everything but a hopeless method."""
     values = np.concatenate(
-        [v for m, v in race.values[measure].items() if m not in ("last_value", "random_twin")]
+        [v for m, v in race.values[measure].items() if m != "last_value" and METHODS[m].kind != "control"]
     )
     values = values[np.isfinite(values)]
     if measure == "mse":
@@ -237,14 +240,14 @@ def trace_figure(forecast: Forecast, parcellation: Parcellation, parcel: int, sh
             name="90 % interval",
             hoverinfo="skip",
         )
-    for method in ("last_value", "ar", "ridge", "mean"):
-        title, light, dark, _ = METHODS[method]
+    for method in [m for m in methods_of("forecast", "baseline") if m in forecast.forecasts]:
+        title, drawn = title_of(method, "forecast"), METHODS[method]
         figure.add_scatter(
             x=np.concatenate([last_time, times]),
             y=np.concatenate([last, in_sd(forecast.forecasts[method])]),
             mode="lines",
             name=title,
-            line={"color": dark if colours.name == "dark" else light, "width": 1.5, "dash": _DASHES[method]},
+            line={"color": drawn.colour(colours.name), "width": 1.5, "dash": drawn.dash},
             hovertemplate="%{y:.2f} SD<extra>" + title + "</extra>",
         )
     figure.add_scatter(
@@ -294,19 +297,18 @@ def network_figure(backtest: Backtest, parcellation: Parcellation, steps: int = 
     scores = network_scores(backtest, parcellation.group)
     groups = [g for g in groups_present(parcellation) if g in scores]
     figure = go.Figure()
-    for method in ("model", "ar", "ridge"):
-        title, light, dark, marker = METHODS[method]
+    fitted = [m for m in methods_of("forecast", "baseline") if m not in ("mean", "last_value")]
+    for method in ("model", *(m for m in fitted if m in backtest.forecasts)):
+        title, drawn = title_of(method, "forecast"), METHODS[method]
         figure.add_scatter(
             x=[float(np.nanmean(scores[g][method][:steps])) for g in groups],
             y=[group_words(g) for g in groups],
             mode="markers",
             name=title,
             marker={
-                "color": dark if colours.name == "dark" else light,
+                "color": drawn.colour(colours.name),
                 "size": 12,
-                "symbol": {"circle": "circle", "square": "square"}.get(marker, "diamond")
-                if method != "ridge"
-                else "diamond",
+                "symbol": _SYMBOLS.get(drawn.dash if drawn.marker == "square" else drawn.marker, "diamond"),
             },
             hovertemplate="%{y}: %{x:.3f}<extra>" + title + "</extra>",
         )

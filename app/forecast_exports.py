@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from app import exports
-from app.charts.strip import METHODS
 from app.forecast_work import Picture, result
 from brainlm_core.analyses.forecast_files import forecast_table
 from brainlm_core.analyses.forecast_picture import lead_in, scene_of
 from brainlm_core.analyses.forecast_result import ForecastResult
+from brainlm_core.base.methods import ordered, title_of
 from brainlm_core.recording import Recording
 from brainlm_core.render import Scene, film_bytes, png_bytes
 
@@ -85,10 +85,10 @@ def race_in_words(whole: ForecastResult) -> pd.DataFrame:
     race = whole.race
     assert race is not None  # the page checks
     table: dict[str, list[str]] = {"Time (s)": [f"{t:.2f}" for t in race.times_s]}
-    for method in [m for m in METHODS if m in race.values["r2"]]:
+    for method in ordered(race.values["r2"]):
         cells = []
         for value, (low, high) in zip(race.values["r2"][method], race.intervals["r2"][method], strict=True):
             interval = f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else ""
             cells.append(f"{value:.3f}{interval}")
-        table[METHODS[method][0]] = cells
+        table[title_of(method, "forecast")] = cells
     return pd.DataFrame(table)

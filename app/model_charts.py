@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from app.brain_view import BrainPanel
 from app.charts.order import label
-from app.charts.strip import METHODS, Row
+from app.charts.strip import Row
 from app.theme import palette, plotly_layout
 from brainlm_core.analyses.model_card import CardTable
-from brainlm_core.analyses.reconstruct import METHODS as RECONSTRUCT_METHODS
 from brainlm_core.analyses.reconstruct import ReconstructResult, Sweep
 from brainlm_core.analyses.scale_doctor import ScaleDoctorResult
 from brainlm_core.atlas import Parcellation
+from brainlm_core.base.methods import METHODS, ordered
 from brainlm_core.look.reconstruct import (
     LIMIT,
     UNITS,
@@ -25,13 +25,6 @@ FloatArray = NDArray[np.float32]
 
 #: What the third brain can show.
 THIRD = {"filled": "Filled in", "error": "Error", "r2": "Explained, by parcel"}
-_DASHES = {
-    "interpolation": "dot",
-    "ridge": "solid",
-    "mean": "dash",
-    "random_twin": "longdash",
-    "prior": "dashdot",
-}
 _LEGEND = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 12}, "entrywidth": 128}
 
 
@@ -72,9 +65,9 @@ def trace_figure(result: ReconstructResult, parcellation: Parcellation, parcel: 
                 x=times,
                 y=np.where(hidden, result.answers[method][parcel], np.nan),
                 mode="lines",
-                name=method_word(method) or METHODS[method][0],
-                line={"color": _colour(method), "width": 1.6, "dash": _DASHES.get(method, "solid")},
-                hovertemplate="%{y:.2f}<extra>" + (method_word(method) or METHODS[method][0]) + "</extra>",
+                name=method_word(method),
+                line={"color": _colour(method), "width": 1.6, "dash": METHODS[method].dash},
+                hovertemplate="%{y:.2f}<extra>" + (method_word(method)) + "</extra>",
             )
     observed = np.where(result.windows.observed[0], result.observed[parcel], np.nan)
     figure.add_scatter(
@@ -112,8 +105,8 @@ def sweep_figure(sweep: Sweep) -> go.Figure:
     figure = go.Figure()
     is_share = sweep.name == "share"
     x = [100 * v for v in sweep.values] if is_share else list(sweep.values)
-    for method in [m for m in RECONSTRUCT_METHODS if m in sweep.r2 and m != "interpolation"][::-1]:
-        title = method_word(method) or METHODS[method][0]
+    for method in [m for m in ordered(sweep.r2) if m != "interpolation"][::-1]:
+        title = method_word(method)
         figure.add_scatter(
             x=x,
             y=sweep.r2[method],
@@ -122,7 +115,7 @@ def sweep_figure(sweep: Sweep) -> go.Figure:
             line={
                 "color": _colour(method),
                 "width": 3 if method == "model" else 1.8,
-                "dash": _DASHES.get(method, "solid"),
+                "dash": METHODS[method].dash,
             },
             hovertemplate="%{y:.3f}<extra>" + title + "</extra>",
         )
@@ -171,11 +164,9 @@ def gain_figure(found: ScaleDoctorResult) -> go.Figure:
 
 def card_rows(table: CardTable, column: int) -> list[Row]:
     """Return one column of a card's table as rows of the strip, the card's own words kept."""
-    same = {"connectivity_and_coordinates": "connectivity_coordinates"}
     rows = []
     for row in table.rows:
-        method = same.get(row.key, row.key)
-        method = method if method in METHODS else "other"
+        method = row.key if row.key in METHODS else "other"
         words, found = row.name[:1].upper() + row.name[1:], row.values[column]
         rows.append(
             Row(method, None, label=words, reason="not in the card")
@@ -186,8 +177,7 @@ def card_rows(table: CardTable, column: int) -> list[Row]:
 
 
 def _colour(method: str) -> str:
-    _, light, dark, _ = METHODS[method]
-    return dark if palette().name == "dark" else light
+    return METHODS[method].colour(palette().name)
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from app.theme import group_words, palette, plotly_layout
 from brainlm_core.atlas import Parcellation
+from brainlm_core.base.methods import words_of
 from brainlm_core.look.perturb import chance_range
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import Response, Stage
     from brainlm_core.analyses.perturb_companions import Agreement, DoseCurve
     from brainlm_core.analyses.perturb_null import NullMap
-
-WORDS = {
-    "functional_connectivity": "Functional connectivity with the targets",
-    "distance": "Nearness to the targets",
-    "attention": "Attention of the targets (their row)",
-    "attention_to_seed": "Attention to the targets (their column)",
-    "random_twin": "Response of the random-weights twin",
-}
 
 
 def agreement_table(agreement: Sequence[Agreement]) -> pd.DataFrame:
@@ -37,13 +30,17 @@ def agreement_table(agreement: Sequence[Agreement]) -> pd.DataFrame:
         chance = "" if ends is None else f"{ends[0]:+.2f} to {ends[1]:+.2f}"
         rows.append(
             {
-                "Prediction": WORDS[a.predictor],
+                "Prediction": _capital(words_of(a.predictor, "perturb")),
                 "Rank correlation with the response": a.value,
                 "Predictions for random sets": chance.replace("-", "−"),
                 "p": a.p,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def responders(

@@ -20,7 +20,6 @@ from app.shell import tasks
 from app.shell.task_bar import refused_model, task_bar
 from app.state import Visitor, visitor
 from app.words import how, note, sentence
-from brainlm_core.analyses.forecast_metrics import METHODS
 from brainlm_core.look.forecast import strip_rows
 from brainlm_core.recording import Recording
 
@@ -144,7 +143,7 @@ def strip(now: Picture) -> None:
     count = "" if race is None else f", {race.n_starts} start points"
     st.html(
         baseline_strip(
-            strip_rows(race, [m for m in METHODS if m != "last_value"]),
+            strip_rows(race),
             title=f"Explained variance R²{step}{count}",
             limits=(-0.1, 0.5),
         )

@@ -20,7 +20,7 @@ from app.shell.task_bar import working as work_line
 from app.state import Visitor, visitor
 from app.theme import group_words
 from app.words import capital, how, note, sentence
-from brainlm_core.analyses.reconstruct import METHOD_WORDS
+from brainlm_core.base.methods import words_of
 from brainlm_core.look import reconstruct as look
 from brainlm_core.recording import Recording
 
@@ -185,7 +185,7 @@ def remarks(who: Visitor, now: Picture) -> None:
             f"Window from {start:.0f} to {stop:.0f} s. Intervals: which parcels there are, not other people."
         )
         for method, value in look.off_scale(now.result).items():
-            note(f"Off the scale: {METHOD_WORDS[method]} {value:.2f}.")
+            note(f"Off the scale: {words_of(method, 'reconstruct')} {value:.2f}.")
         for text in now.result.notices:
             note(capital(text))
     if who.recording is not None and who.recording.provenance.simulated:

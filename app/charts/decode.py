@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.charts.strip import METHODS
 from app.theme import palette, plotly_layout
-from brainlm_core.analyses.decode import METHOD_WORDS, DecodeResult
+from brainlm_core.analyses.decode import DecodeResult
+from brainlm_core.base.methods import METHODS, ordered, title_of, words_of
 from brainlm_core.look.decode import measure_words, signed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-#: Methods whose curves are drawn beside the model's.
-COMPARED = ("functional_connectivity", "random_twin", "confounds")
-_DASHES = {"functional_connectivity": "dash", "random_twin": "dot", "confounds": "dashdot"}
 
 
 def score_table(result: DecodeResult) -> pd.DataFrame:
@@ -30,7 +26,7 @@ def score_table(result: DecodeResult) -> pd.DataFrame:
             lead = signed("{:+.2f} ({:+.2f} to {:+.2f})".format(*score.difference))
         rows.append(
             {
-                "From": METHOD_WORDS[name][:1].upper() + METHOD_WORDS[name][1:],
+                "From": words_of(name, "decode")[:1].upper() + words_of(name, "decode")[1:],
                 measure_words(result): score.value,
                 "95 % interval": signed(f"{low:.2f} to {high:.2f}"),
                 "p": score.p,
@@ -76,16 +72,16 @@ def roc_figure(result: DecodeResult) -> Figure:
         line={"color": colours.line, "width": 1.5},
     )  # fmt: skip
     positive = np.asarray(result.truth) == len(result.classes) - 1
-    for name in ("model", *COMPARED):
-        if name not in result.guesses:
-            continue
+    for name in ordered(result.guesses):
+        if name == "dummy":
+            continue  # the diagonal
         false, true, _ = roc_curve(positive, result.guesses[name][:, -1])
-        label, light, dark, _ = METHODS[name]
+        drawn = METHODS[name]
         figure.add_scatter(
-            x=false, y=true, mode="lines", name=label,
+            x=false, y=true, mode="lines", name=title_of(name, "decode"),
             line={
-                "color": dark if colours.name == "dark" else light,
-                "dash": _DASHES.get(name, "solid"),
+                "color": drawn.colour(colours.name),
+                "dash": drawn.dash,
                 "width": 2.5 if name == "model" else 1.5,
             },
         )  # fmt: skip

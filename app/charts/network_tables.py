@@ -9,8 +9,9 @@ import pandas as pd
 
 from app.charts.attention import cluster_categories
 from app.theme import group_words
-from brainlm_core.analyses.network_scores import METHODS, Clustering, MethodScores, Score
+from brainlm_core.analyses.network_scores import Clustering, MethodScores, Score
 from brainlm_core.atlas import Parcellation
+from brainlm_core.base.methods import methods_of, title_of
 
 
 def scores_table(scores: Sequence[MethodScores]) -> pd.DataFrame:
@@ -23,11 +24,11 @@ def scores_table(scores: Sequence[MethodScores]) -> pd.DataFrame:
     """
     by_method = {row.method: row for row in scores}
     rows = []
-    for method, title in METHODS.items():
+    for method in methods_of("networks"):
         row = by_method.get(method)
         rows.append(
             {
-                "Description of parcels": title,
+                "Description of parcels": title_of(method, "networks"),
                 "k-NN accuracy": _spelled(row and row.knn),
                 "k-NN, homologues in one fold": _spelled(row and row.knn_homologues),
                 "Adjusted Rand index": _spelled(row and row.ari),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from brainlm_core.look.strip import METHODS, Reference, Row, baseline_strip
+from brainlm_core.look.strip import Reference, Row, baseline_strip
 
-__all__ = ["METHODS", "Reference", "Row", "baseline_strip"]
+__all__ = ["Reference", "Row", "baseline_strip"]

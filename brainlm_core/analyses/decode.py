@@ -28,6 +28,7 @@ from brainlm_core.analyses.decode_nested import (
 from brainlm_core.analyses.decode_pipelines import Fold, outer_folds, permutations
 from brainlm_core.analyses.decode_scores import Score, score_methods
 from brainlm_core.analyses.result_files import write_json_and_arrays
+from brainlm_core.base.methods import methods_of, ordered, words_of
 from brainlm_core.cohort.columns import words
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine import Cancelled
@@ -37,16 +38,6 @@ Array = NDArray[np.float64]
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
 
-#: Order of the methods, everywhere.
-METHODS = ("model", "random_twin", "functional_connectivity", "autocorrelation", "confounds", "dummy")
-METHOD_WORDS = {
-    "model": "model",
-    "random_twin": "random weights",
-    "functional_connectivity": "functional connectivity",
-    "autocorrelation": "lag-1 autocorrelation",
-    "confounds": "age, sex, motion, scanner",
-    "dummy": "same guess for everyone",
-}
 #: What a score does not say.
 CAVEAT = (
     "A score shows that people can be told apart on average, in this cohort. It shows no mechanism, and is "
@@ -182,7 +173,7 @@ def decode(
         tick = _ticker(number, len(features), name, progress, cancel)
         tick(0.0)
         answers[name] = _guess(one, labels, folds, question, options, tick)
-    answers = {name: answers[name] for name in METHODS if name in answers}
+    answers = {name: answers[name] for name in ordered(answers)}
     guesses = {name: a.guesses for name, a in answers.items()}
     scores = score_methods(
         guesses, labels.values, question.subjects, question.task, options.n_bootstrap, options.seed
@@ -251,7 +242,7 @@ def _ticker(
         if cancel is not None and cancel():
             raise Cancelled
         if progress is not None:
-            progress((number + share) / total * 0.95, f"Decoding: {METHOD_WORDS[name]}")
+            progress((number + share) / total * 0.95, f"Decoding: {words_of(name, 'decode')}")
 
     return tick
 
@@ -264,7 +255,11 @@ def _in_words(question: Question, options: DecodeOptions, folds: list[Fold]) -> 
 
 def _notices(features: Mapping[str, FeatureSet], options: DecodeOptions) -> tuple[str, ...]:
     out = []
-    missing = [METHOD_WORDS[m] for m in METHODS[1:-1] if m not in features]
+    missing = [
+        words_of(m, "decode")
+        for m in methods_of("decode")
+        if m not in features and m not in ("model", "dummy")
+    ]
     if missing:
         out.append(f"The embeddings lack what these comparisons need: {', '.join(missing)}.")
     if features["model"].n_confounds:

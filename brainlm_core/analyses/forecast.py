@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.analyses.baselines import baseline_forecasts
 from brainlm_core.analyses.forecast_intervals import Coverage, coverage, half_widths, quantiles_at
-from brainlm_core.analyses.forecast_metrics import METHODS, Backtest, Race, race
+from brainlm_core.analyses.forecast_metrics import Backtest, Race, race
 from brainlm_core.analyses.forecast_plan import ForecastOptions, Plan, ensemble, even_starts, plan
 from brainlm_core.analyses.forecast_result import Forecast, ForecastResult, Tested
 from brainlm_core.analyses.forecast_verdict import Verdict, verdict
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from brainlm_core.engine import Engine, EngineInfo
 
 __all__ = [
-    "METHODS",
     "Backtest",
     "Forecast",
     "ForecastOptions",

@@ -16,22 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.base.methods import best_baseline, methods_of
 from brainlm_core.errors import AnalysisError
 
 Array = NDArray[np.float64]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
-#: Everything that is compared, in the order in which it is listed.
-METHODS = ("model", "random_twin", "mean", "last_value", "ar", "ridge")
-METHOD_WORDS = {
-    "model": "the model",
-    "random_twin": "the random-weights twin",
-    "mean": "the mean",
-    "last_value": "the last value",
-    "ar": "each parcel's own AR",
-    "ridge": "ridge VAR",
-}
 MEASURES = ("r2", "mse", "correlation")
 #: Draws for intervals; fewer start points than this give none.
 N_DRAWS, MIN_STARTS = 500, 5
@@ -52,7 +43,7 @@ class Backtest:
     truth : ndarray (W, H, P), float32
         What was measured, in the recording's units; NaN beyond its end.
     forecasts : mapping of str to ndarray (W, H, P), float32
-        By method, see :data:`METHODS`; the same units.
+        By method, see :mod:`brainlm_core.base.methods`; the same units.
     centre, spread : ndarray (W, P), float32
         Mean and standard deviation of each parcel over the seen part.
     usable : ndarray (P,), bool
@@ -79,8 +70,8 @@ class Backtest:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Methods that were run, in the order of :data:`METHODS`."""
-        return tuple(m for m in METHODS if m in self.forecasts)
+        """Methods that were run, in the order of the table of methods."""
+        return tuple(m for m in methods_of("forecast") if m in self.forecasts)
 
     def in_sd(self, values: FloatArray, starts: slice = slice(None)) -> Array:
         """Return values (W, H, P) of some starts in SD from the seen mean, usable parcels only (w, H, p)."""
@@ -217,9 +208,8 @@ def race(backtest: Backtest, *, seed: int = 0) -> Race:
         for measure in MEASURES:
             values[measure][method] = total.over(0).measure(measure)
             intervals[measure][method] = _interval(drawn[method], measure, backtest.n_steps)
-    rivals = [m for m in backtest.methods if m not in ("model", "random_twin")]
     best = tuple(
-        max(rivals, key=lambda m: np.nan_to_num(values["r2"][m][h], nan=-np.inf))
+        best_baseline({m: float(v[h]) for m, v in values["r2"].items()}, "forecast") or "mean"
         for h in range(backtest.n_steps)
     )
     return Race(
@@ -251,7 +241,7 @@ def skill_map(backtest: Backtest, steps: slice = slice(None)) -> tuple[Array, st
         NaN for unusable parcels.
     baseline : str
     """
-    rivals = [m for m in backtest.methods if m not in ("model", "random_twin")]
+    rivals = [m for m in methods_of("forecast", "baseline") if m in backtest.forecasts]
 
     def pooled(method: str) -> float:
         return float(parcel_sums(backtest, method, steps).over(0).r2())

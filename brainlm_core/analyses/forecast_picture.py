@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.analyses.forecast_metrics import METHOD_WORDS
+from brainlm_core.base.methods import words_of
 from brainlm_core.render import Film, Panel, Scene, film_bytes, png_bytes
 from brainlm_core.writing import whole_file
 
@@ -74,7 +74,7 @@ def scene_of(
     theme : {"light", "dark"}
     """
     limits = (-LIMIT_SD, LIMIT_SD)
-    words = METHOD_WORDS.get(method, method)
+    words = words_of(method, "forecast")
     panels = [Panel(f"Forecast by {words}", method_frames(forecast, method), _UNIT, "diverging", limits)]
     if forecast.n_known:
         panels.insert(0, Panel("Observed", observed_frames(forecast), _UNIT, "diverging", limits))

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.forecast_intervals import Coverage
-from brainlm_core.analyses.forecast_metrics import METHODS, Backtest, Race, race_to_dict
+from brainlm_core.analyses.forecast_metrics import Backtest, Race, race_to_dict
 from brainlm_core.analyses.forecast_plan import ForecastOptions
 from brainlm_core.analyses.forecast_verdict import Verdict
 from brainlm_core.analyses.forecast_windows import Grid
+from brainlm_core.base.methods import methods_of
 from brainlm_core.recording import Provenance
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Forecast:
     truth : ndarray (H, P), float32
         What came; NaN beyond the recording's end.
     forecasts : mapping of str to ndarray (H, P), float32
-        By method (see ``METHODS``), in the recording's units.
+        By method (see :mod:`brainlm_core.base.methods`), in the recording's units.
     lower, upper : ndarray (H, P), float32
         Nominal 90 % predictive interval of the model; NaN where too little came before.
     member_sd : ndarray (H, P), float32
@@ -162,7 +163,7 @@ class ForecastResult:
         """Return the figures: R² and squared error by method over steps, coverage, the sentence."""
         scores: dict[str, Any] = {} if self.race is None else race_to_dict(self.race)
         for measure in ("r2", "mse"):
-            scores.setdefault(measure, dict.fromkeys(METHODS))
+            scores.setdefault(measure, dict.fromkeys(methods_of("forecast")))
         return {
             **scores,
             "coverage_90": self.coverage.share,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brainlm_core.analyses.forecast_metrics import METHOD_WORDS, Race
+from brainlm_core.analyses.forecast_metrics import Race
+from brainlm_core.base.methods import METHODS, words_of
 
 #: R² below this counts as none, also where it is above chance.
 SMALLEST_R2 = 0.01
@@ -43,7 +44,7 @@ def verdict(result: Race) -> Verdict:
     from the first counts.
     """
     r2 = result.values["r2"]
-    racers = [m for m in r2 if m != "random_twin"]
+    racers = [m for m in r2 if METHODS[m].kind != "control"]
     table = np.stack([np.nan_to_num(r2[m], nan=-np.inf) for m in racers])  # (methods, H)
     best = table.argmax(axis=0)
     winners, skill, ahead = [], [], []
@@ -77,7 +78,7 @@ def _sentence(result: Race, winners: list[str], skill_until: float, ahead_until:
     rival = result.best_baseline[0]
     figures = (
         f"({r2['model'][0]:.2f} against {r2[rival][0]:.2f} of the variance, {_seconds(first)} ahead, "
-        f"for {METHOD_WORDS[rival]})"
+        f"for {words_of(rival, 'forecast')})"
     )
     if ahead_until >= skill_until:
         return f"The model beats every baseline as long as there is anything to forecast {figures}. {end}"
@@ -88,7 +89,7 @@ def _sentence(result: Race, winners: list[str], skill_until: float, ahead_until:
     if np.isfinite(result.ahead[0]).all() and result.ahead[0, 1] >= 0:
         return f"The model is level with the best baseline {figures}. {end}"
     return (
-        f"{_capital(METHOD_WORDS[rival])} wins: it explains {r2[rival][0]:.2f} of the variance "
+        f"{_capital(words_of(rival, 'forecast'))} wins: it explains {r2[rival][0]:.2f} of the variance "
         f"{_seconds(first)} ahead, the model {r2['model'][0]:.2f}. {end}"
     )
 

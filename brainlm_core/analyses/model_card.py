@@ -8,33 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from brainlm_core.base.methods import FORMER_KEYS
 from brainlm_core.errors import CheckpointError
 
 CARD_NAME = "card.json"
 MARKDOWN_NAME = "MODEL_CARD.md"
-#: Names of methods as a reader knows them, in the order of the rows.
-METHODS: Mapping[str, str] = {
-    "model": "model",
-    "prior": "its prior alone",
-    "random_twin": "random-weights twin",
-    "ridge": "ridge",
-    "ar": "own autoregression",
-    "interpolation": "interpolation",
-    "last_value": "last value",
-    "mean": "mean",
-    "functional_connectivity": "functional connectivity",
-    "coordinates": "coordinates",
-    "connectivity_and_coordinates": "connectivity and coordinates",
-    "group_connectivity": "group connectivity",
-    "autocorrelation": "lag-1 autocorrelation",
-    "confounds": "age, sex, motion, TR and length",
-    "dummy": "dummy",
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,7 @@ class CardRow:
     Parameters
     ----------
     key, name : str
-        For programs and for readers; ``key`` is one of :data:`METHODS`.
+        For programs and for readers; ``key`` is one of :data:`brainlm_core.base.methods.METHODS`.
     values : tuple of Score or None
         One per column; None where the method has no figure.
     """
@@ -178,7 +161,7 @@ def load_card(folder: str | Path) -> ModelCard | None:
                 t["title"],
                 t["unit"],
                 tuple(t["columns"]),
-                tuple(CardRow(r["key"], r["name"], tuple(map(_read_score, r["values"]))) for r in t["rows"]),
+                tuple(_read_row(r) for r in t["rows"]),
                 t["note"],
             )
             for t in data["tables"]
@@ -190,6 +173,11 @@ def load_card(folder: str | Path) -> ModelCard | None:
         return ModelCard(tables, bars, data["intervals"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{CARD_NAME} is damaged", "copy the weights' folder again") from error
+
+
+def _read_row(data: dict[str, Any]) -> CardRow:
+    key = FORMER_KEYS.get(data["key"], data["key"])
+    return CardRow(key, data["name"], tuple(map(_read_score, data["values"])))
 
 
 def _read_score(data: dict[str, Any] | None) -> Score | None:

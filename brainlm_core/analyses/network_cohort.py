@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from brainlm_core.analyses.network_reference import group_connectivity
 from brainlm_core.analyses.network_scores import (
-    METHODS,
     Array,
     MethodScores,
     Score,
@@ -42,6 +41,7 @@ from brainlm_core.analyses.networks import (
     twin_engine,
     twin_map,
 )
+from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import AnalysisError
 from brainlm_core.writing import whole_file
@@ -252,12 +252,13 @@ def _values(rows: list[tuple[MethodScores, ...]]) -> Values:
     def number(score: Score | None) -> float:
         return float("nan") if score is None or score.value is None else score.value
 
-    table = {(r, row.method): row for r, methods in enumerate(rows) for row in methods}
+    table = {(r, row.method): row for r, every in enumerate(rows) for row in every}
+    methods = ordered(row.method for row in rows[0])
     pick = dict(zip(METRICS, ("knn", "knn_homologues", "ari"), strict=True))
     return {
         metric: {
             method: np.array([number(getattr(table[r, method], name)) for r in range(len(rows))])
-            for method in METHODS
+            for method in methods
             if getattr(table[0, method], name) is not None
         }
         for metric, name in pick.items()
@@ -275,7 +276,7 @@ def _mean_rows(values: Values, who: Sequence[str], seed: int) -> tuple[MethodSco
             mean("knn_accuracy_homologues", method),
             mean("ari", method) if method in values["ari"] else None,
         )
-        for method in METHODS
+        for method in ordered(values["knn_accuracy"])
     )
 
 

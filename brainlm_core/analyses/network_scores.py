@@ -34,9 +34,9 @@ from brainlm_core.analyses.network_metrics import (
     labelled_parcels,
     mean_interval,
 )
+from brainlm_core.base.methods import ordered, words_of
 
 __all__ = [
-    "METHODS",
     "Clustering",
     "Features",
     "LabelledParcels",
@@ -55,17 +55,6 @@ __all__ = [
     "mean_interval",
     "score_table",
 ]
-
-#: Methods in the order in which every table and picture lists them, with their names for people.
-METHODS: dict[str, str] = {
-    "attention": "Attention of the model",
-    "random_twin": "Attention of its random-weights twin",
-    "functional_connectivity": "Functional connectivity",
-    "functional_connectivity_centred": "Functional connectivity, treated as attention is",
-    "coordinates": "Parcel coordinates",
-    "connectivity_coordinates": "Functional connectivity and coordinates",
-    "group_connectivity": "Average connectivity of the training recordings",
-}
 
 
 @dataclass(frozen=True)
@@ -107,7 +96,7 @@ class MethodScores:
     Parameters
     ----------
     method : str
-        Key of :data:`METHODS`.
+        Key of :data:`brainlm_core.base.methods.METHODS`.
     knn : Score
         k-NN accuracy, folds over parcels.
     knn_homologues : Score
@@ -123,8 +112,9 @@ class MethodScores:
 
     @property
     def title(self) -> str:
-        """Name for people."""
-        return METHODS[self.method]
+        """Name for people, in full."""
+        text = words_of(self.method, "networks")
+        return text[:1].upper() + text[1:]
 
 
 def attention_features_of(attention: ArrayLike, group: NDArray[np.int64], setting: ScoreSetting) -> Features:
@@ -223,11 +213,12 @@ def _reference_row(reference: Array | None, setting: ScoreSetting) -> MethodScor
 
 def score_table(rows: tuple[MethodScores, ...]) -> dict[str, Any]:
     """Return ``{knn_accuracy, knn_accuracy_homologues, ari}``, each ``{method: {value, ci95}}``."""
-    ordered = sorted(rows, key=lambda row: list(METHODS).index(row.method))
+    by_method = {row.method: row for row in rows}
+    rows = tuple(by_method[method] for method in ordered(by_method))
     return {
-        "knn_accuracy": {row.method: row.knn.to_dict() for row in ordered},
-        "knn_accuracy_homologues": {row.method: row.knn_homologues.to_dict() for row in ordered},
-        "ari": {row.method: row.ari.to_dict() for row in ordered if row.ari is not None},
+        "knn_accuracy": {row.method: row.knn.to_dict() for row in rows},
+        "knn_accuracy_homologues": {row.method: row.knn_homologues.to_dict() for row in rows},
+        "ari": {row.method: row.ari.to_dict() for row in rows if row.ari is not None},
     }
 
 

@@ -87,7 +87,7 @@ class NetworksResult:
     clustering : Clustering
         k networks and the known networks they match.
     scores : tuple of MethodScores
-        In the order of ``network_scores.METHODS``.
+        In the order of the table of methods.
     notices : tuple of str
         What a reader must know.
     """

@@ -52,7 +52,7 @@ class Survey:
         Which recordings answered.
     networks : tuple of str
     predictors : tuple of str
-        As :data:`brainlm_core.analyses.perturb_companions.PREDICTORS`, and ``"random_twin"``.
+        Methods of the task ``perturb`` (:mod:`brainlm_core.base.methods`).
     rho : ndarray (recordings, networks, predictors), float64
         Spearman's rank correlation; NaN where something does not vary.
     chance : ndarray (recordings, networks, predictors, sets), float64

@@ -34,8 +34,6 @@ TWIN_DRAWS = 4
 DOSES_SD = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 #: Responders that the dose curve averages.
 N_RESPONDERS = 10
-#: Of what a response may be predicted by, in the order in which it is shown.
-PREDICTORS = ("functional_connectivity", "distance", "attention", "attention_to_seed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ class Agreement:
     Parameters
     ----------
     predictor : str
-        One of :data:`PREDICTORS` or ``"random_twin"``.
+        Key of a method of the task ``perturb`` (:mod:`brainlm_core.base.methods`).
     value : float
         Spearman's rho; NaN when one of the two does not vary.
     null : ndarray (n,), float64

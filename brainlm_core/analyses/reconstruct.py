@@ -22,6 +22,7 @@ from brainlm_core.analyses.masked_baselines import (
     mean_fill,
     statistics_folder,
 )
+from brainlm_core.base.methods import best_baseline, ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Provenance
@@ -37,16 +38,6 @@ BoolArray = NDArray[np.bool_]
 
 #: What can be hidden.
 KINDS = ("random", "future", "parcels", "network")
-#: Methods in the order in which they are listed.
-METHODS = ("model", "random_twin", "prior", "mean", "interpolation", "ridge")
-METHOD_WORDS = {
-    "model": "the model",
-    "random_twin": "random weights",
-    "prior": "the model's prior alone",
-    "mean": "each parcel's mean",
-    "interpolation": "interpolation in time",
-    "ridge": "ridge from the visible parcels",
-}
 #: Shares and block lengths (samples) that a sweep goes through.
 SWEEP_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 SWEEP_BLOCKS = (5, 10, 20, 40, 100)
@@ -176,8 +167,7 @@ class ReconstructResult:
     @property
     def best_baseline(self) -> str:
         """The best method that is neither the model nor a part of it."""
-        simple = [m for m in ("mean", "interpolation", "ridge") if m in self.scores]
-        return max(simple, key=lambda m: self.scores[m].r2)
+        return best_baseline({m: s.r2 for m, s in self.scores.items()}, "reconstruct") or "mean"
 
     def filled(self, method: str) -> FloatArray:
         """Return the window with hidden entries as a method fills them in, (P, T)."""
@@ -191,8 +181,8 @@ class ReconstructResult:
             "n_hidden": int(self.scored.sum()),
             "tr_s": self.windows.tr_s,
             "start_s": float(self.windows.starts_s[0]),
-            "r2": {m: self.scores[m].r2 for m in METHODS if m in self.scores},
-            "ci95": {m: [self.scores[m].low, self.scores[m].high] for m in METHODS if m in self.scores},
+            "r2": {m: self.scores[m].r2 for m in ordered(self.scores)},
+            "ci95": {m: [self.scores[m].low, self.scores[m].high] for m in ordered(self.scores)},
             "intervals": "95 % bootstrap over parcels",
             "notices": list(self.notices),
             "provenance": self.provenance.to_dict(),

@@ -80,14 +80,15 @@ def run(args: argparse.Namespace) -> CommandResult:
 
 
 def _text(result: DecodeResult, matched: str, folder: str) -> str:
-    from brainlm_core.analyses.decode import CAVEAT, METHOD_WORDS
+    from brainlm_core.analyses.decode import CAVEAT
+    from brainlm_core.base.methods import words_of
 
     unit = "R²" if result.metric == "r2" else "area under the ROC curve"
     lines = [f"{result.options.target} of {len(result.ids)} recordings, {unit}; {result.folds}"]
     for name, score in result.scores.items():
         low, high = score.ci95
         chance = "" if score.p is None else f"  p {score.p:.3f}"
-        lines.append(f"  {METHOD_WORDS[name]:26} {score.value:+.3f}  [{low:+.3f}, {high:+.3f}]{chance}")
+        lines.append(f"  {words_of(name, 'decode'):26} {score.value:+.3f}  [{low:+.3f}, {high:+.3f}]{chance}")
     lines += [f"  note: {notice}" for notice in (matched, *result.notices) if notice]
     return "\n".join([*lines, f"  {CAVEAT}", f"saved to {folder}"])
 

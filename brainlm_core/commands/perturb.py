@@ -8,20 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brainlm_core.base.methods import words_of
 from brainlm_core.commands import CommandResult
 from brainlm_core.commands._model_arguments import add_model_arguments, load_engine
 from brainlm_core.commands._scan_arguments import add_scan_arguments, load_recording
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import PerturbResult
-
-_WORDS = {
-    "functional_connectivity": "functional connectivity with the targets",
-    "distance": "nearness to the targets",
-    "attention": "attention of the targets (their row)",
-    "attention_to_seed": "attention to the targets (their column)",
-    "random_twin": "response of the random-weights twin",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +79,8 @@ def _in_words(result: PerturbResult, folder: Path) -> str:
     for agreement in result.agreement:
         chance = facts["agreement_null_95"].get(agreement.predictor)
         beside = "" if chance is None else f"  (random sets {chance[0]:+.2f} to {chance[1]:+.2f})"
-        lines.append(f"    {_WORDS[agreement.predictor]:42} {agreement.value:+.3f}{beside}")
+        name = words_of(agreement.predictor, "perturb")
+        lines.append(f"    {name:52} {agreement.value:+.3f}{beside}")
     lines += [f"  note: {notice}" for notice in result.notices]
     lines.append("  A response is what the model expects to go with a change. It shows no cause.")
     return "\n".join([*lines, f"saved to {folder}"])

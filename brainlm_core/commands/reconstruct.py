@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> CommandResult:
     """Hide, fill in, score, save."""
     from brainlm_core.analyses.networks import twin_engine
-    from brainlm_core.analyses.reconstruct import METHOD_WORDS, METHODS, ReconstructOptions, reconstruct
+    from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct
+    from brainlm_core.base.methods import ordered, words_of
 
     options = ReconstructOptions(
         args.hide, args.share, args.block, args.network, args.window, args.scaling, args.gain, args.seed
@@ -49,9 +50,10 @@ def run(args: argparse.Namespace) -> CommandResult:
     lines = [
         f"{recording.provenance.source_name}: explained variance of {int(result.scored.sum())} hidden entries"
     ]
-    for method in (m for m in METHODS if m in result.scores):
+    for method in ordered(result.scores):
         score = result.scores[method]
-        lines.append(f"  {METHOD_WORDS[method]:32}{score.r2:7.3f}  ({score.low:.3f} to {score.high:.3f})")
+        name = words_of(method, "reconstruct")
+        lines.append(f"  {name:42}{score.r2:7.3f}  ({score.low:.3f} to {score.high:.3f})")
     lines += [f"  note: {notice}" for notice in result.notices]
     return CommandResult(
         objects=[{**result.to_dict(), "files": [str(f) for f in files]}],

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from brainlm_core.analyses.network_scores import Clustering, MethodScores
 from brainlm_core.atlas import Parcellation
+from brainlm_core.base.methods import methods_of, title_of, words_of
 from brainlm_core.look.palette import NETWORK_COLOURS, group_words
 from brainlm_core.look.panels import BrainPanel, Category
 from brainlm_core.look.strip import Reference, Row
@@ -24,6 +25,8 @@ LIMIT_R = 0.8
 EVEN = "× even spread"
 #: Published 5-fold accuracy of a k-NN on attention of the 111M model (Ortega Caro et al. 2024).
 PUBLISHED = Reference(0.588, "published figure for attention")
+#: In tables only: a strip of everything would be read by nobody.
+_TABLE_ONLY = ("functional_connectivity_centred",)
 #: Colours of clusters that match no known network.
 _SPARE = (
     "#8C6D31",
@@ -140,27 +143,19 @@ def strip_rows(scores: Sequence[MethodScores], measure: str) -> list[Row]:
     measure : {"knn", "ari"}
         Which score.
     """
-    shown = ["attention", "random_twin", "functional_connectivity", "coordinates"]
-    if measure == "knn":
-        shown.append("connectivity_coordinates")
-    shown.append("group_connectivity")
+    shown = [m for m in methods_of("networks") if m not in _TABLE_ONLY]
+    if measure == "ari":
+        shown.remove("connectivity_coordinates")  # it is not clustered
     by_method = {row.method: row for row in scores}
     rows = []
     for method in shown:
         score = getattr(by_method[method], measure) if method in by_method else None
         rows.append(
-            Row(method, None) if score is None else Row(method, score.value, score.ci95, reason=score.reason)
+            Row(method, None, label=title_of(method, "networks"))
+            if score is None
+            else Row(method, score.value, score.ci95, title_of(method, "networks"), score.reason)
         )
     return rows
-
-
-_RIVALS = {
-    "functional_connectivity": "functional connectivity of the same window",
-    "functional_connectivity_centred": "functional connectivity of the same window",
-    "coordinates": "parcel coordinates alone",
-    "connectivity_coordinates": "connectivity and coordinates together",
-    "group_connectivity": "the average connectivity of the training recordings",
-}
 
 
 def who_wins(scores: Sequence[MethodScores], *, is_random: bool = False) -> str:
@@ -181,8 +176,8 @@ def who_wins(scores: Sequence[MethodScores], *, is_random: bool = False) -> str:
         return f"No score can be given: {own.reason}."
     name, best = max(
         (
-            (words, by_method[m])
-            for m, words in _RIVALS.items()
+            (words_of(m, "networks"), by_method[m])
+            for m in methods_of("networks", "baseline")
             if m in by_method and by_method[m].value is not None
         ),
         key=lambda item: item[1].value or 0.0,

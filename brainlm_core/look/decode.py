@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from brainlm_core.analyses.decode import METHOD_WORDS, DecodeResult
+from brainlm_core.analyses.decode import DecodeResult
+from brainlm_core.base.methods import title_of, words_of
 from brainlm_core.look.strip import Row
 
 
 def strip_rows(result: DecodeResult) -> list[Row]:
     """Return the rows of the baseline strip."""
-    return [Row(name, score.value, score.ci95) for name, score in result.scores.items()]
+    return [
+        Row(name, score.value, score.ci95, title_of(name, "decode")) for name, score in result.scores.items()
+    ]
 
 
 def signed(text: str) -> str:
@@ -30,7 +33,7 @@ def one_sentence(result: DecodeResult, target: str) -> str:
         return f"{target} cannot be told from this embedding better than by chance: {value}."
     rivals = {m: s for m, s in result.scores.items() if m not in ("model", "dummy")}
     best = max(rivals, key=lambda m: rivals[m].value)
-    words, rival = METHOD_WORDS[best], rivals[best]
+    words, rival = words_of(best, "decode"), rivals[best]
     told, other = f"{target} can be told from this embedding, {value}", signed(f"{rival.value:.2f}")
     if rival.difference is not None and rival.difference[1] > 0:
         return f"{told}, better than from {words} ({other})."

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from brainlm_core.analyses.forecast_metrics import Race
+from brainlm_core.base.methods import methods_of, title_of
 from brainlm_core.look.strip import Row
 
 
-def strip_rows(race: Race | None, wanted: Sequence[str]) -> list[Row]:
-    """Return R² one volume ahead by method for the baseline strip; None while unknown."""
+def strip_rows(race: Race | None, *, everything: bool = False) -> list[Row]:
+    """Return R² one volume ahead by method for the baseline strip; None while unknown.
+
+    The last value is left out unless ``everything`` is asked for: it would press all others together.
+    """
+    wanted = [m for m in methods_of("forecast") if race is None or m in race.values["r2"]]
+    wanted = [m for m in wanted if everything or m != "last_value"]
     rows = []
     for method in wanted:
         known = race is not None and method in race.values["r2"]
@@ -20,5 +24,5 @@ def strip_rows(race: Race | None, wanted: Sequence[str]) -> list[Row]:
         if race is not None and known and np.isfinite(race.intervals["r2"][method][0]).all():
             low, high = race.intervals["r2"][method][0]
             interval = (float(low), float(high))
-        rows.append(Row(method, value, interval))
+        rows.append(Row(method, value, interval, title_of(method, "forecast")))
     return rows

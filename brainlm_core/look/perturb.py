@@ -10,29 +10,22 @@ from numpy.typing import NDArray
 from brainlm_core.analyses.perturb_companions import Agreement, DoseCurve
 from brainlm_core.analyses.perturb_masks import Plan
 from brainlm_core.analyses.perturb_null import NullMap
+from brainlm_core.base.methods import methods_of, title_of
 from brainlm_core.look.strip import Row
-
-#: Predictor -> (row of the strip, label).
-AGREEMENT_ROWS = {
-    "functional_connectivity": ("functional_connectivity", "Functional connectivity"),
-    "distance": ("coordinates", "Nearness"),
-    "attention": ("attention", "Attention of the targets"),
-    "random_twin": ("random_twin", "Random-weights twin"),
-}
 
 
 def strip_rows(agreement: Sequence[Agreement]) -> list[Row]:
     """Return the rows of the baseline strip; the bar is the middle 95 % of chance, not an interval."""
     known = {a.predictor: a for a in agreement}
     rows = []
-    for name, (method, label) in AGREEMENT_ROWS.items():
-        found = known.get(name)
+    for name in methods_of("perturb"):
+        found, label = known.get(name), title_of(name, "perturb")
         if found is None:
-            rows.append(Row(method, None, None, label))
+            rows.append(Row(name, None, None, label))
         elif np.isnan(found.value):
-            rows.append(Row(method, None, None, label, "one of the two does not vary"))
+            rows.append(Row(name, None, None, label, "one of the two does not vary"))
         else:
-            rows.append(Row(method, found.value, chance_range(found), label))
+            rows.append(Row(name, found.value, chance_range(found), label))
     return rows
 
 

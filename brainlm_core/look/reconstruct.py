@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.analyses.reconstruct import METHODS, ReconstructResult
+from brainlm_core.analyses.reconstruct import ReconstructResult
+from brainlm_core.base.methods import METHODS, methods_of, ordered, title_of, words_of
 from brainlm_core.look.panels import BrainPanel
 from brainlm_core.look.strip import Row
 
@@ -18,8 +19,6 @@ UNITS = {
     "zscore": "SD from the mean",
     "ukb1000": "UK Biobank interquartile ranges",
 }
-#: Words of the ridge baseline here; elsewhere the same colour stands for a ridge over time.
-RIDGE_WORDS = "Ridge, visible parcels"
 #: What lies below is left off the strip and said in words: it would press all others together.
 OFF_SCALE = -0.5
 
@@ -72,9 +71,10 @@ def strip_rows(result: ReconstructResult | None) -> list[Row]:
     if result is None:
         return [
             Row(m, None, label=method_word(m))
-            for m in ("model", "random_twin", "mean", "interpolation", "ridge")
+            for m in ("model", "random_twin", *methods_of("reconstruct", "baseline"))
+            if m != "last_value"
         ]
-    wanted = [m for m in METHODS if m in result.scores and m not in off_scale(result)]
+    wanted = [m for m in ordered(result.scores) if m not in off_scale(result)]
     if not result.model.is_random and "random_twin" not in wanted:
         wanted.append("random_twin")
     rows = []
@@ -90,16 +90,14 @@ def strip_rows(result: ReconstructResult | None) -> list[Row]:
 
 def off_scale(result: ReconstructResult) -> dict[str, float]:
     """Return the baselines that are too bad for the strip, with their R²."""
-    return {
-        m: s.r2 for m, s in result.scores.items() if s.r2 < OFF_SCALE and m not in ("model", "random_twin")
-    }
+    return {m: s.r2 for m, s in result.scores.items() if s.r2 < OFF_SCALE and METHODS[m].kind == "baseline"}
 
 
 def sentence(result: ReconstructResult) -> str:
     """Return the one sentence: how much of the hidden part is explained, by whom."""
     own, best = result.scores["model"], result.best_baseline
     other = result.scores[best]
-    words = {"mean": "each parcel's mean", "interpolation": "interpolation", "ridge": "ridge"}[best]
+    words = words_of(best, "reconstruct")
     subject = "Random weights explain" if result.model.is_random else "The model explains"
     shares = f"{max(own.r2, 0):.0%} of what it did not see; {words} {max(other.r2, 0):.0%}"
     twin = result.scores.get("random_twin")
@@ -108,6 +106,6 @@ def sentence(result: ReconstructResult) -> str:
     )
 
 
-def method_word(method: str) -> str | None:
-    """Return what a method is called here where the strip calls it otherwise."""
-    return RIDGE_WORDS if method == "ridge" else None
+def method_word(method: str) -> str:
+    """Return what a method is called here."""
+    return title_of(method, "reconstruct")

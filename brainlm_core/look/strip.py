@@ -6,31 +6,9 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from brainlm_core.look.palette import DARK, LIGHT
+from brainlm_core.base.methods import METHODS, ordered
 
-#: Method -> (label, colour light, colour dark, marker). The order is the order of the rows.
-METHODS: dict[str, tuple[str, str, str, str]] = {
-    "model": ("Model", LIGHT.accent, DARK.accent, "circle"),
-    "attention": ("Model's attention", LIGHT.accent, DARK.accent, "circle"),
-    "prior": ("Its prior alone", "#3B7D84", "#86CDD0", "bar"),
-    "random_twin": ("Random weights", "#6B7780", "#9AA8B1", "hollow"),
-    "functional_connectivity": ("Functional connectivity", "#7A4B12", "#D9A45B", "square"),
-    "coordinates": ("Coordinates alone", "#5A4FA3", "#A79BE8", "diamond"),
-    "connectivity_coordinates": ("Both together", "#7A2E5C", "#DE93BE", "bar"),
-    "group_connectivity": ("Group connectivity", "#3E5C1E", "#A9CC7E", "square"),
-    "mean": ("Mean", "#55626C", "#B9C4CB", "bar"),
-    "interpolation": ("Interpolation in time", "#A0522D", "#E6A57E", "diamond"),
-    "last_value": ("Last value", "#7A2E5C", "#DE93BE", "diamond"),
-    "ar": ("Own AR", "#5A4FA3", "#A79BE8", "square"),
-    "ridge": ("Ridge VAR", "#7A4B12", "#D9A45B", "square"),
-    "autocorrelation": ("Lag-1 autocorrelation", "#5A4FA3", "#A79BE8", "diamond"),
-    "confounds": ("Age, sex, motion, scanner", "#3E5C1E", "#A9CC7E", "square"),
-    "dummy": ("Same guess for everyone", "#55626C", "#B9C4CB", "bar"),
-    "other": ("Other", "#55626C", "#B9C4CB", "bar"),
-}
 _PENDING = '<span class="v">…</span>'
-#: Methods printed in bold: the thing that the page is about.
-_MAIN = {"model", "attention"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +18,7 @@ class Row:
     Parameters
     ----------
     method : str
-        Key of :data:`METHODS`.
+        Key of :data:`brainlm_core.base.methods.METHODS`.
     value : float or None
         None while it is still being computed.
     interval : (float, float) or None
@@ -87,7 +65,7 @@ def baseline_strip(
     Parameters
     ----------
     scores : sequence of Row
-        Drawn in the order of :data:`METHODS`, whatever order they come in.
+        Drawn in the order of the table of methods, whatever order they come in.
     title : str
         What is measured, with unit.
     limits : (float, float)
@@ -102,7 +80,7 @@ def baseline_strip(
     str
         Escaped HTML that needs the house style sheet.
     """
-    rank = {name: i for i, name in enumerate(METHODS)}
+    rank = {name: i for i, name in enumerate(ordered(s.method for s in scores))}
     rows = sorted(scores, key=lambda s: rank[s.method])
     known = [v for s in rows if s.value is not None for v in (s.value, *(s.interval or ()))]
     if reference is not None:
@@ -130,9 +108,9 @@ def baseline_strip(
 
 
 def _row(score: Row, x, line: str, decimals: int) -> str:  # type: ignore[no-untyped-def]
-    label, light, dark, marker = METHODS[score.method]
-    label = html.escape(score.label or label)
-    main = " main" if score.method in _MAIN else ""
+    method = METHODS[score.method]
+    label = html.escape(score.label or method.title)
+    main = " main" if method.kind == "model" else ""  # what the page is about
     if score.value is None:
         sign = (
             f'<span class="v" title="{html.escape(score.reason, quote=True)}">–</span>'
@@ -144,16 +122,16 @@ def _row(score: Row, x, line: str, decimals: int) -> str:  # type: ignore[no-unt
     if score.interval is not None:
         a, b = (x(v) for v in score.interval)
         interval = f'<span class="i" style="left:{a:.1f}%;width:{max(b - a, 0.5):.1f}%"></span>'
-    dot = f'<span class="d {marker}" style="left:{x(score.value):.1f}%"></span>'
+    dot = f'<span class="d {method.marker}" style="left:{x(score.value):.1f}%"></span>'
     return (
         f'<span class="n{main}">{label}</span>'
-        f'<span class="t" style="color:light-dark({light},{dark})">{line}{interval}{dot}</span>'
+        f'<span class="t" style="color:light-dark({method.light},{method.dark})">{line}{interval}{dot}</span>'
         f'<span class="v{main}">{_number(score.value, decimals)}</span>'
     )
 
 
 def _said(score: Row, decimals: int) -> str:
-    label = score.label or METHODS[score.method][0]
+    label = score.label or METHODS[score.method].title
     if score.value is None:
         return f"{label}: {score.reason or 'not yet computed'}"
     interval = ""

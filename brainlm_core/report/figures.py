@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.analyses import forecast_picture
 from brainlm_core.analyses.perturb import responder_table
+from brainlm_core.base.methods import METHODS, ordered, title_of
 from brainlm_core.errors import ConfigError
 from brainlm_core.look.attention import PUBLISHED, found_networks, known_networks, strip_rows, who_wins
 from brainlm_core.look.forecast import strip_rows as race_rows
@@ -19,7 +20,7 @@ from brainlm_core.look.palette import DARK, LIGHT, group_words
 from brainlm_core.look.panels import BrainPanel
 from brainlm_core.look.perturb import dose_sentence, moments, null_sentence
 from brainlm_core.look.perturb import strip_rows as agreement_rows
-from brainlm_core.look.strip import METHODS, baseline_strip
+from brainlm_core.look.strip import baseline_strip
 from brainlm_core.report.charts import Line, line_chart
 from brainlm_core.report.figure import Figure, brains_data, rows_data
 from brainlm_core.report.figures_cohort import attribution, cohort_map, decoding, place
@@ -37,7 +38,6 @@ MAX_FRAMES = 300
 MAX_RESPONSE_FRAMES = 60
 _ACCENT = (LIGHT.accent, DARK.accent)
 _MUTED = (LIGHT.muted, DARK.muted)
-_DASHES = {"mean": "2 4", "last_value": "8 5", "ar": "8 4 2 4", "random_twin": "14 5"}
 
 
 def networks(result: NetworksResult) -> Figure:
@@ -103,13 +103,13 @@ def race(result: ForecastResult) -> Figure | None:
     if run is None:
         return None
     lines = []
-    for method in [m for m in METHODS if m in run.values["r2"]][::-1]:
-        title, light, dark, _ = METHODS[method]
+    for method in ordered(run.values["r2"])[::-1]:
+        title, drawn = title_of(method, "forecast"), METHODS[method]
         band = run.intervals["r2"][method] if method == "model" else None
         wide = 3.0 if method == "model" else 1.8
         values = run.values["r2"][method]
         lines.append(
-            Line(title, values, (light, dark), _DASHES.get(method, ""), wide, band, method == "model")
+            Line(title, values, (drawn.light, drawn.dark), drawn.svg_dash, wide, band, method == "model")
         )
     low = min(0.0, float(np.nanmin(run.values["r2"]["model"])), -0.3)
     high = max(0.5, max(float(np.nanmax(line.y)) for line in lines) + 0.05)
@@ -121,7 +121,7 @@ def race(result: ForecastResult) -> Figure | None:
         said="R² by time ahead, the model against every baseline.",
         y_limits=(low, high),
     ) + baseline_strip(
-        race_rows(run, [m for m in METHODS if m in run.values["r2"]]),
+        race_rows(run, everything=True),
         title=f"Explained variance R², {result.forecast.tr_s:.2g} s ahead",
         limits=(-0.1, 0.5),
     )

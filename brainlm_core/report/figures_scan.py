@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainlm_core.analyses.reconstruct import METHOD_WORDS
+from brainlm_core.base.methods import words_of
 from brainlm_core.look import reconstruct as filled_in
 from brainlm_core.look.palette import DARK, LIGHT
 from brainlm_core.look.panels import BrainPanel
@@ -124,7 +124,8 @@ def reconstruction(made: tuple[ReconstructResult, Parcellation]) -> Figure:
     rows = filled_in.strip_rows(result)
     drawing = baseline_strip(rows, title="Explained variance R² of what was hidden", limits=(-0.2, 0.6))
     for method, value in filled_in.off_scale(result).items():
-        drawing += f'<p class="b-note">Off the scale: {html.escape(METHOD_WORDS[method])} {value:.2f}.</p>'
+        name = html.escape(words_of(method, "reconstruct"))
+        drawing += f'<p class="b-note">Off the scale: {name} {value:.2f}.</p>'
     return Figure(
         "reconstruction",
         "Filled in by the model",

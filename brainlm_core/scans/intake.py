@@ -19,8 +19,8 @@ from brainlm_core.scans.limits import MAX_SIGNAL, check_length
 from brainlm_core.scans.quality import assess, judge
 from brainlm_core.scans.readers import find_reader
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
-from brainlm_core.scans.timing import from_user, resolve
-from brainlm_core.scans.types import ParcelSignals, ReadRequest
+from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
+from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
 
 
 def read_scan(
@@ -100,12 +100,25 @@ def read_scan(
         recording, table = _to_recording(result, request, tr_s)
     if options.is_active:
         report(0.95, "cleaning")
+        if (options.high_pass_hz or options.low_pass_hz) and is_doubtful(recording):
+            raise MissingTR(
+                f"a filter needs the true repetition time, and {source.name} states exactly 1 s, which some "
+                "programs write when they do not know it",
+                "give TR in seconds (--tr)",
+                recording.tr_s,
+            )
         recording = clean(recording, options, table, bold=_fmriprep_image(request, result))
     elif confounds is not None:
         note = "The confounds were read for head motion only; name a strategy to regress them out."
         recording = replace(recording, notices=(*recording.notices, note))
     report(1.0, "done")
     return recording
+
+
+def is_doubtful(recording: Recording) -> bool:
+    """Whether the repetition time of a recording is what some programs write when they do not know it."""
+    told = [s for s in recording.provenance.steps if s.name in ("read", "set repetition time")]
+    return bool(told and told[-1].parameters.get("tr_doubtful"))
 
 
 def _existing(path: str | os.PathLike[str], what: str) -> Path:
@@ -151,9 +164,9 @@ def _to_recording(
     source = result.read_from or request.source
     check_length(result.signals.shape[1], source.name)
     beside = None if source.uploaded else source.path
-    seconds, notices, origin = resolve(tr_s, result.tr_s, beside, source.name, source.may_open)
-    if origin != "user":
-        notices = (*result.tr_notices, *notices)
+    stated = RepetitionTime(result.tr_s, result.tr_notices)
+    time = resolve(tr_s, stated, beside, source.name, source.may_open)
+    seconds, notices = time.tr_s, time.notices
     signals, gaps = fill_missing(result.signals, source.name)
     path = request.confounds
     if path is None and not source.uploaded:
@@ -170,7 +183,8 @@ def _to_recording(
     )
     if quality.flat.all():
         raise ScanError(f"the signals in {source.name} never change", "give a scan that holds a time series")
-    steps = [Step("read", {"tr_s": seconds, "tr_from": origin}), *result.steps]
+    asked = {"tr_doubtful": True} if time.doubtful else {}
+    steps = [Step("read", {"tr_s": seconds, "tr_from": time.origin, **asked}), *result.steps]
     if table is not None:
         steps.append(Step("read confounds", {"file": table.name, "for": "head motion"}))
     provenance = Provenance(

@@ -15,7 +15,19 @@ from brainlm_core.scans.source import Progress, ScanSource, no_progress
 
 
 class MissingTR(ScanError):
-    """The repetition time is in neither the file nor the call; a page can ask for it."""
+    """The repetition time is in neither the file nor the call, or hardly credible; a page can ask for it.
+
+    Parameters
+    ----------
+    what, fix : str
+        As :class:`~brainlm_core.errors.BrainLMError`.
+    stated_s : float or None
+        What the file says, in s, to be confirmed or replaced.
+    """
+
+    def __init__(self, what: str, fix: str, stated_s: float | None = None) -> None:
+        super().__init__(what, fix)
+        self.stated_s = stated_s
 
 
 class MissingCoordinates(ScanError):

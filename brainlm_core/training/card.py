@@ -15,7 +15,6 @@ from typing import Any
 
 from brainlm_core.analyses.model_card import (
     MARKDOWN_NAME,
-    METHODS,
     BarDistance,
     CardRow,
     CardTable,
@@ -24,6 +23,7 @@ from brainlm_core.analyses.model_card import (
     fill_markdown,
     load_card,
 )
+from brainlm_core.base.methods import METHODS, ordered, words_of
 
 #: Masks and forecast steps that are shown.
 MASK_NAMES = {
@@ -38,15 +38,6 @@ STEPS = (1, 2, 3, 4, 5, 10, 20)
 BEST_LINEAR_OVER_RIDGE = {"20 %": 0.026, "75 %": 0.022, "90 %": 0.031}
 BEST_MIX_OVER_AR = {"step 1": 0.054, "2": 0.052, "5": 0.024}
 NETWORKS_WINDOW, NETWORKS_AVERAGE = 0.734, 0.838
-_FORECAST_NAMES = {"ridge": "vector autoregression with ridge"}
-_NETWORK_METHODS = {
-    "attention": ("model", "attention of the model"),
-    "random_twin": ("random_twin", "its random-weights twin"),
-    "functional_connectivity": ("functional_connectivity", "functional connectivity"),
-    "coordinates": ("coordinates", "coordinates"),
-    "connectivity_coordinates": ("connectivity_and_coordinates", "connectivity and coordinates"),
-    "group_connectivity": ("group_connectivity", "group connectivity"),
-}
 
 
 def build_card(cortex: Mapping[str, Any], volume: Mapping[str, Any], decode: Mapping[str, Any]) -> ModelCard:
@@ -75,9 +66,9 @@ def build_card(cortex: Mapping[str, Any], volume: Mapping[str, Any], decode: Map
 def _masked(key: str, title: str, scores: Mapping[str, Any]) -> CardTable:
     table = {kind: methods for kind, methods in scores["masked_r2"].items() if methods}
     kinds = [k for k in MASK_NAMES if k in table]
-    present = [m for m in METHODS if any(m in table[k] for k in kinds)]
     rows = tuple(
-        CardRow(m, METHODS[m], tuple(_score(table[k].get(m)) for k in kinds)) for m in _model_first(present)
+        CardRow(m, METHODS[m].words, tuple(_score(table[k].get(m)) for k in kinds))
+        for m in ordered(m for k in kinds for m in table[k])
     )
     return CardTable(key, title, "R²", tuple(MASK_NAMES[k] for k in kinds), rows)
 
@@ -85,13 +76,13 @@ def _masked(key: str, title: str, scores: Mapping[str, Any]) -> CardTable:
 def _forecast(key: str, title: str, scores: Mapping[str, Any]) -> CardTable:
     block = scores["forecast"]
     rows = []
-    for method in _model_first([m for m in METHODS if m in block["r2"]]):
+    for method in ordered(block["r2"]):
         values, intervals = block["r2"][method], block["r2_ci95"][method]
         cells = [
             Score(values[s - 1], None if intervals is None else (intervals[s - 1][0], intervals[s - 1][1]))
             for s in STEPS
         ]
-        rows.append(CardRow(method, _FORECAST_NAMES.get(method, METHODS[method]), tuple(cells)))
+        rows.append(CardRow(method, words_of(method, "forecast"), tuple(cells)))
     columns = tuple(f"step {s}" if s == 1 else str(s) for s in STEPS)
     return CardTable(key, title, "R²", columns, tuple(rows), "Scaled by the seen part only.")
 
@@ -100,9 +91,10 @@ def _networks(scores: Mapping[str, Any]) -> CardTable:
     block = scores["networks"]
     parts = [block, block["group_average"]]
     rows = []
-    for name, (key, told) in _NETWORK_METHODS.items():
+    for name in ordered(block["knn_accuracy"]):
         cells = [_score(p[m].get(name)) for p in parts for m in ("knn_accuracy", "knn_accuracy_homologues")]
-        rows.append(CardRow(key, told, tuple(cells)))
+        key = "model" if name == "attention" else name  # one name for the model in every table
+        rows.append(CardRow(key, METHODS[name].words, tuple(cells)))
     columns = ("one window", "homologues together", "average over recordings", "average, homologues together")
     return CardTable(
         "networks_hcp", "Seven networks, 5-fold k-NN accuracy, HCP", "accuracy", columns, tuple(rows)
@@ -125,9 +117,9 @@ def _decode(scores: Mapping[str, Any]) -> CardTable:
     ]
     first = block[shown[0][0]]
     rows = []
-    for method in _model_first([m for m in METHODS if m in first["scores"]]):
+    for method in ordered(first["scores"]):
         cells = [_measure(block[target]["scores"][method], measure) for target, measure, _ in shown]
-        rows.append(CardRow(method, METHODS[method], tuple(cells)))
+        rows.append(CardRow(method, METHODS[method].words, tuple(cells)))
     title = f"What frozen embeddings tell of people, ABIDE ({first['n']} people, whole sites left out)"
     return CardTable(
         "decode_abide", title, "R², years, AUC or accuracy", tuple(n for _, _, n in shown), tuple(rows)
@@ -138,10 +130,6 @@ def _measure(scores: Mapping[str, Any], measure: str) -> Score | None:
     if measure == "value":
         return _score(scores)
     return Score(float(scores[measure])) if measure in scores else None
-
-
-def _model_first(methods: Sequence[str]) -> list[str]:
-    return sorted(methods, key=lambda m: m != "model")
 
 
 def _score(scores: Mapping[str, Any] | None) -> Score | None:

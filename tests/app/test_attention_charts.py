@@ -32,7 +32,7 @@ def test_the_sentence_says_who_wins(model: float, connectivity: float, words: st
 
 def test_the_best_baseline_is_named_not_the_weakest() -> None:
     rows = [row("attention", 0.6), row("functional_connectivity", 0.5), row("group_connectivity", 0.85)]
-    assert "average connectivity of the training recordings" in charts.who_wins(rows)
+    assert "group's average connectivity, without a scan" in charts.who_wins(rows)
 
 
 def test_a_model_no_better_than_random_weights_is_said_to_be_so() -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import re
 
-from app.charts.strip import METHODS, Reference, Row, baseline_strip
+from app.charts.strip import Reference, Row, baseline_strip
+from brainlm_core.base.methods import METHODS
 
 
 def strip(*rows: Row, reference: Reference | None = None) -> str:

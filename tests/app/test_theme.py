@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.charts.strip import METHODS
 from app.theme import DARK, GROUP_ORDER, LIGHT, NETWORK_COLOURS, Palette
 from brainlm_core.atlas import YEO7, a424
+from brainlm_core.base.methods import METHODS
 from brainlm_core.colour_maps import rgb
 
 
@@ -31,7 +31,7 @@ def test_text_can_be_read_on_both_grounds(palette: Palette, name: str) -> None:
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_marks_of_the_strip_stand_out(method: str) -> None:
-    _, light, dark, _ = METHODS[method]
+    light, dark = METHODS[method].light, METHODS[method].dark
     assert contrast(light, LIGHT.background) >= 3
     assert contrast(dark, DARK.background) >= 3
 

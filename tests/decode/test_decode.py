@@ -11,11 +11,12 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 
 from brainlm_core import cli
-from brainlm_core.analyses.decode import METHODS, decode
+from brainlm_core.analyses.decode import decode
 from brainlm_core.analyses.decode_inputs import DecodeOptions, pose, rotated
 from brainlm_core.analyses.decode_nested import FeatureSet, Labels, ridge_out_of_fold
 from brainlm_core.analyses.decode_pipelines import ConfoundRegression, outer_folds, permutations, pipeline
 from brainlm_core.analyses.decode_scores import auc, p_value, r2
+from brainlm_core.base.methods import methods_of
 from brainlm_core.cohort.files import write_embeddings
 from brainlm_core.engine import Cancelled
 from brainlm_core.errors import AnalysisError, ConfigError
@@ -39,7 +40,7 @@ def with_column(embeddings, name, values):
 
 
 def test_a_planted_number_is_found_beside_every_baseline(age):
-    assert tuple(age.scores) == METHODS
+    assert tuple(age.scores) == methods_of("decode")
     assert age.scores["model"].value > 0.6
     assert age.scores["model"].p == pytest.approx(1 / 40)
     assert age.scores["functional_connectivity"].value > 0.6
@@ -265,7 +266,7 @@ def test_the_command_writes_the_promised_keys(planted, tmp_path, capsys):
     assert (code, out.err) == (0, "")
     facts = json.loads(out.out)
     assert {"target", "metric", "n", "groups", "scores"} <= set(facts)
-    assert set(facts["scores"]) == set(METHODS)
+    assert set(facts["scores"]) == set(methods_of("decode"))
     assert all({"value", "ci95", "p"} <= set(s) for s in facts["scores"].values())
     assert facts["n"] == 110
     assert "110 of 120 recordings have a row" in facts["phenotypes"]

@@ -58,7 +58,7 @@ def test_partial_coverage_is_said(shared: Path) -> None:
     assert quality is not None
     assert "parcels hold no signal" in quality.reasons[0]
     assert np.nanmax(quality.coverage) < 1
-    assert any("exactly 1 without a unit" in n for n in recording.notices)
+    assert any("of exactly 1 s" in n for n in recording.notices)
 
 
 def test_longer_native_scan_is_refused_for_its_space(shared: Path, tmp_path: Path) -> None:

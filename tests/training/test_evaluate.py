@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from pytest import CaptureFixture
 
-from brainlm_core.analyses.decode import METHODS
 from brainlm_core.analyses.evaluate import EvaluateOptions
 from brainlm_core.analyses.evaluate_decode import decode_cohort
 from brainlm_core.atlas import a424_cortex
+from brainlm_core.base.methods import methods_of
 from brainlm_core.cli import main
 from brainlm_core.engine import get_engine
 from brainlm_core.errors import ConfigError
@@ -134,7 +134,7 @@ def test_people_are_decoded_like_everywhere(tmp_path: Path) -> None:
     found = decode_cohort(get_engine("default"), get_engine("random:default"), cohort, 0, notices)
     assert found is not None and set(found) == {"age_years", "sex"}
     assert found["age_years"]["groups"] == "4 folds, whole values of “Site” left out (4)"
-    assert set(found["age_years"]["scores"]) == set(METHODS)
+    assert set(found["age_years"]["scores"]) == set(methods_of("decode"))
     assert found["age_years"]["scores"]["model"]["value"] > 0.5
     assert found["sex"]["scores"]["model"]["value"] > 0.8
     assert all(len(s["ci95"]) == 2 for b in found.values() for s in b["scores"].values())

@@ -10,11 +10,11 @@ import pytest
 from brainlm_core.analyses.model_card import (
     CARD_NAME,
     MARKDOWN_NAME,
-    METHODS,
     Score,
     fill_markdown,
     load_card,
 )
+from brainlm_core.base.methods import METHODS
 from brainlm_core.errors import CheckpointError
 from brainlm_core.training.card import MASK_NAMES, build_card
 from brainlm_core.weights import default_folder
