@@ -1,7 +1,7 @@
 """Work that takes longer than a blink: runs beside the page, with stage, progress, time left and cancel.
 
 A job belongs to one visitor: it is held in that visitor's session state and nowhere else. It
-never calls Streamlit; the page asks it how far it is (see :func:`app.waiting.wait_for`).
+never calls Streamlit; the page asks it how far it is (see :mod:`app.shell.tasks`).
 """
 
 from __future__ import annotations

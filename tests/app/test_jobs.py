@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from app.waiting import refresh_s
+from app.shell.task_bar import refresh_s
 
 from app import jobs
 from app.jobs import Job, running
