@@ -163,7 +163,9 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
             key=f"coordinates-{n}",
         )
         confounds = st.file_uploader(
-            "Confounds (fMRIPrep TSV)", type=["tsv", "csv", "txt"], key=f"confounds-{n}"
+            "Confounds (fMRIPrep TSV, or the motion file of SPM, FSL, AFNI, HCP)",
+            type=["tsv", "csv", "txt", "par", "1D"],
+            key=f"confounds-{n}",
         )
         partner = st.file_uploader(
             "Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}"

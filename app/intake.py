@@ -87,7 +87,11 @@ def read_upload(uploads: Uploads, options: Options) -> Task[Recording]:
                     _write(file, folder, f"upload-{i}{'.gz' if shown.lower().endswith('.gz') else ''}")
                     for i, (file, shown) in enumerate(zip(scans, names, strict=True))
                 )
-                confounds = _write(uploads.confounds, folder, "confounds.tsv") if uploads.confounds else None
+                confounds = (
+                    _write(uploads.confounds, folder, confounds_name(uploads.confounds.name))
+                    if uploads.confounds
+                    else None
+                )
                 coordinates = (
                     _write(uploads.coordinates, folder, "coordinates.csv") if uploads.coordinates else None
                 )
@@ -185,7 +189,8 @@ def allowed_model_folder(text: str) -> Path:
 def _not_there() -> ScanError:
     return ScanError(
         "there is no readable file or folder of that name below the allowed folders",
-        f"give a path below {' or '.join(str(r) for r in allowed_roots())}",
+        f"give a path below {' or '.join(str(r) for r in allowed_roots())}, "
+        f"or allow another folder by starting the dashboard with {ROOTS_VARIABLE}=/that/folder",
     )
 
 
@@ -212,6 +217,21 @@ def forget_upload(file: UploadedFile) -> None:
     context = get_script_run_ctx()
     if context is not None:
         context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+
+
+def confounds_name(name: str) -> str:
+    """Return a name of ours that tells the reader whose motion file it is, and nothing else."""
+    from brainlm_core.scans.motion import motion_kind
+
+    ours = {
+        "spm": "rp_confounds.txt",
+        "fsl": "confounds.par",
+        "afni": "confounds.1D",
+        "hcp": "Movement_Regressors.txt",
+        "fmriprep": "desc-confounds_timeseries.tsv",
+    }
+    ending = "csv" if name.lower().endswith(".csv") else "tsv"
+    return ours.get(motion_kind(plain_name(name)), f"confounds.{ending}")
 
 
 def plain_name(name: str) -> str:

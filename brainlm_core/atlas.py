@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -282,6 +282,8 @@ def _nearest_parcel_map(
     xyz: NDArray[np.float32], hemisphere: NDArray[Any], structure: NDArray[Any]
 ) -> NDArray[np.int16]:
     """Give every cortical vertex to the nearest non-deep parcel of its side, within reach."""
+    from scipy.spatial import cKDTree  # heavy, and only a user's own parcels need it
+
     with np.load(assets_dir() / "fsaverage5.npz", allow_pickle=False) as store:
         vertices = {s: store[f"pial_{w}"].astype(np.float32) for s, w in (("L", "left"), ("R", "right"))}
         cortex = {s: store[f"a424_{w}"] > 0 for s, w in (("L", "left"), ("R", "right"))}
@@ -292,74 +294,7 @@ def _nearest_parcel_map(
         )
         if rows.size == 0:
             continue
-        distance = np.linalg.norm(vertices[side][:, None] - xyz[rows][None], axis=-1)
-        best = distance.argmin(axis=1)
-        reach = (distance.min(axis=1) <= MAX_VERTEX_DISTANCE_MM) & cortex[side]
+        distance, best = cKDTree(xyz[rows]).query(vertices[side])
+        reach = (distance <= MAX_VERTEX_DISTANCE_MM) & cortex[side]
         out[offset : offset + N_VERTICES][reach] = rows[best[reach]].astype(np.int16)
     return out
-
-
-@dataclass(frozen=True)
-class KnownParcellation:
-    """A parcellation that can be asked for by name.
-
-    Parameters
-    ----------
-    key : str
-        What to write after ``--atlas``.
-    title : str
-        Shown to the user.
-    n_parcels : int
-        Number of parcels, known without reading the table.
-    unambiguous : bool
-        True when a table with this number of columns is taken to be this parcellation unasked.
-    load : callable
-        Returns the :class:`Parcellation`.
-    """
-
-    key: str
-    title: str
-    n_parcels: int
-    unambiguous: bool
-    load: Callable[[], Parcellation]
-
-
-@cache
-def _from_table(key: str, title: str) -> Parcellation:
-    path = assets_dir() / "parcellations" / f"{key}.csv"
-    if not path.is_file():
-        raise AtlasError(f"the bundled table {path.name} is missing", "reinstall BrainLM Explorer")
-    table = pd.read_csv(path)
-    names = tuple(f"{title} {label}" for label in table["label"])
-    return from_coordinates(title, names, table[["x", "y", "z"]].to_numpy(np.float32))
-
-
-#: Every parcellation that is known by name, by key. A new one is a table in
-#: ``assets/parcellations`` and one line here.
-KNOWN_PARCELLATIONS: Mapping[str, KnownParcellation] = {
-    known.key: known
-    for known in (
-        KnownParcellation("a424", "A424", 424, True, a424),
-        KnownParcellation("a424-cortex", "A424 cortex", 360, True, a424_cortex),
-        KnownParcellation("cc200", "CC200", 200, False, lambda: _from_table("cc200", "CC200")),
-        KnownParcellation(
-            "ho", "Harvard-Oxford subcortical", 14, False, lambda: _from_table("ho", "Harvard-Oxford")
-        ),
-    )
-}
-
-
-def known_parcellation(name: str) -> KnownParcellation:
-    """Return a registered parcellation by its key, forgiving case, blanks and underscores.
-
-    Raises
-    ------
-    AtlasError
-        If no parcellation has that name.
-    """
-    key = name.strip().lower().replace("_", "-").replace(" ", "-")
-    if key not in KNOWN_PARCELLATIONS:
-        raise AtlasError(
-            f"no parcellation is called {name!r}", f"choose one of {', '.join(KNOWN_PARCELLATIONS)}"
-        )
-    return KNOWN_PARCELLATIONS[key]

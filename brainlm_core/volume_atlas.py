@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import KNOWN_PARCELLATIONS, Parcellation, a424, from_coordinates
+from brainlm_core.atlas import Parcellation, a424, from_coordinates
 from brainlm_core.errors import AtlasError, DownloadError
 from brainlm_core.paths import cache_dir
-from brainlm_core.quiet import quiet_nibabel
 
 #: Nobody waits longer than this for an atlas of 90 kB, in s.
 DOWNLOAD_PATIENCE_S = 3.0
@@ -216,9 +215,11 @@ def _from_file(name: str) -> VolumeAtlas:
     path = Path(name)
     if not path.is_file():
         named = ", ".join(("a424", "a424-approximation"))
-        if name.strip().lower() in KNOWN_PARCELLATIONS:
+        from brainlm_core.scans.atlases import find_atlases
+
+        if find_atlases(name):
             raise AtlasError(
-                f"only the positions of {name} are bundled, not its volume",
+                f"only the names and positions of {name} come along, not its volume",
                 "give its label volume in MNI space (--atlas FILE.nii.gz)",
             )
         raise AtlasError(f"there is no atlas {path.name}", f"name {named}, or a label volume in MNI space")
@@ -242,10 +243,11 @@ def _describe(
     labels: NDArray[np.integer], affine: NDArray[np.float64], values: NDArray[np.integer], name: str
 ) -> Parcellation:
     """Describe an unknown atlas by its centres of mass, or by the known table of that name."""
-    stem = name.split(".")[0].lower()
-    for known in KNOWN_PARCELLATIONS.values():
-        if known.key in stem and known.n_parcels == len(values):
-            return known.load()
+    from brainlm_core.scans.atlases import atlas_parcellation, atlases_in_file_name, is_here
+
+    named = [a for a in atlases_in_file_name(name) if a.n_parcels == len(values)]
+    if len(named) == 1 and is_here(named[0]):
+        return atlas_parcellation(named[0].key)
     where = np.argwhere(labels > 0)
     rows = labels[tuple(where.T)] - 1
     sums = np.stack([np.bincount(rows, weights=where[:, i], minlength=len(values)) for i in range(3)], axis=1)
@@ -262,14 +264,11 @@ def is_placed(affine: NDArray[np.float64]) -> bool:
 
 
 def _read_labels(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    import nibabel as nib
+    from brainlm_core.scans.small_nifti import load_small_nifti
 
-    quiet_nibabel()
     fix = "give a 3D label volume in MNI space (.nii or .nii.gz)"
     try:
-        image = nib.load(path)
-        if not isinstance(image, nib.spatialimages.SpatialImage) or isinstance(image, nib.Cifti2Image):
-            raise AtlasError(f"{path.name} is no label volume", fix)
+        image = load_small_nifti(path, _MAX_ATLAS_VOXELS * 8)
         shape = tuple(n for n in image.shape if n != 1)
         if len(shape) != 3 or min(shape) < 1 or int(np.prod(shape, dtype=object)) > _MAX_ATLAS_VOXELS:
             raise AtlasError(f"{path.name} has the shape {image.shape}, not that of a label volume", fix)

@@ -302,7 +302,8 @@ def _one_window(
     signals = np.repeat(seen[:, -1:], grid.window, axis=1)
     signals[:, seen_end - count : seen_end] = seen[:, -count:]
     piece = replace(recording, signals=signals, tr_s=grid.model_tr_s, quality=None)
-    exact = replace(spec, tr_s=None)  # resampled above, or near enough
+    # Resampled above, or near enough; a forecast reads nothing but what it is shown.
+    exact = replace(spec, tr_s=None, context="window")
     return make_windows(piece, exact, scaling=scaling, gain=gain, reference=slice(seen_end - count, seen_end))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import known_parcellation
 from brainlm_core.cohort.importing import Found, ScanToAdd
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import DownloadError, ScanError
@@ -101,9 +100,10 @@ def _fetch(n: int, folder: Path) -> Any:
 
 
 def _recording(name: str, site: str, values: NDArray[np.float32]) -> Recording:
+    from brainlm_core.scans.atlases import atlas_parcellation
     from brainlm_core.scans.quality import assess
 
-    parcels = known_parcellation("cc200").load()
+    parcels = atlas_parcellation("cc200")
     if values.ndim != 2 or values.shape[1] != parcels.n_parcels or not np.isfinite(values).all():
         raise ScanError(f"{name} does not hold {parcels.n_parcels} finite signals", "leave it out")
     if site not in TR_S:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from brainlm_core.errors import EngineError
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -33,6 +35,8 @@ class InputSpec:
     seen_by_mean : bool
         Centre the seen part of a forecast at its mean instead of the scaling's centre: a forecast falls
         back to the centre, and the mean is the better guess there.
+    context : {"window", "recording"}
+        What is read beside the window: nothing, or the rest of the recording.
     """
 
     n_parcels: int | None
@@ -43,6 +47,7 @@ class InputSpec:
     parcels_per_token: int = 1
     needs_coordinates: bool = True
     seen_by_mean: bool = False
+    context: str = "window"
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,8 @@ class MaskedModel(nn.Module, ABC):
     hidden_only_batch: ClassVar[int] = 1
     #: Whether a pass is many small operations: on a CPU, passes then run beside each other, one core each.
     small_steps: ClassVar[bool] = False
+    #: Whether the model's methods take a ``context``: what the recording holds outside the window.
+    reads_recording: ClassVar[bool] = False
     spec: InputSpec
     config: Any
 
@@ -151,6 +158,21 @@ class MaskedModel(nn.Module, ABC):
     def tables(self) -> dict[str, Tensor]:
         """Return constant entries of the state dict that a checkpoint may leave out."""
         return {}
+
+    def needs_decoder(self) -> None:
+        """Say so where the weights are an encoder alone.
+
+        Raises
+        ------
+        EngineError
+            If nothing can be filled in.
+        """
+        if getattr(self.config, "encoder_only", False):
+            raise EngineError(
+                "these weights are an encoder without decoder, as fine-tuned models are: they give attention "
+                "and embeddings, and cannot fill in, forecast or answer a perturbation",
+                "use the weights before fine-tuning, or the default model",
+            )
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the weights as a fresh training start would, from ``generator``.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
-from brainlm_core.scans.limits import MAX_VALUES, check_zip, in_words, read_npy_header
+from brainlm_core.scans.limits import check_values, check_zip, read_npy_header, read_npy_members
 from brainlm_core.scans.source import how_to_choose
 
 #: Names that say "this is the signal" when a file holds several arrays.
@@ -44,12 +46,9 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], available: int, 
             f"{name} holds Python objects, which could run code and are never opened",
             "save a plain array of numbers",
         )
-    count = int(np.prod([int(n) for n in shape], dtype=object))
-    if count > MAX_VALUES:
-        raise ScanError(
-            f"{name} claims {in_words(count)} values, which no table of signals has", "give one run"
-        )
-    if count * dtype.itemsize > available:
+    count = math.prod(int(n) for n in shape)
+    check_values(count, available, name)
+    if min(shape, default=0) < 0 or count * dtype.itemsize > available:
         raise ScanError(f"{name} is cut short", "copy or save it again")
 
 
@@ -72,87 +71,80 @@ def read_npz(path: Path, name: str, row: int | None = None) -> Grid:
     """
     check_zip(path, name)
     try:
+        listed = [_Listed(key, shape, dtype.kind in "iufc") for key, shape, dtype in read_npy_members(path)]
         with np.load(path, allow_pickle=False) as store:
-            arrays = {key: store[key] for key in store.files}
+            return _choose(listed, lambda keys: {k: store[k] for k in keys}, path.stat().st_size, name, row)
     except DAMAGED_ARRAYS as error:
         raise ScanError(f"{name} is a damaged .npz file", "save it again") from error
-    return _choose(arrays, name, row)
 
 
 def read_mat(path: Path, name: str) -> Grid:
-    """Read a MATLAB file of version 5 or 4 (not 7.3, which is HDF5).
+    """Read a MATLAB file of version 5 (not 7.3, which is HDF5).
 
     Raises
     ------
     ScanError
         If it is damaged or it is unclear which variable is meant.
     """
-    from scipy.io import loadmat, whosmat
+    from brainlm_core.scans.mat_elements import list_variables, load_variables
 
-    try:
-        with path.open("rb") as stream:
-            listed = whosmat(stream)
-        _check_variables(listed, name)
-        wanted = [
-            n for n, shape, kind in listed if kind not in ("cell", "struct", "char", "object", "function")
-        ]
-        with path.open("rb") as stream:
-            content = loadmat(stream, variable_names=wanted, mat_dtype=False)
-    except ScanError:
-        raise
-    except Exception as error:  # scipy stumbles over damage in its own code, even over unset variables
-        raise ScanError(
-            f"{name} is a damaged MATLAB file", "save it again in MATLAB with save(..., '-v7')"
-        ) from error
-    arrays = {k: np.asarray(v) for k, v in content.items() if not k.startswith("__")}
-    return _choose(arrays, name)
+    variables = {v.name: v for v in list_variables(path, name)}
+    listed = [_Listed(v.name, v.shape, v.is_numeric) for v in variables.values()]
+
+    def load(keys: list[str]) -> dict[str, NDArray[Any]]:
+        return load_variables(path, [variables[k] for k in keys], name)
+
+    return _choose(listed, load, path.stat().st_size, name)
 
 
-def _check_variables(listed: list[tuple[str, tuple[int, ...], str]], name: str) -> None:
-    for _, shape, _ in listed:
-        count = int(np.prod([int(n) for n in shape], dtype=object))
-        if count > MAX_VALUES:
-            raise ScanError(
-                f"an array in {name} claims {in_words(count)} values, which no table of signals has",
-                "give one run",
-            )
+@dataclass(frozen=True)
+class _Listed:
+    """An array that a file says it holds; nothing of it is read yet."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_numeric: bool
+
+    @property
+    def is_matrix(self) -> bool:
+        sizes = [n for n in self.shape if n != 1]
+        return self.is_numeric and len(sizes) == 2 and min(sizes) > 1
 
 
-def _choose(arrays: Mapping[str, NDArray[Any]], name: str, row: int | None = None) -> Grid:
-    """Pick the signal among the arrays of a file, and the repetition time if one is there."""
-    tr_s = next(
-        (
-            float(np.asarray(v).reshape(-1)[0])
-            for k, v in arrays.items()
-            if k.lower() in _TR_NAMES and np.asarray(v).size == 1 and np.issubdtype(v.dtype, np.number)
-        ),
-        None,
-    )
-    matrices = {
-        k: v
-        for k, v in arrays.items()
-        if np.issubdtype(v.dtype, np.number) and np.squeeze(v).ndim == 2 and min(np.squeeze(v).shape) > 1
-    }
+def _choose(
+    listed: list[_Listed],
+    load: Callable[[list[str]], Mapping[str, NDArray[Any]]],
+    stored: int,
+    name: str,
+    row: int | None = None,
+) -> Grid:
+    """Pick the signal among the arrays of a file, and the repetition time if one is there; read no other."""
+    matrices = [a for a in listed if a.is_matrix]
     if not matrices:
         raise ScanError(f"{name} holds no matrix of numbers", "save one array of volumes × parcels")
-    named = [k for k in matrices if k.lower() in _SIGNAL_NAMES]
-    chosen = named[0] if named else next(iter(matrices))
+    named = [a for a in matrices if a.name.lower() in _SIGNAL_NAMES]
+    chosen = named[0] if named else matrices[0]
     if not named and len(matrices) > 1:
         raise ScanError(
             f"{name} holds {len(matrices)} matrices, none of them called like a signal",
             'keep only the signal, or call it "signals"',
         )
     others = len(matrices) > 1
+    times = [a for a in listed if a.is_numeric and math.prod(a.shape) == 1 and a.name.lower() in _TR_NAMES]
+    offsets = [a for a in listed if a.is_numeric and len(a.shape) == 1 and a.name == "offsets"]
+    wanted = [chosen, *times[:1], *offsets]
+    for array in wanted:
+        check_values(math.prod(array.shape), stored, f"an array in {name}")
+    arrays = load([a.name for a in wanted])
     # A name of the file's own may be a person's: only those of our list are repeated.
-    shown = chosen.lower() if named else "the only matrix"
+    shown = chosen.name.lower() if named else "the only matrix"
     note = (f"Of the arrays in the file, {shown!r} was read.",) if others else ()
-    values = _run_of(_matrix(matrices[chosen], name), arrays.get("offsets"), row, name)
+    values = _matrix(_run_of(arrays[chosen.name], arrays.get("offsets"), row, name), name)
+    tr_s = float(arrays[times[0].name].reshape(-1)[0].real) if times else None
     return Grid(values, tr_s=tr_s, steps=(Step("choose array", {"name": shown}),), notices=note)
 
 
-def _run_of(
-    values: NDArray[np.float64], offsets: NDArray[Any] | None, row: int | None, name: str
-) -> NDArray[np.float64]:
+def _run_of(values: NDArray[Any], offsets: NDArray[Any] | None, row: int | None, name: str) -> NDArray[Any]:
     """Cut one run out of a pack, whose ``offsets`` say where each begins."""
     if offsets is None or offsets.ndim != 1 or len(offsets) < 2 or offsets[-1] != len(values):
         return values

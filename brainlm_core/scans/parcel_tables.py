@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import (
-    KNOWN_PARCELLATIONS,
-    KnownParcellation,
-    Parcellation,
-    from_coordinates,
-    known_parcellation,
-)
+from brainlm_core.atlas import Parcellation, from_coordinates
 from brainlm_core.errors import AtlasError, ScanError
 from brainlm_core.recording import Step
+from brainlm_core.scans.atlases import (
+    KnownAtlas,
+    atlas_parcellation,
+    atlases_in_file_name,
+    is_here,
+    known_atlas,
+    known_atlases,
+)
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.timing import from_header
 from brainlm_core.scans.types import MissingCoordinates, ParcelSignals, ReadRequest
@@ -175,7 +177,7 @@ def _match(grid: Grid, request: ReadRequest) -> _Match:
     if request.coordinates is not None:
         return _match_coordinates(grid.values.shape, axes, request)
     if request.atlas is not None:
-        known = known_parcellation(request.atlas)
+        known = known_atlas(request.atlas)
         axis = _axis_of(grid.values.shape, axes, known.n_parcels)
         if axis is None:
             raise AtlasError(
@@ -183,7 +185,7 @@ def _match(grid: Grid, request: ReadRequest) -> _Match:
                 f"{known.n_parcels} parcels",
                 "choose another parcellation or give coordinates (--coordinates)",
             )
-        return _Match(axis, known.load(), known.title)
+        return _Match(axis, atlas_parcellation(known.key), known.title)
     return _match_known(grid, axes, request)
 
 
@@ -215,8 +217,8 @@ def _match_coordinates(shape: tuple[int, ...], axes: tuple[int, ...], request: R
 def _match_known(grid: Grid, axes: tuple[int, ...], request: ReadRequest) -> _Match:
     """Recognise a parcellation by its number of parcels; the largest that fits wins."""
     shape, name = grid.values.shape, request.source.name
-    hinted = [k for k in KNOWN_PARCELLATIONS.values() if _named_in(k, name)]
-    certain = [k for k in KNOWN_PARCELLATIONS.values() if k.unambiguous]
+    hinted = [k for k in atlases_in_file_name(name) if is_here(k) and k.key != "glasser-left-first"]
+    certain = [known_atlas("a424"), known_atlas("a424-cortex")]
     for known in sorted([*hinted, *certain], key=lambda k: -k.n_parcels):
         axis = _axis_of(shape, axes, known.n_parcels)
         if axis is None:
@@ -230,9 +232,9 @@ def _match_known(grid: Grid, axes: tuple[int, ...], request: ReadRequest) -> _Ma
         if known.n_parcels == 360:
             notices = (*notices, "360 parcels were taken as the cortical A424 parcels in order, right "
                        "hemisphere first; deep structures are absent.")  # fmt: skip
-        if not known.unambiguous:
+        if known not in certain:
             notices = (*notices, f"The file name says {known.title}; its parcel positions were used.")
-        return _Match(axis, known.load(), known.title, notices)
+        return _Match(axis, atlas_parcellation(known.key), known.title, notices)
     raise MissingCoordinates(
         f"{name} has {shape[0]} rows and {shape[1]} columns, neither of them the 424 parcels of A424",
         _hint(shape),
@@ -240,14 +242,11 @@ def _match_known(grid: Grid, axes: tuple[int, ...], request: ReadRequest) -> _Ma
 
 
 def _hint(shape: tuple[int, ...]) -> str:
-    same = [k for k in KNOWN_PARCELLATIONS.values() if k.n_parcels in shape and not k.unambiguous]
+    same: list[KnownAtlas] = [k for k in known_atlases().values() if k.n_parcels in shape and not k.parts]
     if same:
-        return f"if the parcels are {same[0].title} say --atlas {same[0].key}, else give --coordinates CSV"
+        named = " or ".join(f"--atlas {k.key}" for k in same)
+        return f"if the parcels are those of a known parcellation say {named}, else give --coordinates CSV"
     return "give the coordinates of its parcels (--coordinates CSV) or name the parcellation (--atlas)"
-
-
-def _named_in(known: KnownParcellation, name: str) -> bool:
-    return re.search(rf"(?<![a-z0-9]){re.escape(known.key)}(?![a-z0-9])", name.lower()) is not None
 
 
 def _order_by_names(names: tuple[str, ...], parcellation: Parcellation) -> NDArray[np.intp] | None:
