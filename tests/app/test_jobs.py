@@ -3,10 +3,10 @@ from __future__ import annotations
 import threading
 
 import pytest
-from app.shell.task_bar import refresh_s
 
 from app import jobs
 from app.jobs import Job, running
+from app.shell.task_bar import refresh_s
 from brainlm_core.errors import ScanError
 from brainlm_core.turns import OWNER
 
