@@ -341,7 +341,7 @@ CASES: dict[Callable[[Path], Path], str] = {
     docx("b.npz"): "a Word document, not a scan",
     empty: r"is empty \(0 bytes\)",
     missing: "there is no file nothing.nii.gz",
-    directory: "no fMRIPrep BOLD run",
+    directory: "no BOLD run",
     pickled_npy: "Python objects, which could run code",
     pickled_npz: "Python objects, which could run code",
     bare_pickle: "no format that is known",
