@@ -30,7 +30,6 @@ from brainlm_core.analyses.network_scores import (
     mean_interval,
     score_table,
 )
-from brainlm_core.analyses.network_views import Cancel, Progress
 from brainlm_core.analyses.networks import (
     AttentionView,
     NetworksOptions,
@@ -42,6 +41,7 @@ from brainlm_core.analyses.networks import (
     twin_map,
 )
 from brainlm_core.base.methods import ordered
+from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import AnalysisError
 from brainlm_core.tables import write_rows
 from brainlm_core.writing import whole_file
