@@ -186,7 +186,8 @@ def allowed_model_folder(text: str) -> Path:
 def _not_there() -> ScanError:
     return ScanError(
         "there is no readable file or folder of that name below the allowed folders",
-        f"give a path below {' or '.join(str(r) for r in allowed_roots())}",
+        f"give a path below {' or '.join(str(r) for r in allowed_roots())}, "
+        f"or allow another folder by starting the dashboard with {ROOTS_VARIABLE}=/that/folder",
     )
 
 
