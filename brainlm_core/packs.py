@@ -275,7 +275,7 @@ def _parcellation(n_columns: int, coordinates: str | Path | Sequence[str | Path]
                 "give --coordinates with x, y, z in mm per column",
             )
         return known[n_columns]()
-    from brainlm_core.scans.parcel_tables import read_coordinates
+    from brainlm_core.scans.coordinates import read_coordinates
 
     paths = [coordinates] if isinstance(coordinates, str | Path) else list(coordinates)
     tables = [read_coordinates(p) for p in paths]

@@ -9,7 +9,7 @@ The steps, in their order:
 4. :func:`attention_scores`, :func:`baseline_scores`, :func:`twin_scores`: the same scores for the model,
    for connectivity and coordinates, and for the same architecture with random weights.
 
-:func:`analyse` runs all of it; a page can draw each part as it comes.
+:func:`analyse` runs all of it and publishes each part as it comes, so that a page can draw it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ from brainlm_core.analyses.network_views import (
     REDUCTIONS,
     AttentionView,
     Block,
-    Cancel,
     NetworksOptions,
-    Progress,
     Reduction,
     attention_of,
     chosen_cls,
@@ -44,6 +42,7 @@ from brainlm_core.analyses.network_views import (
     network_order,
     thumbnails,
 )
+from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
@@ -211,6 +210,8 @@ def analyse(
     cancel: Cancel | None = None,
     *,
     twin: Engine | None = None,
+    view: AttentionView | None = None,
+    publish: Publish | None = None,
 ) -> NetworksResult:
     """Do everything in the module's list for one recording.
 
@@ -225,6 +226,11 @@ def analyse(
         Asked between stages and by the engine; True stops.
     twin : Engine, optional
         The random-weights twin when it is loaded already.
+    view : AttentionView, optional
+        The answer of :func:`attention_of` to the same engine, recording and windows, when it is known.
+    publish : callable, optional
+        Called with a name and a part of the result as soon as it is there: ``view`` (AttentionView),
+        ``clustering`` (Clustering), ``scores`` (those of the model and of what needs no model).
 
     Returns
     -------
@@ -236,15 +242,22 @@ def analyse(
     """
     options = options or NetworksOptions()
     tell = progress or (lambda share, text: None)
-    view = attention_of(engine, recording, options, _part(progress, 0.0, 0.4), cancel)
+    hand_over = publish or (lambda name, part: None)
+    if view is None:
+        tell(0.0, "Reading the model's attention")
+        view = attention_of(engine, recording, options, portion(progress, 0.0, 0.4), cancel)
+    hand_over("view", view)
     tell(0.4, "Drawing networks")
     attention = chosen_map(view, options)
     clustering = networks_of(view, options, attention)
+    hand_over("clustering", clustering)
+    tell(0.45, "Scoring the model")
     own = attention_scores(view, options, attention=attention, clustering=clustering)
     tell(0.5, "Scoring connectivity and coordinates")
     baselines = baseline_scores(view, options)
+    hand_over("scores", (own, *baselines))
     tell(0.6, "Running the random-weights twin")
-    other = twin_scores(view, options, twin or twin_engine(engine), _part(progress, 0.6, 1.0), cancel)
+    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 1.0), cancel)
     return NetworksResult(
         view=view,
         options=options,
@@ -255,10 +268,3 @@ def analyse(
         scores=(own, other, *baselines),
         notices=view.notices,
     )
-
-
-def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
-    """Map a stage's own 0–1 onto its share of the whole."""
-    if progress is None:
-        return None
-    return lambda share, text: progress(start + (stop - start) * share, text)
