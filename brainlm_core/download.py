@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,20 @@ from brainlm_core.errors import DownloadError
 #: Called with the bytes that are here and the bytes in all.
 Received = Callable[[int, int], None]
 
-_TIMEOUT_S = 20.0
+#: A hub that has not said anything after this long counts as out of reach, in s.
+ANSWER_S = 5.0
+#: Silence in the middle of a file after which the connection counts as broken, in s.
+_SILENCE_S = 20.0
 _SHA256_LENGTH, _SHA1_LENGTH = 64, 40
 
 
 def download(
-    url: str, target: Path, *, endpoint: str | None = None, received: Received | None = None
+    url: str,
+    target: Path,
+    *,
+    endpoint: str | None = None,
+    sha256: str | None = None,
+    received: Received | None = None,
 ) -> None:
     """Bring one file of a hub repository to ``target``, whole and checked by its digest.
 
@@ -37,6 +46,8 @@ def download(
     target : Path
     endpoint : str, optional
         Of another hub.
+    sha256 : str, optional
+        What the file must be, whatever the hub says of it.
     received : callable, optional
 
     Raises
@@ -46,25 +57,65 @@ def download(
         or this machine cannot keep it.
     httpx2.HTTPError, huggingface_hub.errors.HfHubHTTPError
         If the hub cannot be reached or refuses.
+    TimeoutError
+        If it says nothing within :data:`ANSWER_S`.
     """
     from huggingface_hub import get_hf_file_metadata
     from huggingface_hub.utils import WeakFileLock
 
-    about = get_hf_file_metadata(url, timeout=_TIMEOUT_S, endpoint=endpoint)
+    if target.is_file():
+        return
+    about = _within(ANSWER_S, lambda: get_hf_file_metadata(url, timeout=ANSWER_S, endpoint=endpoint))
     if about.size is None or about.etag is None:
         raise DownloadError(f"the hub does not say what {target.name} is", "try again later")
+    if sha256 is not None and len(about.etag) == _SHA256_LENGTH and about.etag != sha256:
+        raise _another_file(target)  # before gigabytes are fetched
     part = target.with_name(f"{target.name}.{about.etag[:12]}.part")
     with _keeping(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = target.with_name(f"{target.name}.lock")
-        with WeakFileLock(lock):  # one download of a file at a time on this machine
-            if not target.is_file():
-                _fill(url, part, about.size, received)
-                if _digest(part, about.etag) != about.etag:
-                    part.unlink()
-                    raise DownloadError(f"{target.name} arrived damaged", "try again")
-                part.replace(target)
-        lock.unlink(missing_ok=True)
+        try:
+            with WeakFileLock(lock):  # one download of a file at a time on this machine
+                if not target.is_file():
+                    _fill(url, part, about.size, received)
+                    if _digest(part, about.etag) != about.etag:
+                        part.unlink()
+                        raise DownloadError(f"{target.name} arrived damaged", "try again")
+                    if sha256 is not None and _digest(part, sha256) != sha256:
+                        part.unlink()
+                        raise _another_file(target)
+                    part.replace(target)
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _another_file(target: Path) -> DownloadError:
+    return DownloadError(
+        f"{target.parent.name}/{target.name} on the hub is another file than the published one: "
+        "its SHA-256 differs",
+        "do not use it; the bundled default model needs no download",
+    )
+
+
+def _within(seconds: float, ask: Callable[[], Any]) -> Any:
+    """Call ``ask`` and give up on it after ``seconds``: a name server that is silent knows no time-out."""
+    answer: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answer.append(ask())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="hub-answer")
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not answer:
+        raise TimeoutError(f"the hub said nothing for {seconds:g} s")
+    return answer[0]
 
 
 def _fill(url: str, part: Path, size: int, received: Received | None) -> None:
@@ -93,6 +144,7 @@ def _fill(url: str, part: Path, size: int, received: Received | None) -> None:
 
 
 def _receive(url: str, part: Path, size: int, received: Received | None) -> None:
+    import httpx2
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
@@ -100,7 +152,11 @@ def _receive(url: str, part: Path, size: int, received: Received | None) -> None
     if here:
         headers["Range"] = f"bytes={here}-"
     with get_session().stream(
-        "GET", url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True
+        "GET",
+        url,
+        headers=headers,
+        timeout=httpx2.Timeout(_SILENCE_S, connect=ANSWER_S),
+        follow_redirects=True,
     ) as answer:
         hf_raise_for_status(answer)
         if answer.status_code != 206:  # the server does not know ranges and begins anew

@@ -34,19 +34,22 @@ class Published:
         Its architecture, so that a random twin needs no download.
     parameters : str
         Size in words.
+    size_mb : float
+        Of the weights file, in 10⁶ bytes: four for each number of the architecture.
     """
 
     folder: str
     config: ParcelTokenConfig | ImageTokenConfig
     parameters: str
+    size_mb: float
 
 
 #: The published models; SPEC section 1 says where each number comes from.
 PUBLISHED: dict[str, Published] = {
     "13m": Published(
-        "old_13M", ParcelTokenConfig(hidden_size=512, decoder_hidden_size=512), "13 million parameters"
+        "old_13M", ParcelTokenConfig(hidden_size=512, decoder_hidden_size=512), "13 million parameters", 74
     ),
-    "111m": Published("vitmae_111M", ImageTokenConfig(), "111 million parameters"),
+    "111m": Published("vitmae_111M", ImageTokenConfig(), "111 million parameters", 450),
     "650m": Published(
         "vitmae_650M",
         ImageTokenConfig(
@@ -58,6 +61,7 @@ PUBLISHED: dict[str, Published] = {
             image_size=434,
         ),
         "650 million parameters",
+        2633,
     ),
 }
 
@@ -222,6 +226,9 @@ def _load_published(name: str, progress: hub.Progress | None, accept_licence: bo
             "and that has not been accepted here",
             f"read {LICENCE_URL} and accept it (--accept-licence), or use the default model",
         )
-    folder = hub.fetch(PUBLISHED[name].folder, progress)
-    source = f"{hub.REPOSITORY}/{PUBLISHED[name].folder}"
-    return LoadedModel(load_folder(folder), name, PUBLISHED_LICENCE, source, folder.parent.name)
+    published = PUBLISHED[name]
+    here = hub.fetch(published.folder, progress, size_mb=published.size_mb)
+    source = f"{hub.REPOSITORY}/{published.folder}"
+    if here.origin == "by hand":
+        source += ", brought by hand"
+    return LoadedModel(load_folder(here.folder), name, PUBLISHED_LICENCE, source, here.revision)

@@ -24,15 +24,10 @@ from brainlm_core.analyses.verify_recipe import recipe_inputs, recipe_state
 from brainlm_core.errors import DAMAGED_ARRAYS, CheckpointError, ConfigError
 from brainlm_core.model import build
 from brainlm_core.model.base import MaskedModel
-from brainlm_core.model.checkpoints import (
-    PICKLE_NAME,
-    SAFETENSORS_NAME,
-    load_folder,
-    load_state,
-    read_config,
-)
+from brainlm_core.model.checkpoints import load_folder, load_state, read_config
 from brainlm_core.model.image_token import ImageTokenModel
 from brainlm_core.model.parcel_token import ParcelTokenModel, position_table
+from brainlm_core.model.state_files import has_state_files
 from brainlm_core.paths import assets_dir
 
 #: Largest absolute differences that count as equal.
@@ -250,7 +245,7 @@ def _first_values(told: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def _model(folder: Path, config: dict[str, Any]) -> tuple[MaskedModel, bool | None]:
-    if (folder / SAFETENSORS_NAME).is_file() or (folder / PICKLE_NAME).is_file():
+    if has_state_files(folder):
         return load_folder(folder), None
     keys = _json(folder / "state_dict_keys.json")
     if not keys:

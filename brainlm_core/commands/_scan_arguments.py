@@ -26,6 +26,11 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--atlas", metavar="NAME|PATH", help="a424, a424-cortex, cc200, ho, a424-approximation, or a file"
     )
+    group.add_argument(
+        "--space",
+        metavar="NAME",
+        help="the image's template where its name and header do not say it, such as MNI152NLin6Asym",
+    )
     cleaning = parser.add_argument_group("cleaning (off by default)")
     cleaning.add_argument("--detrend", action="store_true", help="remove each parcel's linear trend")
     cleaning.add_argument(
@@ -66,6 +71,7 @@ def load_recording(args: argparse.Namespace) -> Recording:
         confounds=args.confounds,
         coordinates=args.coordinates,
         atlas=args.atlas,
+        space=args.space,
         cleaning=options,
         progress=_on_terminal if sys.stderr.isatty() else None,
     )

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from brainlm_core.errors import EngineError
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -151,6 +153,21 @@ class MaskedModel(nn.Module, ABC):
     def tables(self) -> dict[str, Tensor]:
         """Return constant entries of the state dict that a checkpoint may leave out."""
         return {}
+
+    def needs_decoder(self) -> None:
+        """Say so where the weights are an encoder alone.
+
+        Raises
+        ------
+        EngineError
+            If nothing can be filled in.
+        """
+        if getattr(self.config, "encoder_only", False):
+            raise EngineError(
+                "these weights are an encoder without decoder, as fine-tuned models are: they give attention "
+                "and embeddings, and cannot fill in, forecast or answer a perturbation",
+                "use the weights before fine-tuning, or the default model",
+            )
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the weights as a fresh training start would, from ``generator``.

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,19 +16,16 @@ import torch
 from torch import Tensor
 
 from brainlm_core.errors import CheckpointError
-from brainlm_core.model import build, family_of
+from brainlm_core.model import HEAD_PREFIX, build, family_of, with_tensors
 from brainlm_core.model.base import MaskedModel
+from brainlm_core.model.state_files import CONFIG_NAME, SAFETENSORS_NAME, find_state_files, read_state, some
 from brainlm_core.writing import whole_files
 
-CONFIG_NAME = "config.json"
-SAFETENSORS_NAME = "model.safetensors"
-PICKLE_NAME = "pytorch_model.bin"
 #: A configuration is a page of text; anything larger is something else.
 MAX_CONFIG_BYTES = 1 << 20
 #: A weights file may hold this many times the bytes that its configuration calls for.
 MAX_SIZE_FACTOR = 4
 _SLACK_BYTES = 64 << 20
-_NAMED_KEYS = 6
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -82,10 +76,18 @@ def load_folder(path: str | Path) -> MaskedModel:
     """
     folder = Path(path).resolve()
     config = read_config(folder)
-    with torch.device("meta"):
-        model = build(config)
-    state = _read_state(folder, _expected_bytes(model))
+    files = find_state_files(folder)
+    _check_size(files, _expected_bytes(_empty(config)))
+    state = read_state(files)
+    model = _empty(with_tensors(config, state.keys()))
+    state = {name: value for name, value in state.items() if not name.startswith(HEAD_PREFIX)}
     return load_state(model, state, folder.name)
+
+
+def _empty(config: Mapping[str, Any]) -> MaskedModel:
+    """Build a model that takes no memory yet."""
+    with torch.device("meta"):
+        return build(config)
 
 
 def load_state(model: MaskedModel, state: Mapping[str, Tensor], name: str) -> MaskedModel:
@@ -98,7 +100,7 @@ def load_state(model: MaskedModel, state: Mapping[str, Tensor], name: str) -> Ma
     unexpected = [k for k in given if k not in wanted]
     if missing or unexpected:
         parts = [
-            f"{word} {_some(keys)}"
+            f"{word} {some(keys)}"
             for word, keys in (("missing", missing), ("unexpected", unexpected))
             if keys
         ]
@@ -110,13 +112,13 @@ def load_state(model: MaskedModel, state: Mapping[str, Tensor], name: str) -> Ma
     wrong = [f"{k} {tuple(given[k].shape)} for {tuple(s)}" for k, s in wanted.items() if given[k].shape != s]
     if wrong:
         raise CheckpointError(
-            f"tensors of {name} have another shape than {CONFIG_NAME} says: {_some(wrong)}",
+            f"tensors of {name} have another shape than {CONFIG_NAME} says: {some(wrong)}",
             f"use the weights and the {CONFIG_NAME} of the same model",
         )
     broken = [k for k, v in given.items() if not bool(torch.isfinite(v).all())]
     if broken:
         raise CheckpointError(
-            f"the weights of {name} hold NaN or infinite values: {_some(broken)}", "get the file again"
+            f"the weights of {name} hold NaN or infinite values: {some(broken)}", "get the file again"
         )
     frozen = {k for k, p in model.named_parameters() if not p.requires_grad}
     model.load_state_dict({k: v.float().contiguous() for k, v in given.items()}, strict=True, assign=True)
@@ -166,78 +168,14 @@ def _expected_bytes(model: MaskedModel) -> int:
     return 4 * sum(v.numel() for v in model.state_dict().values())
 
 
-def _read_state(folder: Path, expected: int) -> dict[str, Tensor]:
-    safe, pickled = folder / SAFETENSORS_NAME, folder / PICKLE_NAME
-    path = safe if safe.is_file() else pickled
-    if not path.is_file():
+def _check_size(files: tuple[Path, ...], expected: int) -> None:
+    if sum(path.stat().st_size for path in files) > MAX_SIZE_FACTOR * expected + _SLACK_BYTES:
         raise CheckpointError(
-            f"{folder.name} has neither {SAFETENSORS_NAME} nor {PICKLE_NAME}",
-            "put the weights beside config.json",
-        )
-    limit = MAX_SIZE_FACTOR * expected + _SLACK_BYTES
-    if path.stat().st_size > limit:
-        raise CheckpointError(
-            f"{path.name} of {folder.name} is far larger than the model that {CONFIG_NAME} describes",
+            f"{files[0].name} of {files[0].parent.name} is far larger than the model that {CONFIG_NAME} "
+            "describes",
             "use the weights and the configuration of the same model",
         )
-    state = _read_safetensors(path) if path == safe else _read_pickle(path, limit)
-    bad = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
-    if bad:
-        raise CheckpointError(
-            f"{path.name} holds other things than tensors: {_some(map(str, bad))}", "save a state dict"
-        )
-    return state
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{path.name} is damaged or incomplete", "get the file again") from error
-    return state
-
-
-def _read_pickle(path: Path, limit: int) -> dict[str, Tensor]:
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if sum(item.file_size for item in archive.infolist()) > limit:
-                    raise CheckpointError(
-                        f"{path.name} unpacks to far more than the model that {CONFIG_NAME} describes",
-                        "use the weights and the configuration of the same model",
-                    )
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # read or refused anyway
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path.name} is damaged, or holds code and was not opened", "use model.safetensors instead"
-        ) from error
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        AttributeError,
-    ) as error:
-        raise CheckpointError(f"{path.name} is damaged or incomplete", "get the file again") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path.name} holds no state dict", "save a state dict")
-    return dict(state)
 
 
 def _family_words(model: MaskedModel) -> str:
     return family_of({**model.config.to_dict()}).description
-
-
-def _some(keys: Any) -> str:
-    names = list(keys)
-    more = len(names) - _NAMED_KEYS
-    return ", ".join(names[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")

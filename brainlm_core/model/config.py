@@ -66,6 +66,8 @@ class ParcelTokenConfig:
         Training loss.
     use_tanh_decoder : bool
         Whether the prediction passes a tanh.
+    encoder_only : bool
+        Whether the decoder is missing, as in files of fine-tuned models.
     inv_coeff_init_option : bool
         Broken in the published code, hence refused when True.
     """
@@ -87,6 +89,7 @@ class ParcelTokenConfig:
     mask_ratio: float = 0.2
     loss_fn: str = "mse"
     use_tanh_decoder: bool = False
+    encoder_only: bool = False
     inv_coeff_init_option: bool = False
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.0
@@ -153,6 +156,8 @@ class ImageTokenConfig:
         Whether the loss normalises each parcel row first.
     qkv_bias : bool
         Whether queries, keys and values have biases.
+    encoder_only : bool
+        Whether the decoder is missing, as in files of fine-tuned models.
     """
 
     hidden_size: int = 768
@@ -170,6 +175,7 @@ class ImageTokenConfig:
     train_mode: str = "auto_encode"
     norm_pix_loss: bool = False
     qkv_bias: bool = True
+    encoder_only: bool = False
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.0
     initializer_range: float = 0.02

@@ -174,15 +174,16 @@ class ImageTokenModel(MaskedModel):
             parcels_per_token=config.patch_size,
         )
         self.vit = _Vit(config)
-        self.decoder = _Decoder(config)
+        if not config.encoder_only:
+            self.decoder = _Decoder(config)
 
     def tables(self) -> dict[str, Tensor]:
         """Return the frozen position tables, which a checkpoint may leave out."""
         grid = self.config.grid
-        return {
-            "vit.embeddings.position_embeddings": position_table(grid, self.config.hidden_size),
-            "decoder.decoder_pos_embed": position_table(grid, self.config.decoder_hidden_size),
-        }
+        tables = {"vit.embeddings.position_embeddings": position_table(grid, self.config.hidden_size)}
+        if not self.config.encoder_only:
+            tables["decoder.decoder_pos_embed"] = position_table(grid, self.config.decoder_hidden_size)
+        return tables
 
     def forward(
         self,
@@ -212,6 +213,7 @@ class ImageTokenModel(MaskedModel):
         reader : GroupReader or RowReader or None
             Receives the encoder's attention.
         """
+        self.needs_decoder()
         mode = self.config.train_mode if train_mode is None else train_mode
         ratio = self.config.mask_ratio if mask_ratio is None else mask_ratio
         b, _, height, width = pixel_values.shape
@@ -254,6 +256,7 @@ class ImageTokenModel(MaskedModel):
 
         Signals come and go in file order and robust scaling; the picture's order and scale are inside.
         """
+        self.needs_decoder()
         order, back = self._order(xyz)
         tokens = self._hidden_tokens(hidden, order)
         predicted = torch.empty_like(signal, dtype=torch.float32)

@@ -276,7 +276,8 @@ class ParcelTokenModel(MaskedModel):
             tr_s=UKB_TR_S,
         )
         self.vit = _Vit(config)
-        self.decoder = _Decoder(config)
+        if not config.encoder_only:
+            self.decoder = _Decoder(config)
 
     def forward(
         self,
@@ -305,6 +306,7 @@ class ParcelTokenModel(MaskedModel):
         reader : GroupReader or RowReader or None
             Receives the encoder's attention.
         """
+        self.needs_decoder()
         patches = self._patches(signal_vectors)  # (B, P, n, L)
         b, p, n, length = patches.shape
         ratio = self.config.mask_ratio if mask_ratio is None else mask_ratio
@@ -325,6 +327,7 @@ class ParcelTokenModel(MaskedModel):
 
     def reconstruct(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
         """Predict a window from its visible part; see :meth:`MaskedModel.reconstruct`."""
+        self.needs_decoder()
         patches = self._patches(signal)
         tokens = self._hidden_tokens(hidden)
         predicted = torch.empty_like(signal, dtype=torch.float32)

@@ -30,6 +30,7 @@ def read_scan(
     confounds: str | os.PathLike[str] | None = None,
     coordinates: str | os.PathLike[str] | None = None,
     atlas: str | None = None,
+    space: str | None = None,
     cleaning: CleaningOptions | None = None,
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
@@ -54,6 +55,9 @@ def read_scan(
     atlas : str, optional
         Name of a known parcellation (``a424``, ``a424-cortex``, ``cc200``, ``ho``; for images also
         ``a424-approximation``), or path of a label volume or ``.dlabel.nii``.
+    space : str, optional
+        The template that an image was registered to, where name and header are wrong or silent:
+        ``MNI152NLin6Asym`` or ``MNI152NLin2009cAsym``.
     cleaning : CleaningOptions, optional
         Nothing is cleaned by default.
     progress : callable, optional
@@ -88,6 +92,7 @@ def read_scan(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
         atlas=atlas,
+        space=space,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
         progress=report,
     )

@@ -28,9 +28,6 @@ _MAX_AFFINE, _MAX_CONDITION = 1e7, 1e5
 _SPATIAL_UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
 _TIME_UNITS = {8: "sec", 16: "msec", 24: "usec"}
 _CIFTI_INTENTS = range(3000, 3100)
-_NATIVE = re.compile(
-    r"space-(T1w|T2w|bold|boldref|func|native|orig|individual|scanner)(?=[_.])", re.IGNORECASE
-)
 _ANATOMICAL = re.compile(
     r"(?<![a-z0-9])(t1w?|t2w?|flair|mprage|anat|brainmask|dseg|probseg)(?![a-z0-9])", re.I
 )
@@ -183,13 +180,8 @@ def _shape(dims: list[int], name: str) -> tuple[int, int, int, int]:
 
 
 def _refuse_by_name(name: str) -> None:
-    native = _NATIVE.search(name)
-    if native:
-        raise ScanError(
-            f"{name} is in native space ({native[0]}), not in MNI space",
-            "give the file with space-MNI152NLin2009cAsym or space-MNI152NLin6Asym in its name",
-        )
-    if re.search(r"_(dwi|epi_fieldmap|fieldmap|phasediff|asl)\.nii", name, re.IGNORECASE):
+    # ASL in capitals is an orientation: anterior, superior, left.
+    if re.search(r"_((?i:dwi|epi_fieldmap|fieldmap|phasediff)|asl|m0scan)\.nii", name):
         raise ScanError(f"{name} is no BOLD series by its name", "give the BOLD series of the run")
 
 

@@ -131,42 +131,66 @@ class SpaceCheck:
     filled: float
 
 
+#: Below this share of the template's size a brain that lies inside it is named small.
+SMALL_BRAIN = 0.85
+#: Where more of the field of view than this seems to be brain, the image shows no outline.
+_NO_OUTLINE = 0.7
+
+
 def check_space(
-    mean_image: NDArray[np.float32], spread_is_signal: bool, header: NiftiHeader, name: str
-) -> tuple[SpaceCheck, tuple[str, ...]]:
-    """Compare the scan's brain with the MNI152 brain; return what speaks against MNI space.
+    image: NDArray[np.float32], header: NiftiHeader, name: str, *, is_claimed: bool, fix: str
+) -> tuple[SpaceCheck, tuple[str, ...], tuple[str, ...]]:
+    """Compare the scan's brain with the MNI152 brain; return what speaks against MNI space, and notices.
 
     Parameters
     ----------
-    mean_image : ndarray (x, y, z)
-        Mean of some volumes.
-    spread_is_signal : bool
-        True when the mean was removed from the data: then nothing can be said.
+    image : ndarray (x, y, z)
+        Mean of some volumes, or their spread where the mean was removed, or a brain mask.
     header : NiftiHeader
         For the grid and for what space it claims.
     name : str
         Display name.
+    is_claimed : bool
+        Whether name or header say that the scan is in MNI152.
+    fix : str
+        What to do when it is not.
 
     Raises
     ------
     ScanError
         If the scan cannot be in MNI space.
     """
-    check = overlap(mean_image, header.affine)
-    if spread_is_signal:
-        return check, ()
-    limit = MIN_INSIDE_UNCLAIMED if header.space_code <= 1 else MIN_INSIDE
+    check = overlap(image, header.affine)
+    limit = MIN_INSIDE if is_claimed else MIN_INSIDE_UNCLAIMED
     if check.inside < limit:
         claim = " and its header gives the scanner's own coordinates" if header.space_code == 1 else ""
         raise ScanError(
             f"{name} is not in MNI space: {check.inside:.0%} of its brain lies inside the template{claim}",
-            "give the run registered to MNI152 (fMRIPrep: space-MNI152NLin2009cAsym or -MNI152NLin6Asym)",
+            fix,
         )
     if check.filled > 0.9 and check.dice < DOUBTFUL_DICE:
-        return check, (
-            f"The brain overlaps the MNI152 template by {check.dice:.2f} only; check the registration.",
+        doubt = f"The brain overlaps the MNI152 template by {check.dice:.2f} only; check the registration."
+        return check, (doubt,), ()
+    if check.filled < SMALL_BRAIN:
+        small = (
+            f"The scan's brain fills {check.filled:.0%} of the template's: part of the head was not scanned, "
+            "or this brain is smaller than the template (a child's, an animal's, another template)."
         )
-    return check, ()
+        return check, (), (small,)
+    return check, (), ()
+
+
+def varying_voxels(spread: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return where a brain without its mean lies, (x, y, z), or None when nothing shows it.
+
+    Masked data vary nowhere else; in other data the brain varies more than what surrounds it.
+    """
+    varies = spread > 1e-6 * float(spread.max(initial=0.0))
+    if varies.mean() < _NO_OUTLINE:
+        return varies.astype(np.float32)
+    low, high = np.percentile(spread, [2, 98])
+    brighter = spread > low + 0.25 * (high - low)
+    return spread if brighter.mean() < _NO_OUTLINE else None
 
 
 def overlap(mean_image: NDArray[np.float32], affine: NDArray[np.float64]) -> SpaceCheck:

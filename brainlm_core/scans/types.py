@@ -48,6 +48,8 @@ class ReadRequest:
         Name of a known parcellation, or path of a label volume or ``.dlabel.nii``.
     confounds : Path or None
         Confounds that the user named; a folder reader may find its own.
+    space : str or None
+        The template space of an image, by the user; wins over name and header.
     progress : callable
         ``progress(fraction, stage)``.
     """
@@ -56,6 +58,7 @@ class ReadRequest:
     coordinates: Path | None = None
     atlas: str | None = None
     confounds: Path | None = None
+    space: str | None = None
     progress: Progress = no_progress
 
 

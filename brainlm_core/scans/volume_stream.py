@@ -57,6 +57,8 @@ class StreamResult:
         Voxels of each parcel that vary.
     mean_image : ndarray (x, y, z), float32
         Mean of a few evenly spaced volumes; NaN counts as 0.
+    spread_image : ndarray (x, y, z), float32
+        Standard deviation over the same volumes: where the brain is once the mean was removed.
     sha256 : str
         Digest of the file as stored.
     """
@@ -64,6 +66,7 @@ class StreamResult:
     means: NDArray[np.float64]
     n_valid: NDArray[np.int64]
     mean_image: NDArray[np.float32]
+    spread_image: NDArray[np.float32]
     sha256: str
 
 
@@ -207,7 +210,7 @@ def stream_means(
     n_timepoints = header.shape[3]
     sums = _Sums(voxels, n_timepoints, header.dtype)
     wanted = set(np.unique(np.linspace(0, n_timepoints - 1, N_MEAN_VOLUMES).astype(int)).tolist())
-    mean = np.zeros(int(np.prod(header.shape[:3])), np.float32)
+    images = _Images(int(np.prod(header.shape[:3])))
     with _HashedFile(path) as raw:
         try:
             # Damaged files hold any bit pattern: their sums may overflow until the checksum tells.
@@ -217,7 +220,7 @@ def stream_means(
                     sums.add(t, volume)
                     raw.digest_pending()
                     if t in wanted:
-                        mean += np.nan_to_num(volume.astype(np.float32), posinf=0, neginf=0) / len(wanted)
+                        images.add(volume)
                     if t % 16 == 0:
                         tick(t / n_timepoints)
         except Exception as error:
@@ -226,11 +229,13 @@ def stream_means(
             raise ScanError(f"{name} is cut short or damaged", "copy or download the file again") from error
         digest = raw.finish()
     means, n_valid = sums.finish()
+    mean, spread = images.finish()
     means, mean = _scaled(means, mean, header, name)
     return StreamResult(
         means=means,
         n_valid=n_valid,
         mean_image=mean.reshape(header.shape[:3], order="F"),
+        spread_image=spread.reshape(header.shape[:3], order="F"),
         sha256=digest,
     )
 
@@ -252,6 +257,35 @@ def _scaled(
         )
     # Voxels of no parcel may hold anything; they only take part in the outline of the brain.
     return scaled, np.nan_to_num(mean, nan=0, posinf=0, neginf=0)
+
+
+class _Images:
+    """Mean and standard deviation of some volumes, as offsets from the first so that float32 is enough."""
+
+    def __init__(self, n_voxels: int) -> None:
+        self.n = 0
+        self.first = np.zeros(n_voxels, np.float32)
+        self.sum = np.zeros(n_voxels, np.float32)
+        self.squares = np.zeros(n_voxels, np.float32)
+
+    def add(self, volume: NDArray[Any]) -> None:
+        values = np.nan_to_num(volume.astype(np.float32), posinf=0, neginf=0)
+        if self.n == 0:
+            self.first = values
+        else:
+            values -= self.first
+            self.sum += values
+            values *= values
+            self.squares += values
+        self.n += 1
+
+    def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return mean and standard deviation per voxel, (n_voxels,) each."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            offset = self.sum / max(self.n, 1)
+            variance = self.squares / max(self.n, 1) - offset * offset
+            spread = np.sqrt(np.maximum(np.nan_to_num(variance, posinf=0, neginf=0), 0))
+        return (self.first + offset).astype(np.float32), spread.astype(np.float32)
 
 
 class _Sums:

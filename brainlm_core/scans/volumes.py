@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,11 @@ from brainlm_core.recording import Step
 from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.nifti_header import NiftiHeader, read_header
 from brainlm_core.scans.source import ScanSource, probe
-from brainlm_core.scans.space import AtlasOnGrid, SpaceCheck, atlas_on_grid, check_space
+from brainlm_core.scans.space import AtlasOnGrid, atlas_on_grid, check_space, varying_voxels
+from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
 from brainlm_core.scans.volume_stream import StreamResult, stream_means
 from brainlm_core.volume_atlas import VolumeAtlas, load_volume_atlas
-
-_SPACE = re.compile(r"space-([A-Za-z0-9]+)")
 
 
 def read_nifti(request: ReadRequest) -> ParcelSignals:
@@ -38,8 +37,9 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     source = request.source
     name = source.name
     header = read_header(source.path, probe(source), name)
+    claim = claimed_space(name, header.space_code, request.space)
     request.progress(0.02, "loading the atlas")
-    space = template_of(name, header)
+    space = claim.template or grid_template(header)
     atlas = load_volume_atlas(request.atlas, space)
     grid = atlas_on_grid(atlas, header.shape[:3], header.affine)
     if len(grid.voxels.index) == 0:
@@ -57,10 +57,47 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     )
     request.progress(0.86, "checking the space")
     _refuse_empty(result, name)
+    return _signals(request, header, atlas, grid, result, _judge_space(request, header, result, claim), space)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the scan's brain was found: overlap with the template, and what to say of it."""
+
+    dice: float | None
+    reasons: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+def _judge_space(
+    request: ReadRequest, header: NiftiHeader, result: StreamResult, claim: ClaimedSpace
+) -> _Place:
+    """Hold the scan's brain against the template: its mask, its mean image, else the voxels that vary."""
+    source, name = request.source, request.source.name
     mask = None if source.uploaded else _mask(source, header)
-    brain = result.mean_image if mask is None else mask
-    check, reasons = check_space(brain, mask is None and _demeaned(result), header, name)
-    return _signals(request, header, atlas, grid, result, check, reasons, space)
+    brain, notices = result.mean_image if mask is None else mask, claim.notices
+    if mask is None and _demeaned(result):
+        varying = varying_voxels(result.spread_image)
+        if varying is None and not claim.is_claimed:
+            raise ScanError(
+                f"{name} does not say that it lies in MNI space, and its mean was removed: nothing shows it",
+                f"say --space {NLIN6} if it does, or give the run registered to it",
+            )
+        if varying is None:
+            note = "The mean was removed from the data, so the space was not checked against the template."
+            return _Place(None, (), (*notices, note))
+        brain = varying
+        notices = (
+            *notices,
+            "The mean was removed; the space was judged by the voxels that vary.",
+        )
+    if not claim.is_claimed and not claim.notices:
+        notices = (*notices, "Nothing says that the scan is in MNI space; its brain lies where MNI's does.")
+    fix = (
+        f"give the run registered to MNI152 (fMRIPrep: space-{NLIN2009C} or -{NLIN6.removeprefix('MNI152')})"
+    )
+    check, reasons, more = check_space(brain, header, name, is_claimed=claim.is_claimed, fix=fix)
+    return _Place(round(check.dice, 3), reasons, (*notices, *more))
 
 
 def warm_up() -> None:
@@ -94,18 +131,13 @@ def _mask(source: ScanSource, header: NiftiHeader) -> NDArray[np.float32] | None
         return None
 
 
-def template_of(name: str, header: NiftiHeader) -> str:
-    """Tell which MNI template the scan lies in: by its name, else by fMRIPrep's own 2009c grid."""
-    named = _SPACE.search(name)
-    if named and "2009c" in named[1]:
-        return "MNI152NLin2009cAsym"
-    if named:
-        return "MNI152NLin6Asym"
+def grid_template(header: NiftiHeader) -> str:
+    """Tell the MNI template of an image whose name does not say: fMRIPrep's 2009c has a grid of its own."""
     origin = np.abs(header.affine[:3, 3])
     is_2009c = header.shape[:3] in ((97, 115, 97), (193, 229, 193)) and np.allclose(
         origin, [96.5, 132.5, 78.5], atol=0.6
     )
-    return "MNI152NLin2009cAsym" if is_2009c else "MNI152NLin6Asym"
+    return NLIN2009C if is_2009c else NLIN6
 
 
 def _refuse_empty(result: StreamResult, name: str) -> None:
@@ -131,25 +163,15 @@ def _signals(
     atlas: VolumeAtlas,
     grid: AtlasOnGrid,
     result: StreamResult,
-    check: SpaceCheck,
-    reasons: tuple[str, ...],
+    place: _Place,
     space: str,
 ) -> ParcelSignals:
     coverage = grid.inside * result.n_valid / np.maximum(grid.n_expected, 1)
-    demeaned = _demeaned(result)
-    notices = [*atlas.notices]
+    notices = [*atlas.notices, *place.notices]
     if grid.n_borrowed:
         several = grid.n_borrowed > 1
         who, it = (f"{grid.n_borrowed} parcels are", "each") if several else ("1 parcel is", "it")
         notices.append(f"{who} smaller than the scan's voxels; {it} took the voxel it lies in.")
-    if header.space_code <= 1 and not _SPACE.search(request.source.name):
-        notices.append(
-            "The header does not say that the scan is in MNI space; its brain lies where MNI's does."
-        )
-    if demeaned:
-        notices.append(
-            "The mean was removed from the data, so the space could not be checked against the template."
-        )
     step = Step(
         "average parcels",
         {
@@ -171,7 +193,7 @@ def _signals(
         tr_notices=header.tr.notices,
         coverage=coverage.astype(np.float32),
         n_voxels=result.n_valid,
-        template_overlap=None if demeaned else round(check.dice, 3),
-        reasons=reasons,
+        template_overlap=place.dice,
+        reasons=place.reasons,
         sha256=result.sha256,
     )

@@ -26,6 +26,7 @@ from brainlm_core.model.checkpoints import load_folder, save_folder, save_tensor
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
 from brainlm_core.training.config import FinetuneConfig
+from brainlm_core.training.published_head import TARGET, has_head, read_head
 from brainlm_core.training.samples import Series, check_sides, load_series, open_data
 from brainlm_core.training.task import Task, stacked
 from brainlm_core.windows import make_windows
@@ -340,7 +341,7 @@ def predict(folder: str | Path, recording: Recording) -> Prediction:
     Parameters
     ----------
     folder : str or Path
-        ``model/`` of a fine-tuning run.
+        ``model/`` of a fine-tuning run, or a published fine-tuned file with its ``config.json``.
     recording : Recording
 
     Raises
@@ -355,6 +356,8 @@ def predict(folder: str | Path, recording: Recording) -> Prediction:
 
     folder = Path(folder)
     if not (folder / HEAD_FACTS).is_file():
+        if has_head(folder):
+            return _predict_published(folder, recording)
         raise CheckpointError(f"{folder.name} holds no head", "give the model folder of a fine-tuning run")
     try:
         facts = json.loads((folder / HEAD_FACTS).read_text(encoding="utf-8"))
@@ -376,3 +379,15 @@ def predict(folder: str | Path, recording: Recording) -> Prediction:
     value = float(torch.sigmoid(torch.tensor(told))) if binary else told * scale + centre
     classes = tuple(str(c) for c in facts.get("classes", ()))
     return Prediction(target, value, classes, windows.n_windows, dict(facts.get("scores", {})))
+
+
+def _predict_published(folder: Path, recording: Recording) -> Prediction:
+    """Ask the head inside a published fine-tuned file; nothing is hidden from the encoder."""
+    head, model = read_head(folder), load_folder(folder)
+    windows = make_windows(recording, model.spec)
+    cls = model.encode(torch.from_numpy(windows.values.copy()), torch.from_numpy(windows.xyz.copy())).cls
+    if cls.shape[1] != head.width:
+        raise CheckpointError(f"the head in {folder.name} is of another model", "get the file again")
+    told = head.layers(cls.float()).mean()
+    value = float(torch.sigmoid(told) if head.is_probability else told)
+    return Prediction(TARGET, value, (), windows.n_windows, {})

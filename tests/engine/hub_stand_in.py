@@ -1,4 +1,8 @@
-"""A Hugging Face hub of one repository on the loopback interface, whose connection can be cut."""
+"""A Hugging Face hub on the loopback interface: the recorded history of the real repository, cut at will.
+
+Commits, branches and digests come from ``recorded_hub.json``, written down from the repository's own pages;
+nothing here is taken from the code under test.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,9 +18,10 @@ from pathlib import Path
 
 import huggingface_hub.constants  # noqa: F401  (its address is read once, before a test changes it)
 
-from brainlm_core import hub
-
-COMMIT = hub.PINNED_REVISION + "0" * (40 - len(hub.PINNED_REVISION))
+RECORDED = json.loads(Path(__file__).with_name("recorded_hub.json").read_text(encoding="utf-8"))
+REPOSITORY: str = RECORDED["repository"]
+#: Head of the branch that users see.
+COMMIT: str = RECORDED["branches"]["main"]["head"]
 
 
 @dataclass
@@ -26,12 +32,14 @@ class Hub:
     ----------
     folder : Path
         What the repository holds.
-    commits : list of str
-        Its history.
+    commit : str
+        The only commit that it answers for.
     cut_after : int or None
         Bytes of a large file after which the connection breaks.
     down : bool
         Every connection is dropped without an answer.
+    silent_s : float
+        Every answer waits so long.
     garble : bool
         Large files arrive with one wrong byte.
     ranges : bool
@@ -41,9 +49,10 @@ class Hub:
     """
 
     folder: Path
-    commits: list[str] = field(default_factory=lambda: [COMMIT, "a" * 40])
+    commit: str = COMMIT
     cut_after: int | None = None
     down: bool = False
+    silent_s: float = 0.0
     garble: bool = False
     ranges: bool = True
     gets: list[tuple[str, str]] = field(default_factory=list)
@@ -87,25 +96,21 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
 
         def answer(self, *, head: bool) -> None:
             path = self.path.partition("?")[0]
-            files, listing = f"/{hub.REPOSITORY}/resolve/{COMMIT}/", f"/api/models/{hub.REPOSITORY}/"
+            files = f"/{REPOSITORY}/resolve/{state.commit}/"
+            time.sleep(state.silent_s)
             if state.down:
                 self.close_connection = True
-            elif path.startswith(f"{listing}commits/"):
-                self.json([_commit(c) for c in state.commits])
-            elif path == f"{listing}tree/{COMMIT}":
-                self.json([{"type": "file", "path": n, "size": 1, "oid": "0" * 40} for n in state.names()])
             elif path.startswith(files) and (name := path.removeprefix(files)) in state.names():
                 self.file(name, head)
             else:
-                self.send_error(404)
+                self.missing()
 
-        def json(self, value: object) -> None:
-            content = json.dumps(value).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
+        def missing(self) -> None:
+            known = state.commit in self.path
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound" if known else "RevisionNotFound")
+            self.send_header("Content-Length", "0")
             self.end_headers()
-            self.wfile.write(content)
 
         def file(self, name: str, head: bool) -> None:
             content = (state.folder / name).read_bytes()
@@ -116,7 +121,7 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and state.ranges else 0
             self.send_response(206 if start else 200)
             self.send_header("ETag", f'"{etag}"')
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", state.commit)
             self.send_header("Content-Length", str(len(content) - start))
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
@@ -133,7 +138,3 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content[start:])
 
     return Handler
-
-
-def _commit(name: str) -> dict[str, object]:
-    return {"id": name, "title": "x", "message": "", "date": "2024-01-01T00:00:00.000Z", "authors": []}

@@ -186,7 +186,7 @@ def weights(disk: Disk, aside: Path) -> dict[str, Any]:
     folder = aside / "remote" / "old_13M"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(np.random.default_rng(0).bytes(1_000_000))
+    (folder / "pytorch_model.bin").write_bytes(np.random.default_rng(0).bytes(1_000_000))
     os.environ["BRAINLM_CACHE"] = str(disk.folder / "cache")
     with serve(aside / "remote") as remote:
         os.environ["HF_ENDPOINT"] = remote.url
@@ -195,8 +195,8 @@ def weights(disk: Disk, aside: Path) -> dict[str, Any]:
         disk.fill(600_000)
         sentence = said(lambda: hub.fetch("old_13M"))
         disk.free()
-        here = hub.fetch("old_13M")
-    whole = (here / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+        here = hub.fetch("old_13M").folder
+    whole = (here / "pytorch_model.bin").read_bytes() == (folder / "pytorch_model.bin").read_bytes()
     resumed = remote.gets[-1][1].startswith("bytes=")
     return {"said": [sentence], "kept": whole and resumed, "again": [""]}
 

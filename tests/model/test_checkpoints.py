@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import IMAGE, PARCEL
+from tiny_models import IMAGE, PARCEL, fine_tuned
 
-from brainlm_core.errors import CheckpointError
-from brainlm_core.model.checkpoints import load_folder, random_model, save_folder
+from brainlm_core.errors import CheckpointError, EngineError
+from brainlm_core.model.checkpoints import _empty, load_folder, load_state, random_model, save_folder
+from brainlm_core.model.state_files import find_state_files, read_state
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_wrong_family_names_both(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     text = refused(folder)
     assert "image-token model" in text
-    assert "vit.embeddings.position_embeddings" in text or "vit.embeddings.patch_embeddings" in text
+    assert "parcel-token model" in text
 
 
 def test_nan_weights_are_refused(folder: Path) -> None:
@@ -167,3 +169,93 @@ def test_absurd_sizes_are_refused_before_anything_is_allocated(folder: Path) -> 
     for absurd in ({"num_hidden_layers": 10**9}, {"hidden_size": 2**40}, {"num_hidden_layers": -1}):
         (folder / "config.json").write_text(json.dumps({**PARCEL, **absurd}))
         assert "not usable" in refused(folder)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("nested", ["", "state_dict", "model", "model_state_dict"])
+def test_what_wrapped_a_model_in_training_is_taken_off(folder: Path, prefix: str, nested: str) -> None:
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    wrapped: dict = {prefix + k: v for k, v in state.items()}
+    torch.save({nested: wrapped, "epoch": 3} if nested else wrapped, folder / "pytorch_model.bin")
+    loaded = load_folder(folder).state_dict()
+    assert all(torch.equal(loaded[k], v) for k, v in state.items())
+
+
+def shard(folder: Path, suffix: str) -> dict[str, torch.Tensor]:
+    """Split the weights into three files with an index, as large models are saved."""
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    stem = "model" if suffix == "safetensors" else "pytorch_model"
+    places = {}
+    for part in range(3):
+        names = list(state)[part::3]
+        path = folder / f"{stem}-{part + 1:05d}-of-00003.{suffix}"
+        tensors = {n: state[n].half() for n in names}
+        if suffix == "safetensors":
+            save_file(tensors, path)
+        else:
+            torch.save(tensors, path)
+        places.update(dict.fromkeys(names, path.name))
+    index = {"metadata": {"total_size": 1}, "weight_map": places}
+    (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps(index))
+    return state
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_sharded_half_precision_files_load(folder: Path, suffix: str) -> None:
+    state = shard(folder, suffix)
+    loaded = load_folder(folder).state_dict()
+    assert all(torch.equal(loaded[k], v.half().float()) for k, v in state.items())
+
+
+def test_an_index_that_is_wrong_is_said(folder: Path) -> None:
+    shard(folder, "safetensors")
+    index = folder / "model.safetensors.index.json"
+    good = json.loads(index.read_text())
+    (folder / "model-00002-of-00003.safetensors").rename(folder / "aside")
+    assert "1 of the 3 weight files that model.safetensors.index.json names are missing" in refused(folder)
+    for bad in ("../secret.safetensors", "/etc/passwd", "..", "sub/x.safetensors", 3):
+        index.write_text(json.dumps({"weight_map": {**good["weight_map"], "x": bad}}))
+        refused(folder)
+    for broken in ("", "{}", "[]", '{"weight_map": 3}', '{"weight_map": {}}'):
+        index.write_text(broken)
+        assert "damaged" in refused(folder)
+    shutil.copy(folder / "model-00001-of-00003.safetensors", folder / "model-00002-of-00003.safetensors")
+    index.write_text(json.dumps(good))
+    assert "repeats tensors of another file" in refused(folder)
+
+
+def test_encoder_only_files_embed_and_say_what_they_cannot_do(tmp_path: Path) -> None:
+    state = fine_tuned(tmp_path / "tuned")
+    model = load_folder(tmp_path / "tuned")
+    x, xyz = torch.randn(1, 424, 200, generator=torch.Generator().manual_seed(1)), torch.randn(424, 3)
+    whole = random_model({**IMAGE, "patch_size": 16}, seed=0)
+    assert torch.equal(model.encode(x, xyz).cls, whole.encode(x, xyz).cls)
+    with pytest.raises(EngineError, match=r"an encoder without decoder.*attention and embeddings"):
+        model.reconstruct(x, xyz, torch.zeros(x.shape, dtype=torch.bool))
+    with pytest.raises(EngineError, match="an encoder without decoder"):
+        model(x[:, None].expand(-1, 3, -1, -1))
+    fine_tuned(tmp_path / "broken", drop="vit.layernorm.weight")
+    assert "missing vit.layernorm.weight" in refused(tmp_path / "broken")
+    assert state
+
+
+def test_a_model_without_decoder_and_without_head_is_incomplete(tmp_path: Path) -> None:
+    model = random_model({**IMAGE, "patch_size": 16}, seed=0)
+    save_folder(model, tmp_path / "m")
+    encoder = {k: v for k, v in model.state_dict().items() if not k.startswith("decoder.")}
+    save_file(encoder, tmp_path / "m" / "model.safetensors")
+    assert "missing decoder." in refused(tmp_path / "m")
+
+
+def test_loading_takes_the_weights_into_memory_once(tmp_path: Path) -> None:
+    """Float32 weights are mapped from their file, never copied."""
+    folder = tmp_path / "tiny"
+    save_folder(random_model(PARCEL, seed=0), folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    mapped = read_state(find_state_files(folder))
+    model = load_state(_empty(PARCEL), mapped, "tiny")
+    for name, value in model.state_dict().items():
+        assert value.data_ptr() == mapped[name].data_ptr(), name

@@ -10,7 +10,7 @@ from tiny_models import IMAGE, PARCEL
 
 from brainlm_core.atlas import a424
 from brainlm_core.errors import CheckpointError
-from brainlm_core.model import FAMILIES, build, family_of
+from brainlm_core.model import FAMILIES, build, family_of, with_tensors
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, random_model, save_folder
 from brainlm_core.weights import config_of
@@ -106,3 +106,54 @@ def test_published_configurations_are_recognised() -> None:
     for name, family in (("13m", "parcel_token"), ("111m", "image_token"), ("650m", "image_token")):
         with torch.device("meta"):
             assert build(config_of(name)).family == family
+
+
+SAVED_BY_NOTEBOOKS = {"timepoint_patching_size": 20, "num_timepoints_per_voxel": 200}
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        (
+            {**IMAGE, "patch_size": 16, "architectures": ["ViTMAEForPreTraining"], **SAVED_BY_NOTEBOOKS},
+            "image_token",
+        ),
+        ({**IMAGE, "patch_size": 16, **SAVED_BY_NOTEBOOKS}, "image_token"),
+        (
+            {**IMAGE, "patch_size": 14, "architectures": ["ViTMAEForFinetuning"], "model_type": "vit_mae"},
+            "image_token",
+        ),
+        ({**PARCEL, "patch_size": 16, "image_size": 224, "num_landmarks": 64}, "parcel_token"),
+        (
+            {**PARCEL, "architectures": ["BrainLMForPretraining"], "patch_size": 16, "image_size": 224},
+            "parcel_token",
+        ),
+        ({**PARCEL, "model_type": "brainlm", "patch_size": 16}, "parcel_token"),
+        ({**PARCEL}, "parcel_token"),
+    ],
+)
+def test_the_family_is_told_by_its_name_and_never_by_the_patch_length(config: dict, family: str) -> None:
+    assert family_of(config) is FAMILIES[family]
+
+
+@pytest.mark.parametrize(
+    "config", [{"family": "unknown", "patch_size": 16}, {"architectures": ["Bert"]}, {}, {"model_type": 3}]
+)
+def test_no_family_is_said(config: dict) -> None:
+    with pytest.raises(CheckpointError, match="describes no known model family"):
+        family_of(config)
+
+
+def test_tensors_decide_where_the_configuration_names_nothing() -> None:
+    image = random_model({**IMAGE, "patch_size": 16}, seed=0)
+    unnamed = {k: v for k, v in PARCEL.items() if k != "conv_kernel_size"} | {
+        "patch_size": 16,
+        "num_landmarks": 64,
+    }
+    told = with_tensors(unnamed, image.state_dict().keys())
+    assert family_of(told) is FAMILIES["image_token"]
+    named = {**PARCEL, "architectures": ["BrainLMForPretraining"]}
+    with pytest.raises(
+        CheckpointError, match=r"names the parcel-token model .* beside it are of the image-token"
+    ):
+        with_tensors(named, image.state_dict().keys())

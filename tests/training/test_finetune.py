@@ -13,16 +13,18 @@ import torch
 import yaml
 
 from brainlm_core import weights
-from brainlm_core.atlas import from_coordinates
+from brainlm_core.atlas import a424, from_coordinates
 from brainlm_core.cli import main
 from brainlm_core.errors import BrainLMError, CheckpointError, ConfigError
-from brainlm_core.model.checkpoints import random_model, save_folder
+from brainlm_core.model.checkpoints import load_folder, random_model, save_folder
 from brainlm_core.model.config import UKB_TR_S
 from brainlm_core.recording import Provenance, Recording
 from brainlm_core.training import checkpoint
 from brainlm_core.training.clinical import ClinicalHead, predict
 from brainlm_core.training.config import FinetuneConfig, read_settings
 from brainlm_core.training.finetune import finetune
+from brainlm_core.windows import make_windows
+from tests.model.tiny_models import fine_tuned
 from tests.training.test_pretrain import MODEL
 
 N, P, T = 60, 8, 120
@@ -301,3 +303,28 @@ def test_a_split_without_anybody_held_back_is_refused(settings: dict[str, Any]) 
 @pytest.mark.parametrize("name", ["finetune-forecast.yaml", "finetune-age.yaml"])
 def test_example_settings_are_valid(root: Path, name: str) -> None:
     read_settings(root / "configs" / name, FinetuneConfig)
+
+
+def test_the_head_inside_a_published_file_answers(tmp_path: Path) -> None:
+    signals = np.random.default_rng(2).normal(size=(424, 400)).astype(np.float32)
+    recording = Recording(signals, UKB_TR_S, a424(), Provenance("test"))
+    state = fine_tuned(tmp_path / "tuned")
+    told = predict(tmp_path / "tuned", recording)
+    model = load_folder(tmp_path / "tuned")
+    windows = make_windows(recording, model.spec)
+    xyz = torch.from_numpy(windows.xyz.copy())
+    x = model.encode(torch.from_numpy(windows.values.copy()), xyz).cls.detach()
+    for layer in ("lin1", "lin2", "lin3"):
+        x = x @ state[f"mlp_pred_head.{layer}.weight"].T + state[f"mlp_pred_head.{layer}.bias"]
+        x = torch.relu(x) if layer != "lin3" else x
+    assert told.value == pytest.approx(float(x.mean()), rel=1e-5)
+    assert "not in the file" in told.target
+    fine_tuned(tmp_path / "yes-no", loss_fn="binary_cross_entropy")
+    chance = float(torch.sigmoid(x.mean()))
+    assert predict(tmp_path / "yes-no", recording).value == pytest.approx(chance, rel=1e-5)
+    fine_tuned(tmp_path / "pooled", use_mean_pooling=True)
+    with pytest.raises(CheckpointError, match="reads the mean over all tokens"):
+        predict(tmp_path / "pooled", recording)
+    fine_tuned(tmp_path / "half", drop="mlp_pred_head.lin2.bias")
+    with pytest.raises(CheckpointError, match=r"lacks mlp_pred_head\.lin2\.bias"):
+        predict(tmp_path / "half", recording)
