@@ -13,6 +13,7 @@ from app.state import ModelChoice, Visitor
 from app.waiting import collect
 from brainlm_core.analyses.network_scores import MethodScores
 from brainlm_core.analyses.networks import AttentionView, NetworksOptions, NetworksResult
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.recording import Recording
 
 #: Slots of the two jobs.
@@ -35,6 +36,8 @@ class Picture:
         The k networks.
     scores : tuple of MethodScores
         As far as they are known.
+    dependence : ScanDependence or None
+        What the scan adds to what all brains share.
     """
 
     view: AttentionView | None = None
@@ -42,6 +45,7 @@ class Picture:
     cls: NDArray[np.float32] | None = None
     clustering: object | None = None
     scores: tuple[MethodScores, ...] = ()
+    dependence: ScanDependence | None = None
 
     def score(self, method: str) -> MethodScores | None:
         """Return the scores of one method, None while unknown."""
@@ -72,7 +76,9 @@ def attention_job(recording: Recording, model: ModelChoice, options: NetworksOpt
     return Job("Reading the model's attention", work)
 
 
-def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions) -> Job[NetworksResult]:
+def scores_job(
+    recording: Recording, view: AttentionView, model: ModelChoice, options: NetworksOptions
+) -> Job[NetworksResult]:
     """Draw networks and score them beside every baseline; each part is published as soon as it is there."""
 
     def work(report: Report) -> NetworksResult:
@@ -88,7 +94,12 @@ def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions
         baselines = analysis.baseline_scores(view, options)
         report.publish("scores", (own, *baselines))
         report(0.7, "Running the random-weights twin")
-        twin = analysis.twin_scores(view, options, model.twin(), within(report, 0.7, 1.0), report.cancelled)
+        twin = analysis.twin_scores(view, options, model.twin(), within(report, 0.7, 0.8), report.cancelled)
+        report.publish("scores", (own, twin, *baselines))
+        later = within(report, 0.8, 1.0)
+        control, dependence = analysis.scan_controls(
+            model.engine(), recording, view, options, chosen, later, report.cancelled
+        )
         return NetworksResult(
             view=view,
             options=options,
@@ -96,8 +107,9 @@ def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions
             cls=analysis.chosen_cls(view, options),
             thumbnails=analysis.thumbnails(view),
             clustering=clustering,
-            scores=(own, twin, *baselines),
+            scores=analysis.in_order(own, control, twin, *baselines),
             notices=view.notices,
+            dependence=dependence,
         )
 
     return Job("Scoring networks", work)
@@ -109,7 +121,9 @@ def picture(who: Visitor, options: NetworksOptions) -> Picture:
 
     result: NetworksResult | None = who.results.get(scores_key(who, options))
     if result is not None:
-        return Picture(result.view, result.attention, result.cls, result.clustering, result.scores)
+        return Picture(
+            result.view, result.attention, result.cls, result.clustering, result.scores, result.dependence
+        )
     view: AttentionView | None = who.results.get(view_key(who, options))
     if view is None:
         return Picture()
@@ -170,5 +184,5 @@ def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> Non
     info = who.results[view_at].model
     who.device, who.licence = info.where, info.licence
     if scores_at not in who.results and SCORES not in who.jobs:
-        job = scores_job(who.results[view_at], who.model, options)
+        job = scores_job(recording, who.results[view_at], who.model, options)
         who.start(SCORES, job).wanted = scores_at

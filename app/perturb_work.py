@@ -108,12 +108,15 @@ def bank_job(desk: Desk, state: PageState, rows: tuple[SliderRow, ...]) -> Job[i
     return Job("Preparing the sliders", work)
 
 
-def companions_job(model: ModelChoice, desk: Desk, scenario: Scenario, first: Response) -> Job[PerturbResult]:
+def companions_job(
+    recording: Recording, model: ModelChoice, desk: Desk, scenario: Scenario, first: Response
+) -> Job[PerturbResult]:
     """Compute what must stand beside a response; parts are published as they come."""
 
     def work(report: Report) -> PerturbResult:
         from brainlm_core.analyses import perturb_companions as companions
         from brainlm_core.analyses.perturb import PerturbResult, notices_of, respond
+        from brainlm_core.analyses.perturb_controls import response_dependence
         from brainlm_core.analyses.perturb_null import matched_plans, null_map
 
         stage, engine = desk.stages[scenario.window], desk.engine
@@ -126,23 +129,29 @@ def companions_job(model: ModelChoice, desk: Desk, scenario: Scenario, first: Re
             desk.keep(desk.full, scenario, response, MAX_ANSWERS)
         known = companions.knowledge(engine, stage, stop)
         try:
-            sets = [plan for plans in matched_plans(stage, response.plan) for plan in plans]
+            sets = matched_plans(stage, response.plan)
         except ConfigError:
-            sets = []  # the null itself says why there are none
+            sets = ()  # the null itself says why there are none
         report.publish("agreement", companions.agreements(known, response, sets))
         tell = within(report, 0.08, 0.15)
         dose = companions.dose_curve(engine, stage, scenario, progress=tell, cancel=stop)
         report.publish("dose", dose)
         if len(scenario.actions) > 1:
             desk.interactions[scenario] = same_mask_interaction(desk, stage, scenario, stop)
+        tell = within(report, 0.15, 0.18)
+        found = response_dependence(engine, recording, stage, response, progress=tell, cancel=stop)
+        control = companions.scan_agreement(response, found)
+        report.publish("dependence", found)
+        report.publish("agreement", (*companions.agreements(known, response, sets), control))
         twin = engine if engine.info.is_random else model.twin(precision="fp32")
-        tell = within(report, 0.15, 0.2)
+        tell = within(report, 0.18, 0.2)
         other = companions.twin_response(twin, stage, scenario, progress=tell, cancel=stop)
         own = companions.twin_agreement(response, other)
-        report.publish("twin", (*companions.agreements(known, response, sets), own))
+        report.publish("twin", (*companions.agreements(known, response, sets), control, own))
         null = null_map(engine, stage, response, progress=within(report, 0.2, 1.0), cancel=stop)
-        agreement = (*companions.agreements(known, response, null.sets), own)
-        return PerturbResult(stage, response, null, dose, agreement, other, notices_of(stage, response))
+        agreement = (*companions.agreements(known, response, null.sets), control, own)
+        notices = notices_of(stage, response)
+        return PerturbResult(stage, response, null, dose, agreement, other, notices, found)
 
     return Job("Comparing with random sets", work)
 
@@ -190,7 +199,7 @@ def advance(who: Visitor, recording: Recording, state: PageState) -> None:
             state,
             COMPANIONS,
             wanted[COMPANIONS],
-            lambda: companions_job(who.model, here, scenario, response),
+            lambda: companions_job(recording, who.model, here, scenario, response),
         )
 
 

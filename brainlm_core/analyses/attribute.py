@@ -24,8 +24,8 @@ from torch import Tensor
 
 from brainlm_core.analyses.attribute_direction import Direction
 from brainlm_core.analyses.attribute_result import AttributeOptions, Attribution
-from brainlm_core.engine import Cancelled, Engine
 from brainlm_core.base.surrogates import shuffled_phases
+from brainlm_core.engine import Cancelled, Engine
 from brainlm_core.errors import AnalysisError, EngineError
 from brainlm_core.recording import Recording
 from brainlm_core.windows import Windows

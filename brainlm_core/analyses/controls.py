@@ -1,9 +1,9 @@
 """Controls: the same question asked of no scan.
 
-A control recording has the length, the sampling interval, the parcels and, for shuffled phases, the spectrum of
-each parcel of the real one, and nothing that two parcels share. What a model draws from it, it draws from
-what it was trained on. The whole recording is replaced, so that a window and whatever else of the recording a
-model reads are replaced alike.
+A control recording has the length, the sampling interval, the parcels and, for shuffled phases, the spectrum
+of each parcel of the real one, and nothing that two parcels share. What a model draws from it, it draws from
+what it was trained on. The whole recording is replaced, so that a window and whatever else of the recording
+a model reads are replaced alike.
 """
 
 from __future__ import annotations

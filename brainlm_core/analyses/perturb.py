@@ -24,13 +24,16 @@ from brainlm_core.analyses.perturb_companions import (
     agreements,
     dose_curve,
     knowledge,
+    scan_agreement,
     twin_agreement,
     twin_response,
 )
+from brainlm_core.analyses.perturb_controls import response_dependence
 from brainlm_core.analyses.perturb_null import N_SETS, NullMap, no_null, null_map
 from brainlm_core.analyses.perturb_response import Response, prepare, respond
 from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
 from brainlm_core.analyses.result_files import plain
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
@@ -95,6 +98,8 @@ class PerturbResult:
         Of the random-weights twin.
     notices : tuple of str
         What a reader must know.
+    dependence : ScanDependence
+        The answer beside the answer without the scan, and what the halves say of the difference.
     """
 
     stage: Stage
@@ -104,6 +109,7 @@ class PerturbResult:
     agreement: tuple[Agreement, ...]
     twin: Response
     notices: tuple[str, ...]
+    dependence: ScanDependence
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures; maps and time courses are in :meth:`save`."""
@@ -124,7 +130,13 @@ class PerturbResult:
             "unit": "SD of each parcel's signal",
             "n_targets": int(plan.targets.sum()),
             "n_answering": int((~np.isnan(response.summary)).sum()),
-            "null": {"n_sets": null.n_sets, "n_draws": null.n_draws, "reason": null.reason or None},
+            "null": {
+                "n_sets": null.n_sets,
+                "matched_on": list(null.matched_on),
+                "n_draws": null.n_draws,
+                "reason": null.reason or None,
+            },
+            "depends_on_scan": self.dependence.to_dict(),
             "dose": {
                 "doses_sd": list(self.dose.doses_sd),
                 "response": self.dose.curve.tolist(),
@@ -203,6 +215,9 @@ class PerturbResult:
             "z": null.z,
             "q": null.q,
             "dose_maps_sd": self.dose.maps,
+            "no_scan_sd": self.dependence.no_scan.astype(np.float32),
+            "added_by_scan_sd": self.dependence.difference.astype(np.float32),
+            "added_by_scan_faded_sd": self.dependence.faded().astype(np.float32),
             "twin_sd": self.twin.summary,
             **{f"prediction_{a.predictor}": a.prediction for a in self.agreement},
             "parcel_names": np.array(self.stage.parcellation.names, dtype=np.str_),
@@ -299,7 +314,10 @@ def analyse(
         raise AnalysisError("no parcel answered", "use more draws or fewer targets")
     known = knowledge(engine, stage, cancel)
     dose = dose_curve(engine, stage, scenario, progress=_share(progress, 0.2, 0.3), cancel=cancel)
-    null = _null(engine, stage, response, options, _share(progress, 0.3, 0.9), cancel)
+    dependence = response_dependence(
+        engine, recording, stage, response, progress=_share(progress, 0.3, 0.4), cancel=cancel
+    )
+    null = _null(engine, stage, response, options, _share(progress, 0.4, 0.9), cancel)
     other = twin_response(
         twin or twin_engine(engine), stage, scenario, progress=_share(progress, 0.9, 1.0), cancel=cancel
     )
@@ -308,9 +326,14 @@ def analyse(
         response,
         null,
         dose,
-        (*agreements(known, response, null.sets), twin_agreement(response, other)),
+        (
+            *agreements(known, response, null.sets),
+            scan_agreement(response, dependence),
+            twin_agreement(response, other),
+        ),
         other,
         notices_of(stage, response),
+        dependence,
     )
 
 
