@@ -10,8 +10,8 @@ import pytest
 
 from brainlm_core.analyses import perturb_trials
 from brainlm_core.analyses.perturb import PerturbOptions, analyse, notices_of, responder_table
-from brainlm_core.analyses.perturb_sets import random_sets
 from brainlm_core.analyses.perturb_response import mean_over_draws, prepare, respond
+from brainlm_core.analyses.perturb_sets import random_sets
 from brainlm_core.analyses.perturb_trials import Trial, run_trials
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.engine import Cancelled
