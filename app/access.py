@@ -1,64 +1,44 @@
 """Who may come in, where a login is configured: Streamlit's OpenID Connect login and a list of addresses.
 
-Without ``[auth]`` in the secrets there is no login: one person on one machine. With it nobody sees a page
-before logging in, and nobody who is not on ``[access] allow``; a missing or broken list lets nobody in.
+Without a secrets file there is no login: one person on one machine. With one nobody sees a page before
+logging in, and nobody who is not on ``[access] allow``. The server's guard asks before anything is sent
+(:mod:`app.shell.guard`); the pages ask again here, whatever server runs them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import logging
 
 import streamlit as st
 
-from app.words import note, sentence
+from app.shell import serving
+from app.shell.login import LoginError, may_enter
+from app.shell.login_page import OUT_OF_ORDER
+from app.words import note, refusal, sentence
+from brainlm_core.errors import BrainLMError
 
-
-def configured() -> bool:
-    """Whether this server asks for a login."""
-    return bool(st.secrets.load_if_toml_exists()) and "auth" in st.secrets
-
-
-def allow_list() -> tuple[str, ...]:
-    """Return the addresses and ``@domains`` that may come in; empty when the list is missing or broken."""
-    section: Any = st.secrets.get("access", {})
-    entries = section.get("allow", ()) if hasattr(section, "get") else ()
-    if isinstance(entries, str) or not isinstance(entries, Sequence):
-        return ()
-    return tuple(entry for entry in entries if isinstance(entry, str))
-
-
-def may_enter(address: object, verified: object, allow: Sequence[str]) -> bool:
-    """Whether the owner of an address may come in.
-
-    Parameters
-    ----------
-    address : object
-        The provider's ``email`` claim.
-    verified : object
-        The ``email_verified`` claim; None where the provider does not say. Anything but true or None
-        refuses: an address that was never proven could be anybody's.
-    allow : sequence of str
-        Whole addresses, or whole domains as ``@example.org``. Case does not matter.
-    """
-    if not isinstance(address, str) or verified not in (None, True):
-        return False
-    name, at, domain = address.rpartition("@")
-    if not (name and at and domain) or not address.isprintable() or " " in address:
-        return False
-    known = {entry.lower() for entry in allow}
-    return address.lower() in known or f"@{domain.lower()}" in known
+__all__ = ["gate", "log_out_button", "may_enter", "say_refused_upload"]
 
 
 def gate() -> None:
     """End this run of the script unless the visitor may come in; draws the way in."""
-    if not configured():
-        return
-    if not st.user.is_logged_in:
-        sentence("Please log in to use BrainLM Explorer.")
-        st.button("Log in", type="primary", key="log-in", on_click=st.login)
+    try:
+        login = serving.watch().login()
+    except LoginError as error:
+        logging.getLogger("brainlm.server").error("Nobody is let in: %s.", error)
+        sentence(OUT_OF_ORDER[0])
+        note(OUT_OF_ORDER[1])
         st.stop()
-    if not may_enter(st.user.get("email"), st.user.get("email_verified"), allow_list()):
+    if login is None:
+        return
+    if st.user.get("is_logged_in") is not True:
+        sentence("Please log in to use BrainLM Explorer.")
+        for name in login.providers:
+            words = "Log in" if name == "default" else f"Log in with {name}"
+            chosen = () if name == "default" else (name,)
+            st.button(words, type="primary", key=f"log-in-{name}", on_click=st.login, args=chosen)
+        st.stop()
+    if not may_enter(st.user.get("email"), st.user.get("email_verified"), login.allow):
         sentence("This account may not use BrainLM Explorer here.")
         note("Ask whoever runs this server to put your address on the list, or log in with another one.")
         st.button("Log out", key="log-out", on_click=st.logout)
@@ -67,7 +47,23 @@ def gate() -> None:
 
 def log_out_button() -> None:
     """Draw the way out, where there was a way in."""
-    if configured():
+    if serving.watch().login() is not None:
         st.button(
             "Log out", key="log-out", on_click=st.logout, help=str(st.user.get("email")), type="tertiary"
         )
+
+
+def say_refused_upload() -> None:
+    """Say in place why the server did not take this visitor's last upload."""
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    context = get_script_run_ctx()
+    words = serving.meter().take_refusal(context.session_id) if context is not None else ""
+    if words:
+        st.session_state["refused-upload"] = words
+    if words := st.session_state.get("refused-upload", ""):
+        what, _, fix = words.partition("; ")
+        refusal(BrainLMError(what, fix.removesuffix(".")))
+        if st.button("All right", key="refused-upload-read", type="tertiary"):
+            del st.session_state["refused-upload"]
+            st.rerun()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from app.intake import (
     FORMATS,
+    INTAKE,
     Options,
     Uploads,
     forget_upload,
@@ -16,9 +18,13 @@ from app.intake import (
     read_upload,
     started_locally,
 )
+from app.shell import tasks
+from app.shell.task_bar import refusals, working
+from app.shell.tasks import Task
 from app.state import Visitor
-from app.waiting import collect
-from app.words import note
+from app.words import note, refusal
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Recording
 
 #: Work that ends within this time shows no progress line, in s.
 PATIENCE_S = 0.3
@@ -30,16 +36,17 @@ _CLEANING = {
 }
 
 
-def finish_intake(who: Visitor) -> None:
-    """Take over a recording that has just been read, or the reason why it could not be."""
-    job = collect("intake")
-    if job is None:
-        return
-    if job.error is not None:
-        who.intake_error = job.error
-    elif job.result is not None:
-        who.take(job.result)
-        empty_drop_zone(who)
+def intake_bar(who: Visitor) -> None:
+    """Draw how far a scan is read, or why it could not be, with what may be missing and the ways on."""
+    working(who, INTAKE)
+    if INTAKE in who.tasks and INTAKE not in who.jobs:
+        if isinstance(who.intake_error, ScanError):  # the same file would be refused again
+            refusal(who.intake_error)
+        else:
+            refusals(who, INTAKE)
+        missing_answer(who)
+        st.button("Keep the recording in hand", key="intake-dismiss", on_click=tasks.drop, args=(who, INTAKE))
+        note("The picture below is still the recording you had before.")
 
 
 def empty_drop_zone(who: Visitor) -> None:
@@ -90,11 +97,14 @@ def missing_answer(who: Visitor) -> None:
         st.form_submit_button("Read the file", type="primary", on_click=answer)
 
 
-def begin(who: Visitor, job: Any) -> None:
+def begin(who: Visitor, task: Task[Recording]) -> None:
     """Start reading; a quick file is in hand at once, a long one shows its progress."""
-    who.intake_error = None
-    who.start("intake", job)
-    job.wait(PATIENCE_S)
+
+    def take(recording: Recording) -> None:
+        who.take(recording)
+        empty_drop_zone(who)
+
+    tasks.start(who, replace(task, then=take)).job.wait(PATIENCE_S)
     st.rerun()
 
 
@@ -153,7 +163,9 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
             key=f"coordinates-{n}",
         )
         confounds = st.file_uploader(
-            "Confounds (fMRIPrep TSV)", type=["tsv", "csv", "txt"], key=f"confounds-{n}"
+            "Confounds (fMRIPrep TSV, or the motion file of SPM, FSL, AFNI, HCP)",
+            type=["tsv", "csv", "txt", "par", "1D"],
+            key=f"confounds-{n}",
         )
         partner = st.file_uploader(
             "Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}"

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from app.jobs import Job, Report
+from app.jobs import Report
+from app.shell.tasks import Task
 from brainlm_core.errors import DownloadError, ScanError
 from brainlm_core.recording import Recording
 from brainlm_core.scratch import scratch
@@ -32,6 +33,8 @@ FORMATS = (
 #: Folders below which a path on this machine may be read; `BRAINLM_ROOTS` replaces them.
 ROOTS_VARIABLE = "BRAINLM_ROOTS"
 _MAX_NAME_BYTES = 200
+#: Slot of the task that reads a scan: the only one that outlives the recording and the model in hand.
+INTAKE = "intake"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -66,7 +69,7 @@ class Uploads:
         return "|".join([*ids, repr(options)])
 
 
-def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
+def read_upload(uploads: Uploads, options: Options) -> Task[Recording]:
     """Read dropped files: written to a private folder in blocks, read, and deleted whatever happens."""
     name = plain_name(uploads.scan.name)
 
@@ -84,17 +87,21 @@ def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
                     _write(file, folder, f"upload-{i}{'.gz' if shown.lower().endswith('.gz') else ''}")
                     for i, (file, shown) in enumerate(zip(scans, names, strict=True))
                 )
-                confounds = _write(uploads.confounds, folder, "confounds.tsv") if uploads.confounds else None
+                confounds = (
+                    _write(uploads.confounds, folder, confounds_name(uploads.confounds.name))
+                    if uploads.confounds
+                    else None
+                )
                 coordinates = (
                     _write(uploads.coordinates, folder, "coordinates.csv") if uploads.coordinates else None
                 )
             scan = ScanSource(paths, names, uploaded=True)
             return _read(scan, options, report, confounds=confounds, coordinates=coordinates)
 
-    return Job(f"Reading {name}", work)
+    return Task(INTAKE, ("upload", uploads.signature(options)), f"Reading {name}", work)
 
 
-def read_path(text: str, options: Options) -> Job[Recording]:
+def read_path(text: str, options: Options) -> Task[Recording]:
     """Read a file or a run folder on this machine, only below the allowed roots."""
 
     def work(report: Report) -> Recording:
@@ -104,10 +111,10 @@ def read_path(text: str, options: Options) -> Job[Recording]:
         # Links inside a run folder may lead outside again: the readers hold the same limit.
         return _read(ScanSource((path,), (path.name,), roots=allowed_roots()), options, report)
 
-    return Job("Reading the file", work)
+    return Task(INTAKE, ("path", text, repr(options)), "Reading the file", work)
 
 
-def read_public_example() -> Job[Recording]:
+def read_public_example() -> Task[Recording]:
     """Fetch one public resting scan through nilearn and read it."""
 
     def work(report: Report) -> Recording:
@@ -115,7 +122,7 @@ def read_public_example() -> Job[Recording]:
         scan, confounds = _fetch_public()
         return _read(scan, Options(), report, confounds=confounds, name="Public example (ds000228)")
 
-    return Job("Fetching a public example", work)
+    return Task(INTAKE, ("public",), "Fetching a public example", work)
 
 
 def _fetch_public() -> tuple[Path, Path]:
@@ -182,7 +189,8 @@ def allowed_model_folder(text: str) -> Path:
 def _not_there() -> ScanError:
     return ScanError(
         "there is no readable file or folder of that name below the allowed folders",
-        f"give a path below {' or '.join(str(r) for r in allowed_roots())}",
+        f"give a path below {' or '.join(str(r) for r in allowed_roots())}, "
+        f"or allow another folder by starting the dashboard with {ROOTS_VARIABLE}=/that/folder",
     )
 
 
@@ -209,6 +217,21 @@ def forget_upload(file: UploadedFile) -> None:
     context = get_script_run_ctx()
     if context is not None:
         context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+
+
+def confounds_name(name: str) -> str:
+    """Return a name of ours that tells the reader whose motion file it is, and nothing else."""
+    from brainlm_core.scans.motion import motion_kind
+
+    ours = {
+        "spm": "rp_confounds.txt",
+        "fsl": "confounds.par",
+        "afni": "confounds.1D",
+        "hcp": "Movement_Regressors.txt",
+        "fmriprep": "desc-confounds_timeseries.tsv",
+    }
+    ending = "csv" if name.lower().endswith(".csv") else "tsv"
+    return ours.get(motion_kind(plain_name(name)), f"confounds.{ending}")
 
 
 def plain_name(name: str) -> str:

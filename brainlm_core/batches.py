@@ -151,6 +151,28 @@ class Batches:
             raise
         return True
 
+    def _context(self, windows: Windows, part: slice) -> dict[str, Any]:
+        """Return the keyword for what the windows of a batch may read; nothing for most models.
+
+        A rest of a recording is diagonalised once, however many questions are asked of its window.
+        """
+        if windows.context is None or not self.model.reads_recording:
+            return {}
+        from brainlm_core.model.context.statistics import ContextStatistics
+
+        picked = windows.context.pick(part)
+        lengths, parts = picked.n_outside(), []
+        for row, number in enumerate(picked.numbers):
+            key = (int(number), str(self.device))
+            known = picked.memo.get(key)
+            if known is None:
+                moments = torch.from_numpy(picked.outside(row))[None].to(self.device)
+                n = torch.tensor([float(lengths[row])], device=self.device)
+                known = ContextStatistics.of_moments(moments, n)
+                picked.memo.put(key, known)
+            parts.append(known)
+        return {"context": ContextStatistics.joined(parts, torch.from_numpy(picked.rows).to(self.device))}
+
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array.copy()).to(self.device)
 

@@ -132,6 +132,8 @@ def read_dlabel(
     """
     import nibabel as nib
 
+    from brainlm_core.scans.cifti_xml import check_cifti
+
     fix = "name A424.dlabel.nii of the BrainLM repository, or leave --atlas out"
     if not path.is_file():
         raise AtlasError(f"there is no atlas {path.name}", fix)
@@ -139,6 +141,7 @@ def read_dlabel(
     try:
         if path.stat().st_size > _MAX_LABEL_BYTES:
             raise AtlasError(f"{path.name} is too large for a label file", fix)
+        check_cifti(path, path.name)
         image = nib.Cifti2Image.from_filename(path)
         if int(np.prod(image.shape, dtype=object)) > _MAX_LABEL_BYTES:
             raise AtlasError(f"{path.name} holds more than one map of labels", fix)

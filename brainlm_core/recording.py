@@ -19,6 +19,8 @@ from brainlm_core.writing import whole_file
 FloatArray = NDArray[np.float32]
 
 #: Version of the ``.npz`` layout written by :meth:`Recording.save`.
+#: Name of the step that says how many degrees of freedom cleaning left.
+FREEDOM = "count degrees of freedom"
 FORMAT_VERSION = 1
 VERDICTS = ("good", "usable", "poor")
 
@@ -221,6 +223,12 @@ class Recording:
     def n_timepoints(self) -> int:
         """Number of volumes (columns)."""
         return int(self.signals.shape[1])
+
+    @property
+    def freedom_left(self) -> tuple[int, int] | None:
+        """Degrees of freedom that cleaning left, and the volumes before it; None when not cleaned."""
+        told = [s.parameters for s in self.provenance.steps if s.name == FREEDOM]
+        return (int(told[-1]["left"]), int(told[-1]["of"])) if told else None
 
     @property
     def duration_s(self) -> float:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation, a424, from_coordinates
 from brainlm_core.errors import AtlasError, DownloadError
 from brainlm_core.paths import cache_dir
-from brainlm_core.quiet import quiet_nibabel
 
 #: Nobody waits longer than this for an atlas of 90 kB, in s.
 DOWNLOAD_PATIENCE_S = 3.0
@@ -265,14 +264,11 @@ def is_placed(affine: NDArray[np.float64]) -> bool:
 
 
 def _read_labels(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    import nibabel as nib
+    from brainlm_core.scans.small_nifti import load_small_nifti
 
-    quiet_nibabel()
     fix = "give a 3D label volume in MNI space (.nii or .nii.gz)"
     try:
-        image = nib.load(path)
-        if not isinstance(image, nib.spatialimages.SpatialImage) or isinstance(image, nib.Cifti2Image):
-            raise AtlasError(f"{path.name} is no label volume", fix)
+        image = load_small_nifti(path, _MAX_ATLAS_VOXELS * 8)
         shape = tuple(n for n in image.shape if n != 1)
         if len(shape) != 3 or min(shape) < 1 or int(np.prod(shape, dtype=object)) > _MAX_ATLAS_VOXELS:
             raise AtlasError(f"{path.name} has the shape {image.shape}, not that of a label volume", fix)

@@ -14,12 +14,13 @@ from app.flat_brain import flat_brains
 from app.links import Setting, keep, one_of, restore, whole
 from app.matrix_view import head_grid, matrix_view
 from app.models import title_of
-from app.networks_work import ATTENTION, SCORES, Picture, advance, chosen_options, picture, scores_key
+from app.networks_work import NETWORKS, Picture, advance, chosen_options, picture, scores_key
 from app.reproduce import reproduce
+from app.shell import tasks
+from app.shell.task_bar import refusals, refused_model, working
 from app.state import Visitor, visitor
 from app.theme import colour_stops
-from app.waiting import progress
-from app.words import capital, how, legend, note, refusal, sentence
+from app.words import capital, how, legend, note, sentence
 from brainlm_core.recording import Recording
 
 SHOWN = {
@@ -57,7 +58,7 @@ def main() -> None:
     with right:
         summary(who, now)
         controls(who, recording, now)
-        if who.model_error is None:
+        if not refused(who):
             strips(now)
     keep(who, LINK)
     details(who.key)
@@ -96,12 +97,9 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
             label_visibility="collapsed",
         )
         with st.container(key="net-work"):
-            if ATTENTION in who.jobs:
-                progress(ATTENTION)
-            elif SCORES in who.jobs:
-                progress(SCORES, len(who.jobs[SCORES].parts))
-    if who.model_error is not None:
-        refusal(who.model_error)
+            working(who, NETWORKS)
+    refused_model(who)
+    refusals(who, NETWORKS)
     panels = [charts.known_networks(parcels)]
     if shown == "networks" and now.clustering is not None:
         panels.insert(0, charts.found_networks(now.clustering))
@@ -157,9 +155,14 @@ def pick(who: Visitor, parcel: int | None) -> None:
     click(parcel=parcel, **({"shown": "row"} if parcel is not None else {}))
 
 
+def refused(who: Visitor) -> bool:
+    """Whether the model cannot be used, for whatever reason."""
+    return who.model_error is not None or tasks.failure(who, NETWORKS) is not None
+
+
 def summary(who: Visitor, now: Picture) -> None:
     """Draw the one sentence and what a reader must know."""
-    if who.model_error is not None:
+    if refused(who):
         sentence("The model could not be used; the known networks are shown.")
         return
     is_random = now.view is not None and now.view.model.is_random

@@ -19,14 +19,15 @@ from app.perturb_state import PageState
 from app.perturb_view import perturb_view
 from app.perturb_work import ANSWER, BANK, COMPANIONS
 from app.reproduce import reproduce
+from app.shell import tasks
+from app.shell.task_bar import refused_model, task_bar
 from app.state import Visitor, visitor
 from app.theme import palette
-from app.waiting import progress
 from app.words import capital, how, note, refusal, sentence
 from brainlm_core.analyses.perturb import PerturbOptions, notices_of
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.errors import BrainLMError
+from brainlm_core.errors import BrainLMError, ConfigError
 from brainlm_core.look.perturb import (
     added_by_scan,
     dependence_sentence,
@@ -70,20 +71,24 @@ def working(who: Visitor, state: PageState) -> None:
     """Draw progress or refusal; what stands below does not move under the hand (see the house style)."""
     with st.container(key="pt-work"):
         st.html('<div class="b-rest"></div>')
-        running = next((slot for slot in (ANSWER, BANK, COMPANIONS) if slot in who.jobs), None)
-        if state.error is not None or who.model_error is not None:
-            refusal(state.error or who.model_error)  # type: ignore[arg-type]
-            st.button(way_out(who, state), key="pt-again", on_click=forget, args=(who, state))
-        elif running is not None:
-            progress(running, len(who.jobs[running].parts))
-        elif perturb_work.stopped(who, state):
-            st.button("Go on with the calculation", key="pt-go", on_click=forget, args=(who, state))
+        impossible = impossible_question(who, state)
+        if impossible is not None:
+            refusal(impossible)
+            st.button(way_out(who), key="pt-again", on_click=forget, args=(who, state))
+        elif who.model_error is not None:
+            refused_model(who)
+        else:
+            task_bar(who, ANSWER, BANK, COMPANIONS)
 
 
-def way_out(who: Visitor, state: PageState) -> str:
-    """Return what can be done about what went wrong."""
-    if state.error is None:
-        return "Try again"
+def impossible_question(who: Visitor, state: PageState) -> BrainLMError | None:
+    """Return why what is asked can never be answered, None where it can: trying again would be in vain."""
+    failed = tasks.failure(who, ANSWER)
+    return state.error or (failed if isinstance(failed, ConfigError) else None)
+
+
+def way_out(who: Visitor) -> str:
+    """Return what can be done about an impossible question."""
     desk = perturb_work.desk_of(who)
     return (
         "Go on with the last scenario that worked"
@@ -93,12 +98,15 @@ def way_out(who: Visitor, state: PageState) -> str:
 
 
 def forget(who: Visitor, state: PageState) -> None:
-    """Drop the error, so that the next run tries again with what is set."""
+    """Go back to the last question that was answered; to neutral sliders where there is none."""
     desk = perturb_work.desk_of(who)
-    if state.error is not None and desk is not None and desk.answers:
+    if desk is not None and desk.answers:
         state.adopt(next(reversed(desk.answers)))
-    who.model_error = None
-    state.go_on()
+    elif tasks.failure(who, ANSWER) is not None:
+        state.adopt(state.base)
+        state.scenario = state.compare = None
+    state.error = None
+    tasks.drop(who, ANSWER)
 
 
 def brain(who: Visitor, recording: Recording, state: PageState) -> None:
@@ -130,10 +138,10 @@ def beside(who: Visitor, state: PageState) -> None:
     if desk is None or scenario is None or scenario not in desk.answers:
         return
     result = desk.results.get(scenario)
-    parts = who.jobs[COMPANIONS].parts if COMPANIONS in who.jobs else {}
+    parts = tasks.parts(who, COMPANIONS)
     left, right = st.columns(2, gap="large")
     with left:
-        agreement = result.agreement if result is not None else parts.get("twin", parts.get("agreement", ()))
+        agreement = result.agreement if result is not None else parts.get("agreement", ())
         st.html(
             baseline_strip(
                 strip_rows(agreement),
@@ -165,9 +173,10 @@ def remarks(who: Visitor, state: PageState, desk: Desk, scenario: Scenario) -> N
         note(null_sentence(result.null))
     elif COMPANIONS in who.jobs:
         note("The null is being computed: the same action on 200 random sets of parcels like the targets.")
-    if scenario in desk.interactions:
+    beyond = tasks.parts(who, COMPANIONS).get("interaction") if result is None else result.interaction
+    if beyond is not None:
         note(
-            f"Interaction of the sliders at the very same masks: {desk.interactions[scenario]:.3f} SD "
+            f"Interaction of the sliders at the very same masks: {beyond:.3f} SD "
             "(root mean square over parcels)."
         )
     answer = desk.best(scenario)
@@ -258,7 +267,7 @@ def dependence_of(who: Visitor, state: PageState) -> ScanDependence | None:
     result = None if desk is None or state.scenario is None else desk.results.get(state.scenario)
     if result is not None:
         return result.dependence
-    return who.jobs[COMPANIONS].parts.get("dependence") if COMPANIONS in who.jobs else None
+    return tasks.parts(who, COMPANIONS).get("dependence")
 
 
 def tab_time(who: Visitor, recording: Recording, state: PageState) -> None:
@@ -320,7 +329,7 @@ def tab_scenario(who: Visitor, recording: Recording, state: PageState) -> None:
             state.base = replace(state.base, **changes)
             state.scenario = state.scenario and replace(state.scenario, **changes)
             state.compare = state.compare and replace(state.compare, **changes)
-            state.go_on()
+            state.error = None
             st.rerun()
     if stage is not None:
         note(f"Window {stage.number} starts at {stage.window.starts_s[0]:.0f} s of the recording.")

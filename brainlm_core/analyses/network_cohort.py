@@ -33,7 +33,6 @@ from brainlm_core.analyses.network_scores import (
     mean_interval,
     score_table,
 )
-from brainlm_core.analyses.network_views import Cancel, Progress
 from brainlm_core.analyses.networks import (
     AttentionView,
     NetworksOptions,
@@ -46,6 +45,7 @@ from brainlm_core.analyses.networks import (
 )
 from brainlm_core.analyses.scan_dependence import correlation
 from brainlm_core.base.methods import ordered
+from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import AnalysisError
 from brainlm_core.writing import whole_file
 

@@ -10,7 +10,7 @@ The steps, in their order:
    for connectivity and coordinates, and for the same architecture with random weights.
 5. :func:`scan_controls`: the same question asked of no scan, and of each half of the recording.
 
-:func:`analyse` runs all of it; a page can draw each part as it comes.
+:func:`analyse` runs all of it and publishes each part as it comes, so that a page can draw it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ from brainlm_core.analyses.network_views import (
     REDUCTIONS,
     AttentionView,
     Block,
-    Cancel,
     NetworksOptions,
-    Progress,
     Reduction,
     attention_of,
     chosen_cls,
@@ -48,6 +46,7 @@ from brainlm_core.analyses.network_views import (
 )
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.base.methods import ordered
+from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
@@ -233,7 +232,7 @@ def scan_controls(
         progress(0.0, "Asking the same of no scan")
     control = control_map(engine, view, recording, options, cancel=cancel)
     scores = control_scores(control, view, options)
-    later = _part(progress, 0.3, 1.0)
+    later = portion(progress, 0.3, 1.0)
     return scores, map_dependence(engine, view, recording, options, attention, control, later, cancel)
 
 
@@ -256,6 +255,8 @@ def analyse(
     cancel: Cancel | None = None,
     *,
     twin: Engine | None = None,
+    view: AttentionView | None = None,
+    publish: Publish | None = None,
 ) -> NetworksResult:
     """Do everything in the module's list for one recording.
 
@@ -270,6 +271,11 @@ def analyse(
         Asked between stages and by the engine; True stops.
     twin : Engine, optional
         The random-weights twin when it is loaded already.
+    view : AttentionView, optional
+        The answer of :func:`attention_of` to the same engine, recording and windows, when it is known.
+    publish : callable, optional
+        Called with a name and a part of the result as soon as it is there: ``view`` (AttentionView),
+        ``clustering`` (Clustering), ``scores`` (those of the model and of what needs no model).
 
     Returns
     -------
@@ -281,17 +287,25 @@ def analyse(
     """
     options = options or NetworksOptions()
     tell = progress or (lambda share, text: None)
-    view = attention_of(engine, recording, options, _part(progress, 0.0, 0.4), cancel)
+    hand_over = publish or (lambda name, part: None)
+    if view is None:
+        tell(0.0, "Reading the model's attention")
+        view = attention_of(engine, recording, options, portion(progress, 0.0, 0.4), cancel)
+    hand_over("view", view)
     tell(0.4, "Drawing networks")
     attention = chosen_map(view, options)
     clustering = networks_of(view, options, attention)
+    hand_over("clustering", clustering)
+    tell(0.45, "Scoring the model")
     own = attention_scores(view, options, attention=attention, clustering=clustering)
     tell(0.5, "Scoring connectivity and coordinates")
     baselines = baseline_scores(view, options)
+    hand_over("scores", (own, *baselines))
     tell(0.6, "Running the random-weights twin")
-    other = twin_scores(view, options, twin or twin_engine(engine), _part(progress, 0.6, 0.75), cancel)
+    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 0.75), cancel)
+    hand_over("scores", (own, other, *baselines))
     control, dependence = scan_controls(
-        engine, recording, view, options, attention, _part(progress, 0.75, 1.0), cancel
+        engine, recording, view, options, attention, portion(progress, 0.75, 1.0), cancel
     )
     return NetworksResult(
         view=view,
@@ -304,10 +318,3 @@ def analyse(
         notices=view.notices,
         dependence=dependence,
     )
-
-
-def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
-    """Map a stage's own 0–1 onto its share of the whole."""
-    if progress is None:
-        return None
-    return lambda share, text: progress(start + (stop - start) * share, text)

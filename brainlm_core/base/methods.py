@@ -119,8 +119,6 @@ _TABLE = (
         tasks={
             "networks": Wording("No scan: phases shuffled", "the model's attention to no scan"),
             "perturb": Wording("No scan: phases shuffled", "the model's response without a scan"),
-            "forecast": Wording("No scan: phases shuffled", "the model shown no scan"),
-            "reconstruct": Wording("No scan: phases shuffled", "the model shown no scan"),
         },
     ),
     Method(

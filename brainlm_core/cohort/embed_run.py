@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from brainlm_core.cohort.parts import Failure, Parts
 from brainlm_core.cohort.store import source_key
 from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings, embed_chunk
 from brainlm_core.errors import ConfigError, EngineError
-from brainlm_core.remote.link import unreachable
+from brainlm_core.remote.safety import check_address, local_cluster, unreachable
 
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
@@ -177,14 +176,7 @@ def _executor(
     n = min(_default_workers(settings) if workers is None else workers, n_tasks)
     if n < 1:
         raise ConfigError(f"{workers} workers cannot work", "give 1 or more, or 0 for this process alone")
-    from distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=n, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with local_cluster(n) as client:
         yield _on(client), n
 
 
@@ -215,6 +207,7 @@ def _check(cancel: Cancel | None) -> None:
 def _client_of(address: str) -> Iterator[Any]:
     from distributed import Client
 
+    check_address(address)
     try:
         client = Client(address, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:

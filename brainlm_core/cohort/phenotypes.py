@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainlm_core.cohort import personal
 from brainlm_core.errors import ConfigError
+from brainlm_core.scans.named_tables import read_named_table
 
 #: Columns that name a recording or a person, the most exact first.
 RECORDING_KEYS = ("recording_id", "scan_id")
@@ -75,15 +76,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"there is no phenotypes file {path.name}", "check the path")
-    try:
-        separator = "\t" if path.suffix == ".tsv" else ","
-        text = dict.fromkeys((*RECORDING_KEYS, *SUBJECT_KEYS), str)
-        table = pd.read_csv(path, sep=separator, dtype=text)
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(
-            f"{path.name} is not a readable table", "save it as comma-separated text"
-        ) from error
-    return table
+    return read_named_table(path, text=(*RECORDING_KEYS, *SUBJECT_KEYS), error=ConfigError)
 
 
 def match_phenotypes(

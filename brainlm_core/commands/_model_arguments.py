@@ -7,13 +7,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from brainlm_core.device_names import DEVICES, PRECISIONS
+from brainlm_core.recording_context import CONTEXTS
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, ``--device``, ``--precision`` and ``--accept-licence``."""
+    """Add ``--model``, ``--device``, ``--precision``, ``--context`` and ``--accept-licence``."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -23,6 +24,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
     group.add_argument("--precision", default="auto", choices=PRECISIONS, help="bits to compute with")
+    group.add_argument(
+        "--context",
+        default="recording",
+        choices=CONTEXTS,
+        help="what a model that can reads beside its window: the rest of the recording (default), or nothing",
+    )
     group.add_argument(
         "--accept-licence",
         action="store_true",
@@ -41,6 +48,7 @@ def load_engine(args: argparse.Namespace) -> Engine:
         args.model,
         device=args.device,
         precision=args.precision,
+        context=args.context,
         accept_licence=args.accept_licence,
         progress=say if sys.stderr.isatty() else None,
     )

@@ -21,7 +21,11 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("reading the scan")
     group.add_argument("--tr", type=float, metavar="S", help="repetition time in s")
-    group.add_argument("--confounds", metavar="TSV", help="fMRIPrep confounds table of the run")
+    group.add_argument(
+        "--confounds",
+        metavar="FILE",
+        help="confounds table of the run, or motion file of SPM, FSL, AFNI, HCP",
+    )
     group.add_argument("--coordinates", metavar="CSV", help="x, y, z in mm (MNI) of each parcel of a table")
     group.add_argument(
         "--atlas", metavar="NAME|PATH", help="a424, a424-cortex, cc200, ho, a424-approximation, or a file"

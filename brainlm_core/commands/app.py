@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host",
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="address to listen on; anything but 127.0.0.1 lets other machines in (default: 127.0.0.1)",
+        help="address to listen on; anything but 127.0.0.1 lets other machines in, which needs a login "
+        "or --open-to-everyone (default: 127.0.0.1)",
     )
     parser.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 8501)")
     parser.add_argument(
@@ -36,32 +37,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="Dask scheduler whose workers hold the models, tcp://gpu-box:8786 (default: this process)",
     )
+    parser.add_argument(
+        "--plain-tcp",
+        action="store_true",
+        help="speak with a scheduler on another machine without encryption: whoever reaches its port runs "
+        "code on the workers, whoever is on the way reads the signals",
+    )
+    parser.add_argument(
+        "--public-url",
+        action="append",
+        metavar="URL",
+        help="address under which people reach the dashboard, https://brainlm.example.org; requests under "
+        "other names are refused (again for each; that of the login is known)",
+    )
+    parser.add_argument(
+        "--open-to-everyone",
+        action="store_true",
+        help="without a login, let everybody in who can reach --host: they see the demo, upload, and use "
+        "this machine's processor",
+    )
+    parser.add_argument(
+        "--no-login",
+        action="store_true",
+        help="read no secrets file: there is no login, even where one is set up",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
 def run(args: argparse.Namespace) -> CommandResult:
-    """Start the dashboard and wait until it is stopped."""
+    """Become the dashboard's server: one process, so that whoever ends it ends all of it."""
     sweep()
+    if args.plain_tcp:
+        from brainlm_core.remote.safety import allow_plain_tcp
+
+        allow_plain_tcp()
     if args.scheduler:
         _check_scheduler(args.scheduler)
     port = _free_port(args.host, args.port)
-    url = f"http://{'localhost' if args.host in ('0.0.0.0', '::') else args.host}:{port}"
-    reach = (
-        "only from this machine"
-        if args.host in ("127.0.0.1", "localhost", "::1")
-        else "from other machines too"
-    )
-    sys.stderr.write(f"BrainLM Explorer is at {url}, reachable {reach}. Stop it with Ctrl+C.\n")
-    command = command_line(args.host, port, open_browser=not args.no_browser)
-    try:
-        code = subprocess.run(
-            command, cwd=working_folder(), env=_environment(args.model, args.scheduler), check=False
-        ).returncode
-    except KeyboardInterrupt:
-        code = 0
-    return CommandResult(
-        [{"url": url, "exit_code": code}], "The dashboard was stopped.", 0 if code in (0, 130) else 1
-    )
+    shown = "localhost" if args.host in ("0.0.0.0", "::") else args.host
+    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    command, env = command_line(args.host, port), _environment(args, url)
+    folder = working_folder()
+    if sys.platform != "win32":  # which has no exec that a terminal would wait for
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.chdir(folder or Path.cwd())
+        os.execve(command[0], command, env)
+    code = subprocess.run(command, cwd=folder, env=env, check=False).returncode
+    return CommandResult([{"url": url, "exit_code": code}], "", code if code in (0, 2) else 1)
 
 
 def entry_script() -> Path:
@@ -90,11 +113,8 @@ def working_folder() -> Path | None:
     return root if (root / ".streamlit" / "config.toml").is_file() else None
 
 
-def command_line(host: str, port: int, *, open_browser: bool) -> list[str]:
+def command_line(host: str, port: int) -> list[str]:
     """Return the command that starts Streamlit."""
-    window = open_browser and (
-        sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
-    )
     return [
         sys.executable,
         "-m",
@@ -103,11 +123,31 @@ def command_line(host: str, port: int, *, open_browser: bool) -> list[str]:
         str(entry_script()),
         f"--server.address={host}",
         f"--server.port={port}",
-        f"--server.headless={'false' if window else 'true'}",
+        "--server.headless=true",
         "--server.showEmailPrompt=false",
         "--logger.hideWelcomeMessage=true",
         "--browser.gatherUsageStats=false",
+        *(f"--secrets.files={place}" for place in _secrets_places()),
     ]
+
+
+def _secrets_places() -> list[Path]:
+    """Return where secrets files are looked for when one lies where the command was given.
+
+    The server starts in another folder, where Streamlit would not see it. Empty leaves it to Streamlit.
+    """
+    folder = working_folder()
+    here = Path.cwd() / ".streamlit" / "secrets.toml"
+    if folder is None or folder == Path.cwd() or os.environ.get("STREAMLIT_SECRETS_FILES"):
+        return []
+    there = [Path.home() / ".streamlit" / "secrets.toml", folder / ".streamlit" / "secrets.toml"]
+    return [*there, here] if here.parent.is_dir() else []
+
+
+def _wants_window(no_browser: bool) -> bool:
+    return not no_browser and (
+        sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+    )
 
 
 def _check_scheduler(address: str) -> None:
@@ -131,15 +171,24 @@ def _check_scheduler(address: str) -> None:
         there.close()
 
 
-def _environment(model: str | None, scheduler: str | None = None) -> dict[str, str]:
+def _environment(args: argparse.Namespace, url: str) -> dict[str, str]:
     env = dict(os.environ)
     # The server may start in another folder; "here" must still mean the user's.
     env.setdefault("BRAINLM_ROOTS", os.pathsep.join([str(Path.home()), str(Path.cwd())]))
-    if model:
-        folder = Path(model).expanduser()
-        env["BRAINLM_MODEL"] = str(folder.resolve()) if folder.is_dir() and not scheduler else model
-    if scheduler:
-        env["BRAINLM_SCHEDULER"] = scheduler
+    env["BRAINLM_URL"] = url
+    env["BRAINLM_OPEN_WINDOW"] = "1" if _wants_window(args.no_browser) else ""
+    if args.model:
+        folder = Path(args.model).expanduser()
+        local = folder.is_dir() and not args.scheduler
+        env["BRAINLM_MODEL"] = str(folder.resolve()) if local else args.model
+    if args.scheduler:
+        env["BRAINLM_SCHEDULER"] = args.scheduler
+    if args.open_to_everyone:
+        env["BRAINLM_OPEN_TO_EVERYONE"] = "1"
+    if args.no_login:
+        env["BRAINLM_NO_LOGIN"] = "1"
+    if args.public_url:
+        env["BRAINLM_PUBLIC_URL"] = " ".join(args.public_url)
     return env
 
 

@@ -42,10 +42,14 @@ def run(args: argparse.Namespace) -> CommandResult:
         "simulated": provenance.simulated,
         "output": str(output),
     }
+    told: list[str] = []
+    if (freedom := recording.freedom_left) is not None:
+        facts["degrees_of_freedom_left"] = freedom[0]
+        told.append(f"Degrees of freedom left by cleaning: {freedom[0]} of {freedom[1]}.")
     lines = [
         f"{provenance.source_name}: {recording.n_parcels} parcels × {recording.n_timepoints} volumes, "
         f"TR {recording.tr_s:g} s, {covered} parcels covered, verdict: {verdict}",
-        *(f"  {reason}" for reason in reasons),
+        *(f"  {line}" for line in (*reasons, *told)),
         *(f"  note: {notice}" for notice in recording.notices),
         f"saved to {output}",
     ]

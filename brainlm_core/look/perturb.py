@@ -56,11 +56,11 @@ def null_sentence(null: NullMap) -> str:
 def dependence_sentence(found: ScanDependence) -> str:
     """Say whether the answer is this scan's; only what stands above no scan is claimed for it."""
     alone = (
-        f"it correlates {found.no_scan_correlation:.2f} with the answer without the scan (phases shuffled)"
+        f"it correlates {found.no_scan_correlation:.3f} with the answer without the scan (phases shuffled)"
     )
     if found.depends is None:
         return f"Whether this answer is this scan's cannot be said: {alone}, {found.reason or 'no halves'}."
-    halves = f"{found.split_half_correlation:.2f} between the halves of the recording"
+    halves = f"{found.split_half_correlation:.3f} between the halves of the recording"
     added = found.added_split_half_correlation
     more = (
         ""

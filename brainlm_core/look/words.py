@@ -74,6 +74,9 @@ def quality_facts(recording: Recording) -> list[tuple[str, str]]:
         rows.append(("Coverage, median", f"{100 * np.nanmedian(quality.coverage):.0f} %"))
     if quality.fd_mm is not None:
         rows.append(("Framewise displacement, mean", f"{np.nanmean(quality.fd_mm):.2f} mm"))
+    if recording.freedom_left is not None:
+        left, of = recording.freedom_left
+        rows.append(("Degrees of freedom left by cleaning", f"{left} of {of}"))
     if quality.template_overlap is not None:
         rows.append(("Overlap with the MNI brain (Dice)", f"{quality.template_overlap:.2f}"))
     return rows

@@ -86,6 +86,12 @@ FAMILIES: dict[str, Family] = {
         lambda c: c.get("family") == "kernel",
         "kernel model (adaptive Gaussian process with attention)",
     ),
+    "context": Family(
+        "brainlm_core.model.context.config:ContextConfig",
+        "brainlm_core.model.context.model:ContextModel",
+        lambda c: c.get("family") == "context",
+        "context model (kernel attention network that reads the recording)",
+    ),
 }
 
 

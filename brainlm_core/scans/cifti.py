@@ -15,6 +15,7 @@ from brainlm_core.errors import AtlasError, ScanError
 from brainlm_core.grayordinates import GrayordinateAtlas, load_grayordinates
 from brainlm_core.quiet import quiet_nibabel
 from brainlm_core.recording import Step
+from brainlm_core.scans.cifti_xml import check_cifti
 from brainlm_core.scans.columns import average_columns
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import MAX_VALUES, check_length
@@ -71,6 +72,7 @@ def _load(path: Path, name: str) -> Any:
             head = nib.Nifti2Header(stream.read(540), check=False)
         if not 540 <= int(head["vox_offset"]) <= min(path.stat().st_size, 500_000_000):
             raise ScanError(f"{name} is cut short inside its header", _DAMAGED_FIX)
+        check_cifti(path, name)
         files = nib.Cifti2Image.make_file_map({"image": str(path)})  # takes any file name as it is
         image = nib.Cifti2Image.from_file_map(files)
         n_values = int(np.prod(image.shape, dtype=object))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.recording import Recording, Step
+from brainlm_core.recording import FREEDOM, Quality, Recording, Step
 from brainlm_core.scans.confounds import ConfoundTable, expand_strategy, load_with_nilearn, select_regressors
+from brainlm_core.scans.freedom import check_freedom, degrees_of_freedom_left, nothing_left
 from brainlm_core.scans.limits import MIN_TIMEPOINTS
-from brainlm_core.scans.quality import flat_parcels
+from brainlm_core.scans.quality import flat_parcels, judge
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,66 @@ def clean(
                 f"a filter limit of {limit:g} Hz is above the {nyquist:.3g} Hz that this TR holds",
                 "choose a lower limit",
             )
-    regressors, origin = _regressors(options, confounds, bold, recording.n_timepoints)
     keep = _kept_volumes(options, confounds, recording.n_timepoints)
+    regressors, origin, reduced = _fitting_regressors(recording, options, confounds, bold, keep)
+    left = _freedom(recording, options, regressors, keep)
+    n_regressors = 0 if regressors is None else regressors.shape[1]
+    cautions = check_freedom(left, recording.n_timepoints, n_regressors)
     signals = _run(recording, options, regressors, keep)
-    return _finish(recording, options, regressors, origin, keep, signals)
+    notices = (*reduced, *_slow_drift(options))
+    return _finish(recording, options, regressors, origin, keep, signals, left, cautions, notices)
+
+
+def _freedom(
+    recording: Recording,
+    options: CleaningOptions,
+    regressors: pd.DataFrame | None,
+    keep: NDArray[np.intp] | None,
+) -> int:
+    return degrees_of_freedom_left(
+        recording.n_timepoints,
+        recording.tr_s,
+        regressors=None if regressors is None else regressors.to_numpy(np.float64),
+        keep=keep,
+        detrend=options.detrend,
+        high_pass_hz=options.high_pass_hz,
+        low_pass_hz=options.low_pass_hz,
+    )
+
+
+def _fitting_regressors(
+    recording: Recording,
+    options: CleaningOptions,
+    confounds: ConfoundTable | None,
+    bold: Path | None,
+    keep: NDArray[np.intp] | None,
+) -> tuple[pd.DataFrame | None, str, tuple[str, ...]]:
+    """Choose the regressors; a short run gets a smaller motion model, and it is said."""
+    n = recording.n_timepoints
+    regressors, origin = _regressors(options, confounds, bold, n)
+    if "motion" not in expand_strategy(options.strategy):
+        return regressors, origin, ()
+    full = regressors
+    for motion in ("derivatives", "basic"):
+        if options.motion != "full" or not nothing_left(_freedom(recording, options, regressors, keep), n):
+            break
+        regressors, origin = _regressors(replace(options, motion=motion), confounds, bold, n)
+    if full is None or regressors is None or regressors is full:
+        return regressors, origin, ()
+    n_used = 24 - (full.shape[1] - regressors.shape[1])
+    note = f"The full motion model leaves nothing of {n} volumes; {n_used} of its 24 regressors were used."
+    return regressors, origin, (note,)
+
+
+def _slow_drift(options: CleaningOptions) -> tuple[str, ...]:
+    """Warn of components without the high-pass that they were computed after."""
+    parts = expand_strategy(options.strategy)
+    if "compcor" not in parts or "high_pass" in parts or options.high_pass_hz:
+        return ()
+    return (
+        "CompCor components are computed after a high-pass filter; without its cosines (high_pass) they put "
+        "slow drift back into the signals.",
+    )
 
 
 def _regressors(
@@ -169,10 +227,6 @@ def _run(
     flat = flat_parcels(recording.signals)
     filtered = bool(options.high_pass_hz or options.low_pass_hz)
     n_kept = recording.n_timepoints if keep is None else len(keep)
-    if regressors is not None and regressors.shape[1] >= n_kept - 2:
-        raise ScanError(
-            f"{regressors.shape[1]} confounds leave nothing of {n_kept} volumes", "choose a smaller strategy"
-        )
     out = np.zeros((recording.n_parcels, n_kept), np.float32)
     if flat.all():
         return out
@@ -198,8 +252,11 @@ def _finish(
     origin: str,
     keep: NDArray[np.intp] | None,
     signals: NDArray[np.float32],
+    left: int,
+    cautions: tuple[str, ...],
+    notices: tuple[str, ...],
 ) -> Recording:
-    """Write the steps down and cut the per-volume figures to the volumes that remain."""
+    """Write the steps down and judge the cleaned signals."""
     steps: list[Step] = []
     if options.detrend:
         steps.append(Step("detrend", {"order": 1}))
@@ -209,24 +266,43 @@ def _finish(
     if regressors is not None:
         chosen = {"strategy": list(options.strategy), "motion": options.motion, "chosen_by": origin}
         steps.append(Step("regress confounds", {**chosen, "columns": list(regressors.columns)}))
-    changes: dict[str, Any] = {"signals": signals}
-    notices: list[str] = []
-    quality = recording.quality
     if keep is not None:
         gone = recording.n_timepoints - len(keep)
         steps.append(Step("censor", {"fd_mm": options.censor_fd_mm, "volumes_removed": gone}))
         if gone:
-            notices.append(
-                f"{gone} volumes above {options.censor_fd_mm:g} mm were removed; time has gaps there."
+            notices = (
+                *notices,
+                f"{gone} volumes above {options.censor_fd_mm:g} mm were removed; time has gaps there.",
             )
-        if quality is not None:
-            quality = replace(
-                quality,
-                dvars=quality.dvars[keep],
-                spikes=quality.spikes[keep],
-                fd_mm=None if quality.fd_mm is None else quality.fd_mm[keep],
-            )
-    if quality is not None:
-        changes["quality"] = replace(quality, flat=flat_parcels(signals))
+    steps.append(Step(FREEDOM, {"left": left, "of": recording.n_timepoints}))
+    changes: dict[str, Any] = {"signals": signals}
+    if recording.quality is not None:
+        changes["quality"] = _judge_again(recording, recording.quality, signals, keep, cautions)
     provenance = replace(recording.provenance, steps=(*recording.provenance.steps, *steps))
     return replace(recording, provenance=provenance, notices=(*recording.notices, *notices), **changes)
+
+
+def _judge_again(
+    recording: Recording,
+    before: Quality,
+    signals: NDArray[np.float32],
+    keep: NDArray[np.intp] | None,
+    cautions: tuple[str, ...],
+) -> Quality:
+    """Judge the cleaned signals; what the reader held against the scan stays, as does its signal to noise."""
+    known = partial(
+        judge,
+        tr_s=recording.tr_s,
+        coverage=before.coverage if np.isfinite(before.coverage).any() else None,
+        n_voxels=before.n_voxels,
+        template_overlap=before.template_overlap,
+    )
+    own = known(recording.signals, fd_mm=before.fd_mm)
+    after = known(
+        signals,
+        fd_mm=before.fd_mm if before.fd_mm is None or keep is None else before.fd_mm[keep],
+        reasons=tuple(r for r in before.reasons if r not in own.reasons),
+        cautions=cautions,
+        after_gap=None if keep is None else np.flatnonzero(np.diff(keep, prepend=keep[:1]) > 1),
+    )
+    return replace(after, tsnr=before.tsnr)

@@ -1,4 +1,4 @@
-"""Confounds tables of fMRIPrep: head motion for the verdict, regressors for cleaning."""
+"""Confounds tables and motion files: head motion for the verdict, regressors for cleaning."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.scans.motion import AXES, framewise_displacement, harmonise, name_motion
+from brainlm_core.scans.named_tables import read_named_table
 
-#: Radius of the sphere on which rotations become mm (Power et al. 2012).
-HEAD_RADIUS_MM = 50.0
-_AXES = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 _TISSUES = ("csf", "white_matter")
 _SUFFIXES = {
     "basic": ("",),
@@ -42,12 +41,19 @@ class ConfoundTable:
     name : str
         File name, for the provenance.
     fd_mm : ndarray (n_timepoints,), float32, or None
-        Framewise displacement in mm, first value 0; None when the table has no motion.
+        Framewise displacement in mm, first value 0, NaN where unknown; None when the table has no motion.
+    notices : tuple of str
+        What was recognised in the table.
     """
 
     frame: pd.DataFrame
     name: str
     fd_mm: NDArray[np.float32] | None
+    notices: tuple[str, ...] = ()
+
+
+class ConfoundLengthError(ScanError):
+    """A confounds table has another number of rows than the scan has volumes."""
 
 
 def read_confounds(path: str | Path, n_timepoints: int | None = None) -> ConfoundTable:
@@ -61,37 +67,38 @@ def read_confounds(path: str | Path, n_timepoints: int | None = None) -> Confoun
     """
     path = Path(path)
     fix = "give the run's own fMRIPrep table (…_desc-confounds_timeseries.tsv)"
-    try:
-        if path.stat().st_size > 500_000_000:
-            raise ScanError(f"{path.name} is too large for a confounds table", fix)
-        separator = "," if path.suffix.lower() == ".csv" else "\t"
-        frame = pd.read_csv(path, sep=separator, na_values=["n/a"], encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ScanError(f"the confounds table {path.name} cannot be read", fix) from error
-    frame = frame.loc[:, [pd.api.types.is_numeric_dtype(t) for t in frame.dtypes]]
-    if frame.shape[1] == 0 or all(str(c).replace(".", "").lstrip("-").isdigit() for c in frame.columns):
-        raise ScanError(f"{path.name} has no named columns of numbers", fix)
-    if n_timepoints is not None and len(frame) != n_timepoints:
+    frame = _read_frame(path, fix)
+    named = harmonise(frame, path.name) if _has_header(frame) else None
+    if named is None:
+        bare = pd.DataFrame(frame.to_numpy(np.float64)) if frame.shape[1] else frame
+        named = name_motion(bare.to_numpy(np.float64), path.name)
+    if named is None:
         raise ScanError(
+            f"{path.name} has no column names, and nothing tells which columns turn and which move the head",
+            "keep the program's file name (SPM rp_*.txt, FSL *.par, AFNI *.1D, HCP Movement_Regressors.txt), "
+            "or name the columns trans_x … rot_z",
+        )
+    frame = named.frame
+    if n_timepoints is not None and len(frame) != n_timepoints:
+        raise ConfoundLengthError(
             f"the confounds table {path.name} has {len(frame)} rows, but the scan has {n_timepoints} volumes",
             fix,
         )
-    return ConfoundTable(frame, path.name, framewise_displacement(frame))
+    return ConfoundTable(frame, path.name, framewise_displacement(frame), named.notices)
 
 
-def framewise_displacement(frame: pd.DataFrame) -> NDArray[np.float32] | None:
-    """Return framewise displacement in mm, (n_timepoints,), float32, first value 0.
+def _read_frame(path: Path, fix: str) -> pd.DataFrame:
+    """Read the columns of numbers; a table whose first line is numbers has no header."""
+    frame = read_named_table(path)
+    empty = frame.isna().all()  # a column of n/a alone is unknown, not words
+    frame = frame.loc[:, [pd.api.types.is_numeric_dtype(t) or empty[c] for c, t in frame.dtypes.items()]]
+    if frame.shape[1] == 0:
+        raise ScanError(f"{path.name} has no named columns of numbers", fix)
+    return frame
 
-    Taken from the column of that name, else computed from the six realignment parameters
-    (mm and rad) as in Power et al. 2012; None without either.
-    """
-    for column in ("framewise_displacement", "FramewiseDisplacement", "fd", "FD"):
-        if column in frame:
-            return frame[column].fillna(0.0).to_numpy(np.float32)
-    if not set(_AXES) <= set(frame):
-        return None
-    change = frame[list(_AXES)].diff().abs().fillna(0.0).to_numpy()
-    return (change[:, :3].sum(1) + HEAD_RADIUS_MM * change[:, 3:].sum(1)).astype(np.float32)
+
+def _has_header(frame: pd.DataFrame) -> bool:
+    return not all(str(c).replace(".", "").lstrip("-").isdigit() for c in frame.columns)
 
 
 def expand_strategy(strategy: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,8 +155,9 @@ def select_regressors(
         If the table lacks the columns of a part.
     """
     columns: list[str] = []
+    frame = table.frame.copy()
     bases = {
-        "motion": (_AXES, motion),
+        "motion": (AXES, motion),
         "wm_csf": (_TISSUES, wm_csf),
         "global_signal": (("global_signal",), global_signal),
     }
@@ -157,20 +165,37 @@ def select_regressors(
         if part in bases:
             names, expansion = bases[part]
             wanted = [f"{n}{s}" for n in names for s in _SUFFIXES[expansion]]
+            _compute_expansions(frame, names, wanted)
         else:
             wanted = _numbered(table.frame, part, n_compcor)
-        missing = [c for c in wanted if c not in table.frame]
+        missing = [c for c in wanted if c not in frame]
         if missing or (not wanted and part != "non_steady_state"):
             raise ScanError(
                 f"{table.name} lacks {missing[0] if missing else 'the columns'} for the strategy {part!r}",
                 "choose another strategy or another table",
             )
         columns += wanted
-    chosen = table.frame[columns].bfill(limit=2)
+    chosen = frame[columns].bfill(limit=2)
     if not np.isfinite(chosen.to_numpy(np.float64)).all():
         bad = chosen.columns[~np.isfinite(chosen.to_numpy(np.float64)).all(axis=0)][0]
         raise ScanError(f"the confound {bad} holds missing values", "choose a strategy without it")
     return chosen
+
+
+def _compute_expansions(frame: pd.DataFrame, names: tuple[str, ...], wanted: list[str]) -> None:
+    """Add derivatives and squares that a trimmed table lacks, as fMRIPrep computes them; in place."""
+    for name in names:
+        if name not in frame:
+            continue
+        change = frame[name].diff()
+        made = {
+            f"{name}_derivative1": change,
+            f"{name}_power2": frame[name] ** 2,
+            f"{name}_derivative1_power2": change**2,
+        }
+        for column, values in made.items():
+            if column in wanted and column not in frame:
+                frame[column] = values
 
 
 def _numbered(frame: pd.DataFrame, part: str, n_compcor: int) -> list[str]:

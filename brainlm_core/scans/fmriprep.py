@@ -10,20 +10,49 @@ from pathlib import Path
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording, Step
 from brainlm_core.scans.source import ScanSource
+from brainlm_core.scans.templates import NLIN6, NLIN2009C, space_of_name
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
 
 #: A folder with more entries than this is not a run folder.
 _MAX_ENTRIES = 20_000
-_ENTITY = re.compile(r"_(space|res|den|desc|hemi)-[A-Za-z0-9]+")
+_ENTITY = re.compile(r"_(space|cohort|res|den|desc|hemi|echo|part)-[A-Za-z0-9]+")
 _BOLD = re.compile(r"_bold(\.nii|\.nii\.gz|\.dtseries\.nii|\.func\.gii)$")
-#: What is read when one run comes in several spaces, best first.
-_PREFERENCE = (
-    re.compile(r"space-MNI152NLin6Asym.*_bold\.nii(\.gz)?$"),
-    re.compile(r"space-MNI152NLin2009cAsym.*_bold\.nii(\.gz)?$"),
-    re.compile(r"space-MNI.*_bold\.nii(\.gz)?$"),
-    re.compile(r"(space-fsLR_den-91k|den-91k).*_bold\.dtseries\.nii$"),
-    re.compile(r"space-(fsaverage5|fsLR).*_bold\.func\.gii$"),
+#: Images that are no series, in folders of other programs.
+_NO_SERIES = re.compile(
+    r"mask|anat|t1|t2|^mean|_mean|seg|brain\.nii|^m?w?r?c[123]|atlas|template|sbref", re.IGNORECASE
 )
+#: fMRIPrep before 1.2 put the suffix before the space.
+_OLD_BOLD = re.compile(
+    r"_bold_space-(?P<space>[A-Za-z0-9]+)_(variant-[A-Za-z0-9]+_)?preproc(\.nii|\.nii\.gz)$"
+)
+_DENOISED = re.compile(r"desc-(denoised|residual|clean)", re.IGNORECASE)
+_SMOOTHED = re.compile(r"smooth|desc-s\d", re.IGNORECASE)
+
+
+def _rank(path: Path) -> tuple[int, ...] | None:
+    """Return how good an image is, the best lowest; None when its space is none that can be read.
+
+    The unsmoothed denoised image comes before the preprocessed one, anything smoothed comes last; the
+    combination of the echoes before a single one; MNI152 before other spaces and surfaces.
+    """
+    name = path.name
+    desc = 3 if _SMOOTHED.search(name) else 0 if _DENOISED.search(name) else 1
+    if "desc-" in name and desc == 1 and "desc-preproc" not in name:
+        desc = 2
+    echo = int("_echo-" in name)
+    space = _space_rank(name)
+    return None if space is None else (desc, echo, space)
+
+
+def _space_rank(name: str) -> int | None:
+    if name.endswith(".dtseries.nii"):
+        return 4
+    if name.endswith(".gii"):
+        return 5 if re.search(r"space-(fsaverage[56]?|fsLR)(?![a-z0-9])", name, re.IGNORECASE) else None
+    space = space_of_name(name)
+    if space.kind == "mni":
+        return 0 if space.name == NLIN6 else 1 if "2009" in space.name else 2
+    return 3 if space.kind == "unknown" else None
 
 
 @dataclass(frozen=True)
@@ -55,9 +84,10 @@ def companions(bold: Path, may_open: Callable[[Path], bool] = lambda _: True) ->
     may_open : callable
         Tells whether a file that was found may be opened; see :meth:`ScanSource.may_open`.
     """
-    stem = _BOLD.sub("", bold.name)
-    run = _ENTITY.sub("", stem)
+    stem, run = _stem(bold.name), _run_of(bold.name)
     mask = bold.with_name(re.sub(r"_desc-[A-Za-z0-9]+$", "", stem) + "_desc-brain_mask.nii.gz")
+    if _OLD_BOLD.search(bold.name):
+        mask = bold.with_name(re.sub(r"_preproc\.nii", "_brainmask.nii", bold.name))
     confounds = next(
         (
             path
@@ -65,6 +95,8 @@ def companions(bold: Path, may_open: Callable[[Path], bool] = lambda _: True) ->
                 "desc-confounds_timeseries.tsv",
                 "desc-confounds_regressors.tsv",
                 "bold_confounds.tsv",
+                "motion.tsv",  # XCP-D
+                "desc-filtered_motion.tsv",
             )
             if (path := bold.with_name(f"{run}_{ending}")).is_file() and may_open(path)
         ),
@@ -91,24 +123,64 @@ def find_runs(
     ScanError
         If there is none.
     """
-    images = sorted(p for p in _walk(folder, name, max_entries) if _BOLD.search(p.name) and may_open(p))
-    usable: dict[str, list[tuple[int, Path]]] = {}
+    found = [p for p in _walk(folder, name, max_entries) if may_open(p)]
+    images = sorted(p for p in found if _BOLD.search(p.name) or _OLD_BOLD.search(p.name))
+    usable: dict[str, list[tuple[tuple[int, ...], Path]]] = {}
     for path in images:
-        rank = next((i for i, pattern in enumerate(_PREFERENCE) if pattern.search(path.name)), None)
+        rank = _rank(path)
         if rank is not None:
-            run = _ENTITY.sub("", _BOLD.sub("", path.name))
-            usable.setdefault(run, []).append((rank, path))
+            usable.setdefault(_run_of(path.name), []).append((rank, path))
     if not images:
-        raise ScanError(
-            f"the folder {name} holds no fMRIPrep BOLD run (…_desc-preproc_bold.nii.gz)",
-            "give the folder of one run, or a scan file",
-        )
+        return _other_image(found, name)
     if not usable:
-        raise ScanError(
-            f"the {len(images)} BOLD images in {name} are in native space",
-            "run fMRIPrep with --output-spaces MNI152NLin2009cAsym or MNI152NLin6Asym",
-        )
+        raise _no_template(images, name)
+    for run, paths in usable.items():
+        echoes = {p.name for rank, p in paths if rank[1]}
+        if min(paths)[0][1] and len(echoes) > 1:
+            raise ScanError(
+                f"the run {run} in {name} comes as {len(echoes)} single echoes without their combination",
+                "combine them (fMRIPrep, tedana), or name one echo's file",
+            )
     return {run: min(paths)[1] for run, paths in usable.items()}
+
+
+def _stem(name: str) -> str:
+    return _OLD_BOLD.sub("", _BOLD.sub("", name))
+
+
+def _run_of(name: str) -> str:
+    return re.sub(r"_smooth(ed)?$", "", _ENTITY.sub("", _stem(name)))
+
+
+def _other_image(found: list[Path], name: str) -> dict[str, Path]:
+    """Return the one image of a folder that names nothing as BIDS does; refuse when there are several."""
+    images = sorted(p for p in found if p.name.endswith((".nii", ".nii.gz")) and p.is_file())
+    images = [p for p in images if not _NO_SERIES.search(p.name)]
+    if len(images) == 1:
+        return {images[0].name.split(".")[0]: images[0]}
+    shown = ", ".join(p.name for p in images[:4])
+    held = f" by the names of fMRIPrep, but {len(images)} other images: {shown}" if images else ""
+    raise ScanError(
+        f"the folder {name} holds no BOLD run (…_desc-preproc_bold.nii.gz){held}",
+        "name one of these files" if images else "give the folder of one run, or a scan file",
+    )
+
+
+def _no_template(images: list[Path], name: str) -> ScanError:
+    """Say truly in which spaces the images of a folder lie."""
+    spaces = [space_of_name(p.name) for p in images if not p.name.endswith(".gii")]
+    others = sorted({f"{s.name}, {s.words}" for s in spaces if s.kind == "other"})
+    if others:
+        return ScanError(
+            f"the {len(images)} BOLD images in {name} lie on another brain's template ({'; '.join(others)}), "
+            "not on MNI152",
+            f"give the run registered to {NLIN2009C} or {NLIN6}",
+        )
+    return ScanError(
+        f"the {len(images)} BOLD images in {name} are in native space or name no template",
+        "run fMRIPrep with --output-spaces MNI152NLin2009cAsym or MNI152NLin6Asym, or name one image's file "
+        "if it is in MNI152",
+    )
 
 
 def find_run(folder: Path, name: str, may_open: Callable[[Path], bool] = lambda _: True) -> Run:
@@ -160,4 +232,8 @@ def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     if isinstance(result, Recording):
         return result
     step = Step("choose run", {"bold": run.bold.name, "mask": run.mask.name if run.mask else None})
-    return replace(result, steps=(step, *result.steps), read_from=result.read_from or source)
+    notices = result.notices
+    if _SMOOTHED.search(run.bold.name):
+        note = "Only a smoothed image of the run was found: its parcels hold signal of their neighbours."
+        notices = (*notices, note)
+    return replace(result, steps=(step, *result.steps), notices=notices, read_from=result.read_from or source)

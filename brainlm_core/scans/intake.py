@@ -173,10 +173,8 @@ def _to_recording(
     time = resolve(tr_s, stated, beside, source.name, source.may_open)
     seconds, notices = time.tr_s, time.notices
     signals, gaps = fill_missing(result.signals, source.name)
-    path = request.confounds
-    if path is None and not source.uploaded:
-        path = companions(source.path, source.may_open).confounds
-    table = None if path is None else read_confounds(path, signals.shape[1])
+    table, told = _confounds(request, source, signals.shape[1])
+    notices = (*notices, *told)
     quality = judge(
         signals,
         seconds,
@@ -208,6 +206,23 @@ def _to_recording(
         notices=(*result.notices, *notices, *gaps),
     )
     return recording, table
+
+
+def _confounds(
+    request: ReadRequest, source: ScanSource, n_timepoints: int
+) -> tuple[ConfoundTable | None, tuple[str, ...]]:
+    """Read the table that the user named, else the one beside the scan when it belongs to it."""
+    if request.confounds is not None:
+        table = read_confounds(request.confounds, n_timepoints)
+        return table, table.notices
+    found = None if source.uploaded else companions(source.path, source.may_open).confounds
+    if found is None:
+        return None, ()
+    try:
+        table = read_confounds(found, n_timepoints)
+    except ScanError as error:
+        return None, (f"The confounds table beside the scan was left out: {error.what}.",)
+    return table, table.notices
 
 
 def fill_missing(signals: NDArray[np.floating], name: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:

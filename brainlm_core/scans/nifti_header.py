@@ -19,8 +19,8 @@ from brainlm_core.scans.limits import check_expansion, check_length
 from brainlm_core.scans.source import Probe
 from brainlm_core.scans.timing import RepetitionTime, from_header
 
-#: More voxels than this in one volume is no functional scan (512³).
-MAX_VOLUME_VOXELS = 1 << 27
+#: More voxels than this in one volume is no functional scan (256³; a whole head at 0.8 mm has 14 million).
+MAX_VOLUME_VOXELS = 1 << 24
 #: More values than this in one file is no scan at all.
 MAX_SCAN_VALUES = 1 << 39
 #: Steps and origins beyond this, in whatever unit, and axes this far from a box, are no scan's.

@@ -83,6 +83,8 @@ def judge(
     fd_mm: NDArray[np.float32] | None = None,
     template_overlap: float | None = None,
     reasons: tuple[str, ...] = (),
+    cautions: tuple[str, ...] = (),
+    after_gap: NDArray[np.intp] | None = None,
 ) -> Quality:
     """Judge parcel signals.
 
@@ -102,6 +104,10 @@ def judge(
         Dice overlap with the MNI152 brain.
     reasons : tuple of str
         What the reader already holds against the scan; makes the verdict "poor".
+    cautions : tuple of str
+        What calls for care; makes the verdict "usable".
+    after_gap : ndarray of int, optional
+        Volumes before which others were censored: no change to their predecessor is counted.
 
     Returns
     -------
@@ -112,9 +118,11 @@ def judge(
     n_parcels = signals.shape[0]
     flat = flat_parcels(signals)
     change = dvars(np.where(np.isfinite(signals), signals, 0.0), flat)
+    if after_gap is not None:
+        change[after_gap] = 0
     spiky = spikes(change)
     grave = [*reasons, *_grave(flat, coverage, fd_mm)]
-    mild = _mild(flat, coverage, fd_mm, spiky, tr_s)
+    mild = [*_mild(flat, coverage, fd_mm, spiky, tr_s), *cautions]
     verdict = "poor" if grave else "usable" if mild else "good"
     return Quality(
         verdict=verdict,

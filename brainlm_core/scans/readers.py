@@ -125,8 +125,30 @@ def _picture(request: ReadRequest) -> ReadResult:
     raise ScanError(f"{request.source.name} is a picture or document, not a scan", "give the scan itself")
 
 
+def _workbook(request: ReadRequest) -> ReadResult:
+    from brainlm_core.scans.text_tables import read_workbook_grid
+
+    return _read_table(read_workbook_grid, request)
+
+
+def _is_workbook(probe: Probe) -> bool:
+    return probe.head.startswith(b"PK\x03\x04") and b"xl/" in probe.head
+
+
+def _is_text(probe: Probe) -> bool:
+    """Whether nothing speaks against text; in compressed data the first bytes must be printable."""
+    if probe.is_dir:
+        return False
+    printable = bytes({*range(32, 256), 9, 10, 12, 13})
+    return not probe.is_gzip or (bool(probe.inner) and not probe.inner.translate(None, printable))
+
+
 def _starts(*magic: bytes) -> Callable[[Probe], bool]:
     return lambda probe: probe.inner.startswith(magic)
+
+
+def _is_gifti(probe: Probe) -> bool:
+    return any("<GIFTI".encode(code) in probe.inner for code in ("ascii", "utf-16-le", "utf-16-be"))
 
 
 #: Tried in order; the first that recognises the content reads the file.
@@ -134,7 +156,8 @@ READERS: tuple[Reader, ...] = (
     Reader("fmriprep", "folder of fMRIPrep derivatives", (), lambda probe: probe.is_dir, _folder),
     Reader("cifti", "CIFTI time series", (".dtseries.nii", ".ptseries.nii"), is_cifti, _cifti),
     Reader("nifti", "4D NIfTI image", (".nii", ".nii.gz"), is_nifti, _nifti),
-    Reader("gifti", "GIFTI surface series", (".func.gii",), lambda probe: b"<GIFTI" in probe.inner, _gifti),
+    Reader("gifti", "GIFTI surface series", (".func.gii",), _is_gifti, _gifti),
+    Reader("workbook", "spreadsheet workbook", (".xlsx",), _is_workbook, _workbook),
     Reader("npz", "NumPy archive or saved recording", (".npz",), _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip),
     Reader("npy", "NumPy array", (".npy",), _starts(b"\x93NUMPY"), partial(_read_table, _npy)),
     Reader(
@@ -157,8 +180,8 @@ READERS: tuple[Reader, ...] = (
     Reader(
         "text",
         "text table",
-        (".csv", ".tsv", ".txt", ".dat", ".1d"),
-        lambda probe: not probe.is_dir and not probe.is_gzip,
+        (".csv", ".tsv", ".txt", ".dat", ".1d", ".netts", ".csv.gz", ".tsv.gz"),
+        _is_text,
         partial(_read_table, _text),
     ),
 )

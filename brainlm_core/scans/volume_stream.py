@@ -21,6 +21,7 @@ from brainlm_core.scans.nifti_header import NiftiHeader, gunzip_damage
 
 #: Volumes that the mean image for the space check is made of.
 N_MEAN_VOLUMES = 12
+_SKIP_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +142,8 @@ def _volumes(raw: _HashedFile, header: NiftiHeader, gzipped: bool) -> Iterator[b
     def work() -> None:
         try:
             stream = _open(raw, gzipped)
-            _fill(stream, memoryview(bytearray(header.offset)))
+            for start in range(0, header.offset, _SKIP_BYTES):  # extensions are passed over, never parsed
+                _fill(stream, memoryview(bytearray(min(_SKIP_BYTES, header.offset - start))))
             for _ in range(header.shape[3]):
                 buffer = free.get()
                 if buffer is None:

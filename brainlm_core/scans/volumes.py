@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ScanError
-from brainlm_core.quiet import quiet_nibabel
 from brainlm_core.recording import Step
 from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.nifti_header import NiftiHeader, read_header
+from brainlm_core.scans.small_nifti import load_small_nifti
 from brainlm_core.scans.source import ScanSource, probe
 from brainlm_core.scans.space import AtlasOnGrid, atlas_on_grid, check_space, varying_voxels
 from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space
@@ -116,14 +117,11 @@ def warm_up() -> None:
 
 def _mask(source: ScanSource, header: NiftiHeader) -> NDArray[np.float32] | None:
     """Return the brain mask that fMRIPrep wrote beside the image, when it fits."""
-    import nibabel as nib
-
     found = companions(source.path, source.may_open).mask
     if found is None:
         return None
-    quiet_nibabel()
     try:
-        image = nib.Nifti1Image.from_filename(found)
+        image = load_small_nifti(found, 8 * math.prod(header.shape[:3]) + (1 << 20))
         if image.shape != header.shape[:3] or not np.allclose(image.affine, header.affine, atol=1e-3):
             return None
         return np.asarray(image.dataobj, dtype=np.float32)

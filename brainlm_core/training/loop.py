@@ -79,6 +79,10 @@ class RunResult:
 
 def pretrain(config: PretrainConfig, say: Say = lambda _: None, on_step: OnStep | None = None) -> RunResult:
     """Run, or go on with, a pretraining; see :func:`run`."""
+    if config.family == "context":
+        from brainlm_core.training.context_task import ContextTask
+
+        return run(config, lambda fabric, tell: ContextTask(config, fabric, tell), say, on_step)
     from brainlm_core.training.masked import MaskedTask
 
     return run(config, lambda fabric, tell: MaskedTask(config, fabric, tell), say, on_step)

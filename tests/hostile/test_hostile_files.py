@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import arrays
+from tests.hostile import arrays, surfaces
 from tests.hostile.measure import Readers
 
-ATTACKS = arrays.ATTACKS
+ATTACKS = {**arrays.ATTACKS, **surfaces.ATTACKS}
 #: What the readers may take on top, in MB, and how long, in s.
 MAX_MB, MAX_SECONDS = 300, 15
 

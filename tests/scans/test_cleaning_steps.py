@@ -48,7 +48,7 @@ def test_detrend(scan: Path) -> None:
     recording = clean(scan, detrend=True)
     slope = np.polyfit(np.arange(T), recording.signals[0], 1)[0]
     assert abs(slope) < 1e-3
-    assert [s.name for s in recording.provenance.steps][-1] == "detrend"
+    assert [s.name for s in recording.provenance.steps][-2] == "detrend"
     assert not recording.signals[9].any() and recording.quality.flat[9]
 
 
@@ -57,7 +57,7 @@ def test_band_pass_keeps_the_band(scan: Path) -> None:
     recording = clean(scan, detrend=True, high_pass_hz=0.01, low_pass_hz=0.1)
     assert power_at(recording.signals, 0.05) > 0.5 * power_at(raw.signals, 0.05)
     assert power_at(recording.signals, 0.2) < 0.01 * power_at(raw.signals, 0.2)
-    step = recording.provenance.steps[-1]
+    step = recording.provenance.steps[-2]
     assert step.name == "filter" and step.parameters["low_pass_hz"] == 0.1
 
 
@@ -78,7 +78,7 @@ def test_censoring_removes_volumes_and_says_so(scan: Path) -> None:
     for figure in (recording.quality.dvars, recording.quality.fd_mm, recording.quality.spikes):
         assert len(figure) == kept
     assert any("were removed" in n for n in recording.notices)
-    assert recording.provenance.steps[-1].parameters["volumes_removed"] == T - kept
+    assert recording.provenance.steps[-2].parameters["volumes_removed"] == T - kept
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,81 @@ def test_real_fmriprep_table(scan: Path, shared: Path) -> None:
     assert [c for c in step.parameters["columns"] if c.startswith("a_comp_cor")] == [
         f"a_comp_cor_0{i}" for i in range(5)
     ]
+
+
+def test_degrees_of_freedom_are_those_of_the_projection() -> None:
+    """The count equals the rank of the whole operation, also with a band, gaps and twin regressors."""
+    from brainlm_core.scans.freedom import degrees_of_freedom_left
+
+    n, tr = 120, 2.0
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((n, 10))
+    twins = np.column_stack([noise, noise[:, :4] * 3, np.zeros(n)])
+    assert degrees_of_freedom_left(n, tr) == n - 1
+    assert degrees_of_freedom_left(n, tr, regressors=twins, detrend=True) == n - 12
+    keep = np.flatnonzero(rng.random(n) > 0.2)
+    assert degrees_of_freedom_left(n, tr, regressors=twins, keep=keep) == len(keep) - 11
+    hz = np.fft.rfftfreq(n, tr)
+    band = 2 * int(((hz >= 0.01) & (hz <= 0.1)).sum())
+    assert degrees_of_freedom_left(n, tr, regressors=twins, high_pass_hz=0.01, low_pass_hz=0.1) == band - 10
+    slow = np.cos(np.pi * np.arange(n)[:, None] / n)  # outside the band: takes nothing
+    assert (
+        degrees_of_freedom_left(n, tr, regressors=slow * 0 + 1, high_pass_hz=0.05)
+        == 2 * int((hz >= 0.05).sum()) - 1
+    )  # the highest frequency counts once
+
+
+def test_freedom_is_shown_warned_of_and_refused(scan: Path) -> None:
+    mild = clean(scan, strategy=("motion",), detrend=True)
+    left, of = mild.freedom_left
+    assert (left, of) == (T - 1 - 1 - 24, T)
+    assert not any("degrees of freedom" in r for r in mild.quality.reasons)
+    band = clean(scan, strategy=("motion",), high_pass_hz=0.01, low_pass_hz=0.1)
+    assert band.freedom_left[0] < T / 2 and any("less than half" in r for r in band.quality.reasons)
+    with pytest.raises(ScanError, match="degrees of freedom, too few"):
+        clean(scan, strategy=("motion", "wm_csf"), high_pass_hz=0.01, low_pass_hz=0.02)
+    assert clean(scan).freedom_left is None
+
+
+def test_a_short_run_gets_a_smaller_motion_model_and_it_is_said(scan: Path) -> None:
+    data, n = np.load(scan), 24
+    np.save(scan.with_name("short.npy"), data[:n])
+    confounds(scan.with_name("short.tsv"), n)
+    recording = read_scan(
+        scan.with_name("short.npy"),
+        tr_s=TR,
+        atlas="a424",
+        confounds=scan.with_name("short.tsv"),
+        cleaning=CleaningOptions(strategy=("motion",)),
+    )
+    assert any("12 of its 24" in x for x in recording.notices)
+    assert recording.freedom_left == (n - 13, n)
+
+
+def test_compcor_without_cosines_warns(scan: Path) -> None:
+    import pandas as pd
+
+    frame = pd.read_csv(scan.with_name("c.tsv"), sep="\t", na_values="n/a")
+    frame["a_comp_cor_00"] = np.random.default_rng(0).standard_normal(T)
+    frame.to_csv(scan.with_name("c.tsv"), sep="\t", index=False, na_rep="n/a")
+    assert any("slow drift" in x for x in clean(scan, strategy=("motion", "compcor")).notices)
+    for options in ({"strategy": ("compcor",)}, {"strategy": ("motion", "compcor"), "high_pass_hz": 0.01}):
+        assert not any("slow drift" in x for x in clean(scan, **options).notices)
+
+
+def test_spikes_are_those_of_the_cleaned_signals(scan: Path) -> None:
+    data = np.load(scan)
+    table = confounds(scan.with_name("c.tsv"), T)
+    jump = np.zeros(T)
+    jump[50] = 1
+    data = data + 20_000 * jump[:, None]
+    np.save(scan, data)
+    table["non_steady_state_outlier00"] = jump
+    table.to_csv(scan.with_name("c.tsv"), sep="\t", index=False, na_rep="n/a")
+    raw = clean(scan)
+    cleaned = clean(scan, strategy=("non_steady_state",))
+    assert raw.quality.spikes[50] and not cleaned.quality.spikes[50]
+    censored = clean(scan, censor_fd_mm=0.5)
+    gone = np.flatnonzero(raw.quality.fd_mm > 0.5)
+    after = [int(g - i) for i, g in enumerate(gone)]
+    assert all(censored.quality.dvars[a] == 0 for a in after if a < censored.n_timepoints)

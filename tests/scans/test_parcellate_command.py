@@ -55,13 +55,15 @@ def test_cleaning_flags(table: Path, tmp_path: Path) -> None:
     arguments += ["--high-pass", "0.01", "--low-pass", "0.1", "--censor-fd", "0.5"]
     assert main(arguments) == 0
     recording = Recording.load(tmp_path / "r.npz")
-    assert [s.name for s in recording.provenance.steps][-4:] == [
+    assert [s.name for s in recording.provenance.steps][-5:] == [
         "detrend",
         "filter",
         "regress confounds",
         "censor",
+        "count degrees of freedom",
     ]
     assert recording.n_timepoints < 220
+    assert recording.freedom_left is not None and recording.freedom_left[0] < 110
 
 
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,29 @@
+"""How much each session has uploaded, asked before more is taken in.
+
+Streamlit bounds one file, but neither their number nor their sum; all of them lie in the server's memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+
+def uploaded(session: str) -> tuple[int, int]:
+    """Return number and sum in bytes of the files that the server holds for a session."""
+    if not st.runtime.exists():
+        return 0, 0
+    manager: Any = st.runtime.get_instance().uploaded_file_mgr
+    with manager._lock:
+        files = list(manager.file_storage.get(session, {}).values())
+    return len(files), sum(len(file.data) for file in files)
+
+
+def uploaded_by_all() -> int:
+    """Return the sum in bytes of all files that the server holds."""
+    if not st.runtime.exists():
+        return 0
+    manager: Any = st.runtime.get_instance().uploaded_file_mgr
+    with manager._lock:
+        return int(manager._total_bytes)
