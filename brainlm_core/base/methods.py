@@ -132,7 +132,7 @@ _TABLE = (
         tasks={
             "networks": Wording("Random weights", "attention of its random-weights twin"),
             "forecast": Wording("Random weights", "the random-weights twin"),
-            "perturb": Wording("Random weights", "response of the random-weights twin"),
+            "perturb": Wording("Random-weights twin", "response of the random-weights twin"),
             "reconstruct": Wording("Random weights", "random weights"),
             "decode": Wording("Random weights", "random weights"),
         },
