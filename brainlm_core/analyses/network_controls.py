@@ -72,7 +72,10 @@ def map_dependence(
         each = replace(options, windows="all") if not isinstance(options.windows, str) else options
         return log_map(_map_of(engine, view, part, each, cancel), view.usable)
 
-    return scan_dependence(recording, log_map(own, view.usable), draw, no_scan=log_map(no_scan, view.usable))
+    found = scan_dependence(recording, log_map(own, view.usable), draw, no_scan=log_map(no_scan, view.usable))
+    if progress is not None:
+        progress(1.0, "The halves of the recording are compared")
+    return found
 
 
 def log_map(attention: NDArray[np.float32], usable: NDArray[np.bool_]) -> Array:

@@ -368,7 +368,8 @@ def accompany(
     options, scenario = options or PerturbOptions(), response.plan.scenario
     hand_over = publish or (lambda name, part: None)
     known = knowledge(engine, stage, cancel)
-    early = agreements(known, response, _sets(stage, response, options)) if publish is not None else ()
+    sets = _sets(stage, response, options)
+    early = agreements(known, response, sets) if publish is not None else ()
     hand_over("agreement", early)
     dose = dose_curve(engine, stage, scenario, progress=portion(progress, 0.0, 0.08), cancel=cancel)
     hand_over("dose", dose)
@@ -385,13 +386,13 @@ def accompany(
     other = twin_response(twin, stage, scenario, progress=portion(progress, 0.12, 0.15), cancel=cancel)
     own = twin_agreement(response, other)
     hand_over("agreement", (*early, control, own))
-    null = _null(engine, stage, response, options, portion(progress, 0.15, 1.0), cancel)
+    null = _null(engine, stage, response, options, sets, portion(progress, 0.15, 1.0), cancel)
     return PerturbResult(
         stage,
         response,
         null,
         dose,
-        (*agreements(known, response, null.sets), control, own),
+        (*(early or agreements(known, response, sets)), control, own),
         other,
         notices_of(stage, response),
         found,
@@ -414,12 +415,15 @@ def _null(
     stage: Stage,
     response: Response,
     options: PerturbOptions,
+    sets: tuple[Plan, ...],
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> NullMap:
     if options.n_sets == 0:
         return no_null(response, "no null was asked for")
-    return null_map(engine, stage, response, n_sets=options.n_sets, progress=progress, cancel=cancel)
+    return null_map(
+        engine, stage, response, n_sets=options.n_sets, plans=sets, progress=progress, cancel=cancel
+    )
 
 
 def _largest(response: Response) -> float:

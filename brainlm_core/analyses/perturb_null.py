@@ -113,10 +113,13 @@ def null_map(
     response: Response,
     *,
     n_sets: int = N_SETS,
+    plans: tuple[Plan, ...] = (),
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> NullMap:
     """Compare a response with the same actions on random matched sets, each asked with masks of its own.
+
+    ``plans`` are the sets (:func:`matched_plans`) when they are drawn already.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def null_map(
     """
     plan = response.plan
     try:
-        plans = matched_plans(stage, plan, n_sets)
+        plans = plans or matched_plans(stage, plan, n_sets)
     except ConfigError as error:
         return no_null(response, error.what)
     if len(plans) < MIN_SETS:

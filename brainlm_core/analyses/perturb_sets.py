@@ -149,6 +149,7 @@ class _Match:
 
     def __init__(self, draw: _Draw, alike: Likeness) -> None:
         self.draw, self.alike = draw, alike
+        self.pairs = np.stack(list(alike.pairs.values()))  # (figures, P, P)
         self.wanted = alike.of(draw.touched)
         spread = np.std([alike.of(draw.one()) for _ in range(60)], axis=0)
         self.spread = np.where(spread > 0, spread, 1.0)
@@ -156,21 +157,21 @@ class _Match:
     def towards(self, rows: Rows) -> Rows:
         """Return the set with members exchanged until its figures are near the targets'."""
         draw, n = self.draw, len(rows)
-        figures = self.alike.of(rows)
-        for _ in range(40 + 4 * n):
-            if (np.abs(figures - self.wanted) <= TOLERANCE * self.spread).all():
+        rows, figures, idle = rows.copy(), self.alike.of(rows), 0
+        inside = np.zeros(self.pairs.shape[1], dtype=bool)
+        inside[rows] = True
+        for _ in range(20 + 2 * n):
+            if idle > n or (np.abs(figures - self.wanted) <= TOLERANCE * self.spread).all():
                 break
             at = int(draw.rng.integers(n))
+            pool = draw.pools[str(draw.side[at])]
+            tried = pool[draw.rng.integers(len(pool), size=_CANDIDATES)]
+            tried = np.append(tried[~inside[tried]], rows[at])  # staying is an answer too
             rest = np.delete(rows, at)
-            pool = np.setdiff1d(draw.pools[str(draw.side[at])], rest, assume_unique=True)
-            tried = draw.rng.choice(pool, size=min(_CANDIDATES, len(pool)), replace=False)
-            tried = np.append(tried, rows[at])  # staying is an answer too
-            gained = [
-                2 * (m[np.ix_(tried, rest)].sum(axis=1) - m[rows[at], rest].sum()) / (n * (n - 1))
-                for m in self.alike.pairs.values()
-            ]
-            every = figures + np.stack(gained, axis=1)  # (candidates, figures)
+            sums = self.pairs[:, tried[:, None], rest].sum(axis=2)  # (figures, candidates)
+            every = figures + 2 * (sums - sums[:, -1:]).T / (n * (n - 1))
             best = int((((every - self.wanted) / self.spread) ** 2).sum(axis=1).argmin())
-            rows, figures = rows.copy(), every[best]
-            rows[at] = tried[best]
+            idle = idle + 1 if tried[best] == rows[at] else 0
+            inside[rows[at]], inside[tried[best]] = False, True
+            rows[at], figures = tried[best], every[best]
         return rows
