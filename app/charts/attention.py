@@ -30,6 +30,7 @@ from brainlm_core.look.attention import (
     thumbnail_scale,
     who_wins,
 )
+from brainlm_core.tables import table_bytes
 
 __all__ = [
     "EVEN",
@@ -58,4 +59,4 @@ __all__ = [
 def export_table(maps: NDArray[np.float32], names: Sequence[str], parcellation: Parcellation) -> bytes:
     """Return one row per parcel with the maps of the page, as CSV."""
     table = parcel_table(parcellation, dict(zip(names, maps, strict=True)))
-    return table.to_csv(index=False, float_format="%.6g").encode()
+    return table_bytes(table)

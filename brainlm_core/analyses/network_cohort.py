@@ -10,7 +10,6 @@ Two readings, both beside every baseline:
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +46,7 @@ from brainlm_core.analyses.scan_dependence import correlation
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import AnalysisError
+from brainlm_core.tables import write_rows
 from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
@@ -122,13 +122,14 @@ class CohortNetworkScores:
     def save(self, folder: str | Path) -> Path:
         """Write ``network_scores.csv``, one row per recording, metric and method; return its path."""
         path = Path(folder) / "network_scores.csv"
-        with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["recording", "metric", "method", "value"])
-            for metric, methods in self.values.items():
-                for method, values in methods.items():
-                    for name, value in zip(self.names, values, strict=True):
-                        writer.writerow([name, metric, method, "" if np.isnan(value) else f"{value:.6f}"])
+        rows = (
+            (name, metric, method, "" if np.isnan(value) else f"{value:.6f}")
+            for metric, methods in self.values.items()
+            for method, values in methods.items()
+            for name, value in zip(self.names, values, strict=True)
+        )
+        with whole_file(path) as part:
+            write_rows(part, ["recording", "metric", "method", "value"], rows)
         return path
 
 

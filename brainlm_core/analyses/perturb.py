@@ -39,6 +39,7 @@ from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
@@ -196,14 +197,11 @@ class PerturbResult:
             parts = [part / path.name for path in paths]
             parts[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
             parts[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
-            responder_table(response, self.stage, null).to_csv(parts[2], index=False, float_format="%.6g")
+            write_table(parts[2], responder_table(response, self.stage, null))
             fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
-            pd.DataFrame(
-                {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
-            ).to_csv(parts[3], index=False, float_format="%.6g")
-            pd.DataFrame([_agreement_row(a) for a in self.agreement]).to_csv(
-                parts[4], index=False, float_format="%.6g"
-            )
+            dose = {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
+            write_table(parts[3], pd.DataFrame(dose))
+            write_table(parts[4], pd.DataFrame([_agreement_row(a) for a in self.agreement]))
             with parts[5].open("wb") as stream:
                 np.savez_compressed(stream, **self._arrays())
         return tuple(paths)

@@ -32,6 +32,7 @@ from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.atlas import YEO7
 from brainlm_core.errors import AnalysisError, ScanError
 from brainlm_core.packs import Cohort
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ class Survey:
         folder = Path(folder)
         paths = folder / "agreement.csv", folder / "agreement_each.csv"
         with whole_files(folder) as part:
-            self.table().to_csv(part / paths[0].name, index=False, float_format="%.4f")
-            self.each().to_csv(part / paths[1].name, index=False, float_format="%.4f")
+            write_table(part / paths[0].name, self.table(), float_format="%.4f")
+            write_table(part / paths[1].name, self.each(), float_format="%.4f")
         return paths
 
 

@@ -38,6 +38,7 @@ from brainlm_core.cohort.recording_file import (
 from brainlm_core.errors import ConfigError
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
+from brainlm_core.tables import original, table_text
 from brainlm_core.writing import cannot_write
 
 try:
@@ -293,7 +294,9 @@ class CohortStore:
         if not path.is_file():
             return None
         ids = [e.recording_id for e in self.entries]
-        return match_phenotypes(read_table(path), ids, [e.subject_id for e in self.entries], _PEOPLE).table
+        return match_phenotypes(
+            _as_told(read_table(path)), ids, [e.subject_id for e in self.entries], _PEOPLE
+        ).table
 
     def add_phenotypes(
         self, table: pd.DataFrame, name: str = "the phenotypes", only: Sequence[str] | None = None
@@ -328,7 +331,7 @@ class CohortStore:
         )
         with _saying_what_fails(self.path):
             text = pd.concat([front, joined.reset_index(drop=True)], axis=1)
-            _replace(self.path / _PEOPLE, text.to_csv(sep="\t", index=False, na_rep="n/a"))
+            _replace(self.path / _PEOPLE, table_text(text, separator="\t", missing="n/a", float_format=None))
         return matching
 
     def cohort(self) -> Cohort:
@@ -453,6 +456,13 @@ def _saying_what_fails(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _as_told(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of ours with the texts that it was made of."""
+    told = table.map(original)
+    told.columns = [original(name) for name in table.columns]
+    return told
 
 
 def _replace(path: Path, text: str) -> None:
