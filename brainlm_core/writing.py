@@ -61,14 +61,16 @@ def keep_private(path: Path) -> None:
 
 
 @contextmanager
-def one_writer(place: str | Path) -> Iterator[None]:
+def one_writer(place: str | Path, *, inside: bool = False) -> Iterator[None]:
     """Hold a folder, or a file that is about to be, for one process that writes it.
 
     Parameters
     ----------
     place : path
-        What is written. The lock is the file ``.lock`` in a folder, ``.NAME.lock`` beside a file. It goes
-        when the writer has ended; the system frees it when the writer is killed.
+        What is written; it need not be there yet. The lock is the file ``.NAME.lock`` beside it. It goes when
+        the writer has ended; the system frees it when the writer is killed.
+    inside : bool
+        Whether the lock is ``.lock`` in the folder itself: it is there, and its own place may be read-only.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def one_writer(place: str | Path) -> Iterator[None]:
         If another process is writing there, or the place cannot be written.
     """
     place = Path(os.path.realpath(place))
-    lock = place / ".lock" if place.is_dir() else place.with_name(f".{place.name}.lock")
+    lock = place / ".lock" if inside else place.with_name(f".{place.name}.lock")
     try:
         private_folder(lock.parent)
         stream = _locked(lock)

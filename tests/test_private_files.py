@@ -104,7 +104,6 @@ def test_two_writers_of_one_place_do_not_mix(
     settings["output"] = str(out)
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
     capsys.readouterr()
-    out.mkdir()
     commands = {
         out: [
             ["pretrain", str(tmp_path / "run.yaml")],
@@ -125,7 +124,7 @@ def test_two_writers_of_one_place_do_not_mix(
         tmp_path / "store": [["cohort", str(pack["path"]), "-o", str(tmp_path / "store"), *coordinates]],
     }
     for place, refused in commands.items():
-        with one_writer(place):
+        with one_writer(place, inside=place.name == "store"):
             for command in refused:
                 assert main(command) == 2
                 said = capsys.readouterr().err

@@ -375,7 +375,7 @@ class CohortStore:
         ConfigError
             If another process is writing.
         """
-        with one_writer(self.path):
+        with one_writer(self.path, inside=True):
             self._read_journal()  # what others wrote until the lock was ours
             for part in self.path.glob("recordings/*/*.part"):  # left by a process that was killed
                 part.unlink(missing_ok=True)

@@ -126,7 +126,7 @@ def run(
     fabric.launch()
     with contextlib.ExitStack() as held:
         if fabric.is_global_zero:
-            held.enter_context(one_writer(private_folder(folder)))
+            held.enter_context(one_writer(folder))
         return _train(config, make, say, on_step, fabric)
 
 
