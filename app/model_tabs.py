@@ -26,7 +26,7 @@ from app.state import Visitor
 from app.words import facts, note
 from brainlm_core.analyses.model_card import CARD_NAME, BarDistance, CardTable, load_card
 from brainlm_core.recording import Recording
-from brainlm_core.weights import default_folder
+from brainlm_core.weights import BUNDLED, bundled_folder, default_folder
 
 #: What the training choices mean, one line each.
 CHOICES = (
@@ -111,8 +111,9 @@ def card(who: Visitor, _: Recording) -> None:
 
 
 def _card_folder(who: Visitor) -> Path:
-    folder = Path(who.model.name)
-    return folder if who.model.name != "default" and (folder / CARD_NAME).is_file() else default_folder()
+    bundled = who.model.name in BUNDLED
+    folder = bundled_folder(who.model.name) if bundled else Path(who.model.name)
+    return folder if (folder / CARD_NAME).is_file() else default_folder()
 
 
 def _distance(bar: BarDistance) -> dict[str, str]:

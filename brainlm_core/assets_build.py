@@ -157,6 +157,12 @@ ASSETS = (
         "brainlm pretrain configs/default-bundled.yaml",
     ),
     Asset(
+        "weights/context/*",
+        "gains of a kernel attention network, trained on 12 HCP recordings; see its MODEL_CARD.md",
+        "HCP open-access data use terms, ABIDE CC BY-NC-SA 3.0: non-commercial (see LICENCE.txt there)",
+        "brainlm pretrain configs/context.yaml",
+    ),
+    Asset(
         "verify/*/*",
         "tiny models with random weights, their inputs and what the published code made of them, measured "
         "for this project by running vandijklab/BrainLM",
