@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainlm_core.errors import ScanError
@@ -272,6 +272,7 @@ def test_a_mask_of_another_grid_is_none(tmp_path: Path) -> None:
 labels = st.text("abcXYZ0189", min_size=1, max_size=6)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     st.dictionaries(st.sampled_from(ENTITIES), labels), labels, st.sampled_from((".nii.gz", ".tsv", ".json"))
 )
@@ -283,6 +284,7 @@ def test_what_is_written_is_valid_and_read_again(entities: dict[str, str], suffi
         assert dict(read.entities) == entities and (read.suffix, read.extension) == (suffix, ending)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=60))
 def test_any_text_is_a_name_or_none(text: str) -> None:
     read = parse_name(text)
