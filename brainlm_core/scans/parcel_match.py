@@ -298,7 +298,7 @@ def _the_one(grid: Grid, fits: list[_Fit], request: ReadRequest, certain: bool) 
         raise which_atlas(list(atlases.values()), grid.values.shape[fits[0][0]], fits[0][0], name)
     axis, atlas, rows, notices = fits[0]
     if not is_here(atlas):
-        raise positions_missing(atlas, name)
+        raise positions_missing(atlas, name, certain=certain)
     if axis == 0 and not certain and leaning > _CLEAR:
         raise which_axis(grid, name)
     said = list(notices or ())

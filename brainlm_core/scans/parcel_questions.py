@@ -61,12 +61,13 @@ def names_unknown(grid: Grid, name: str) -> ScanError:
     )
 
 
-def positions_missing(atlas: KnownAtlas, name: str) -> ScanError:
+def positions_missing(atlas: KnownAtlas, name: str, *, certain: bool = True) -> ScanError:
     """Return the question whether to fetch the positions of a parcellation."""
     from brainlm_core.scans.atlases.places import not_here
 
+    holds = "holds" if certain else "may hold"
     return MissingChoice(
-        f"{name} holds the parcels of {atlas.title}, whose positions do not come along",
+        f"{name} {holds} the parcels of {atlas.title}, whose positions do not come along",
         not_here(atlas).fix,
         ((f"Fetch {atlas.title} through nilearn", {"atlas": atlas.key}),) if atlas.size_mb else (),
     )
@@ -96,7 +97,8 @@ def _preview(signals: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def which_atlas(atlases: list[KnownAtlas], n: int, axis: int, name: str) -> MissingChoice:
     """Return the question of which parcellation unnamed columns are."""
-    shown = [a for a in atlases if not a.parts] or atlases
+    shown = [a for a in atlases if not a.parts]
+    shown = shown if len(shown) > 1 else atlases
     return MissingChoice(
         f"the {n} {AXIS_WORDS[axis]} of {name} have no names and may be those of "
         f"{' or '.join(a.title for a in shown[:4])}, which differ in order or place",
