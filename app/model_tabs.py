@@ -73,8 +73,10 @@ LIMITS = (
     (
         "Of what is shown here",
         (
-            "Attention is what the model reads, responses are what it expects, embeddings are what it keeps. "
-            "None of them is a cause.",
+            "Responses are what the model expects, embeddings are what it keeps, and attention is what it "
+            "reads only where taking it away changes the answers. None of them is a cause.",
+            "What a model shows of one scan may be what all brains share: Networks and Perturb ask the same "
+            "of no scan, and claim only what stands above that.",
             "A score without its baseline says nothing. Every score here has one, and several lose to it.",
             "For research only. Not for diagnosis.",
         ),

@@ -205,6 +205,9 @@ def _write_all(result: NetworksResult, folder: Path) -> tuple[Path, ...]:
         group=result.view.group,
         usable=result.view.usable,
         layer_head_thumbnails=result.thumbnails,
+        log2_attention_no_scan=result.dependence.no_scan.astype(np.float32),
+        added_by_scan=result.dependence.difference.astype(np.float32),
+        added_by_scan_faded=result.dependence.faded().astype(np.float32),
     )
     return (
         summary,

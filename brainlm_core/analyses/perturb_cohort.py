@@ -25,10 +25,9 @@ from brainlm_core.analyses.perturb_companions import (
     twin_agreement,
     twin_response,
 )
-from brainlm_core.analyses.perturb_masks import Plan, make_plan
-from brainlm_core.analyses.perturb_null import N_SETS, random_sets
+from brainlm_core.analyses.perturb_null import N_SETS, matched_plans
 from brainlm_core.analyses.perturb_response import prepare, respond
-from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
+from brainlm_core.analyses.perturb_trials import Cancel, Progress
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.atlas import YEO7
 from brainlm_core.errors import AnalysisError, ScanError
@@ -189,7 +188,7 @@ def survey(
         mine = []
         for scenario in scenarios:
             response = respond(engine, stage, [scenario], cancel=cancel)[0]
-            sets = _random_plans(stage, response.plan, n_sets)
+            sets = matched_plans(stage, response.plan, n_sets)
             other = twin_response(twin, stage, scenario, cancel=cancel)
             mine.append((*agreements(known, response, sets), twin_agreement(response, other)))
         names.append(cohort.ids[row])
@@ -208,10 +207,3 @@ def survey(
     return Survey(
         tuple(names), tuple(networks), predictors, rho, chance, engine.info.model_name, tuple(notices)
     )
-
-
-def _random_plans(stage: Stage, plan: Plan, n_sets: int) -> list[Plan]:
-    """Return random matched sets from all parcels that are no target: no mask binds them, nothing is run."""
-    rng = np.random.default_rng([plan.scenario.seed, 13])
-    scenarios = random_sets(plan, stage.frame, ~plan.excluded, n_sets, rng)
-    return [make_plan(scenario, stage.frame, stage.grid) for scenario in scenarios]

@@ -18,6 +18,7 @@ from brainlm_core.cohort.store import source_key
 from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings, embed_chunk
 from brainlm_core.errors import ConfigError, EngineError
 from brainlm_core.remote.safety import check_address, local_cluster, unreachable
+from brainlm_core.writing import one_writer
 
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
@@ -110,14 +111,28 @@ def embed_cohort(
     Raises
     ------
     ConfigError
-        If the scheduler cannot be reached, no worker is left, or the disk is full.
+        If the scheduler cannot be reached, no worker is left, the disk is full, or another process writes
+        the same file.
     AnalysisError
         If no recording can be embedded.
     BrainLMError
         If the model cannot be loaded.
     """
-    start = time.perf_counter()
     settings, output = settings or EmbedSettings(), Path(output)
+    with one_writer(output):
+        return _embed(reference, output, settings, workers, scheduler, progress, cancel)
+
+
+def _embed(
+    reference: CohortReference,
+    output: Path,
+    settings: EmbedSettings,
+    workers: int | None,
+    scheduler: str | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> EmbedReport:
+    start = time.perf_counter()
     cohort = reference.open()
     keys = reference.keys(cohort)
     run_key = source_key(__version__, repr(settings), model_stamp(settings.model), *keys, *cohort.ids)

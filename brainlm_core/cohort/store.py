@@ -39,12 +39,7 @@ from brainlm_core.errors import ConfigError
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
 from brainlm_core.tables import original, table_text
-from brainlm_core.writing import cannot_write
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there two imports at once are on the user
-    fcntl = None  # type: ignore[assignment]
+from brainlm_core.writing import cannot_write, keep_private, one_writer, private_folder
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1
@@ -192,7 +187,7 @@ class CohortStore:
             raise ConfigError(f"{path.name} holds other things", "give a new or empty folder for the store")
         about = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION}
         with _saying_what_fails(path):
-            path.mkdir(parents=True, exist_ok=True)
+            private_folder(path)
             _replace(path / _DESCRIPTION, json.dumps(about) + "\n")
         return cls(path)
 
@@ -380,16 +375,7 @@ class CohortStore:
         ConfigError
             If another process is writing.
         """
-        with _saying_what_fails(self.path):
-            stream = (self.path / ".lock").open("w")
-        with stream:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise ConfigError(
-                        f"another process is writing to {self.path.name}", "wait until it has ended"
-                    ) from error
+        with one_writer(self.path, inside=True):
             self._read_journal()  # what others wrote until the lock was ours
             for part in self.path.glob("recordings/*/*.part"):  # left by a process that was killed
                 part.unlink(missing_ok=True)
@@ -472,6 +458,7 @@ def _replace(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        keep_private(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -79,6 +79,7 @@ def _participant(args: argparse.Namespace, selection: Selection) -> CommandResul
         model=args.model,
         device=args.device,
         precision=args.precision,
+        context=args.context,
         accept_licence=args.accept_licence,
         tr_s=args.tr,
         atlas=args.atlas,

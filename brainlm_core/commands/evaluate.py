@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> CommandResult:
     """Evaluate, save, and say the main figures."""
     from brainlm_core.analyses.evaluate import EvaluateOptions, evaluate
+    from brainlm_core.writing import one_writer
 
     options = EvaluateOptions(
         limit=args.limit or None,
@@ -51,8 +52,9 @@ def run(args: argparse.Namespace) -> CommandResult:
         cohort = cohort.subset(_rows(args.rows, len(cohort)))
     if args.where:
         cohort = cohort.where(args.where)
-    result = evaluate(load_engine(args), cohort, options, _on_terminal if sys.stderr.isatty() else None)
-    path = result.save(args.output)
+    with one_writer(args.output):
+        result = evaluate(load_engine(args), cohort, options, _on_terminal if sys.stderr.isatty() else None)
+        path = result.save(args.output)
     facts = {**result.to_dict(), "files": [str(path)]}
     return CommandResult(objects=[facts], text=_in_words(facts))
 
