@@ -267,9 +267,10 @@ def _read(
     coordinates: Path | None = None,
     name: str | None = None,
 ) -> Recording:
-    from brainlm_core.scans import CleaningOptions, read_scan
+    from brainlm_core.scans import CleaningOptions
+    from brainlm_core.scans.isolation import read_isolated
 
-    return read_scan(
+    return read_isolated(
         path,
         tr_s=options.tr_s,
         confounds=confounds,
@@ -277,4 +278,5 @@ def _read(
         cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,
         progress=report,
         name=name,
+        cancelled=report.cancelled,
     )
