@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 #: Stated beside the drop zone.
 FORMATS = (
-    "4D NIfTI in MNI space (.nii, .nii.gz) · CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
+    "4D images in MNI space (NIfTI plain or packed, .mgz, AFNI, .hdr/.img, a ZIP of volumes) · "
+    "CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
     "tables with one column per parcel (.csv .tsv .txt .dat .1D .npy .npz .mat) · Parquet or Arrow · "
     "a recording saved here (.npz)"
 )

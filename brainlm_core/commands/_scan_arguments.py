@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording
 
 
@@ -60,8 +59,6 @@ def load_recording(args: argparse.Namespace) -> Recording:
 
     if (demo := _demo(args.scan)) is not None:
         return demo
-    if len(args.scan) > 2:
-        raise ScanError(f"{len(args.scan)} scans were given", "give one, or the two hemispheres of one run")
     options = CleaningOptions(
         detrend=args.detrend,
         strategy=tuple(s.strip() for s in args.confound_strategy.split(",") if s.strip()),

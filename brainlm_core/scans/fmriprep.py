@@ -9,6 +9,8 @@ from pathlib import Path
 
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording, Step
+from brainlm_core.scans.containers import by_number
+from brainlm_core.scans.limits import MIN_TIMEPOINTS
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.templates import NLIN6, NLIN2009C, space_of_name
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
@@ -214,6 +216,19 @@ def _walk(folder: Path, name: str, max_entries: int) -> Iterator[Path]:
         raise ScanError(f"the folder {name} may not be read", "change its permissions") from error
 
 
+def _single_volumes(source: ScanSource) -> tuple[Path, ...]:
+    """Return the files of a folder that holds nothing but one series of 3D volumes; empty otherwise."""
+    found = [p for p in _walk(source.path, source.name, _MAX_ENTRIES) if source.may_open(p) and p.is_file()]
+    images = [p for p in found if p.name.endswith((".nii", ".nii.gz"))]
+    if any(_BOLD.search(p.name) or _OLD_BOLD.search(p.name) for p in images):
+        return ()
+    images = [p for p in images if not _NO_SERIES.search(p.name)]
+    numbered = {re.sub(r"\d+", "#", p.name) for p in images}
+    if len(images) < MIN_TIMEPOINTS or len(numbered) != 1 or len({p.parent for p in images}) != 1:
+        return ()
+    return tuple(sorted(images, key=lambda p: by_number(p.name)))
+
+
 def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     """Read the one run of a folder.
 
@@ -225,6 +240,11 @@ def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     from brainlm_core.scans.readers import find_reader
     from brainlm_core.scans.source import make_source, probe
 
+    single = _single_volumes(request.source)
+    if single:
+        source = ScanSource(single, tuple(p.name for p in single), roots=request.source.roots)
+        series = find_reader(probe(source), single[0].name).read(replace(request, source=source))
+        return series if isinstance(series, Recording) else replace(series, read_from=source)
     run = find_run(request.source.path, request.source.name, request.source.may_open)
     source = make_source(ScanSource((run.bold,), (run.bold.name,), roots=request.source.roots))
     inner = replace(request, source=source)
