@@ -119,8 +119,6 @@ _TABLE = (
         tasks={
             "networks": Wording("No scan: phases shuffled", "the model's attention to no scan"),
             "perturb": Wording("No scan: phases shuffled", "the model's response without a scan"),
-            "forecast": Wording("No scan: phases shuffled", "the model shown no scan"),
-            "reconstruct": Wording("No scan: phases shuffled", "the model shown no scan"),
         },
     ),
     Method(
@@ -134,7 +132,7 @@ _TABLE = (
         tasks={
             "networks": Wording("Random weights", "attention of its random-weights twin"),
             "forecast": Wording("Random weights", "the random-weights twin"),
-            "perturb": Wording("Random weights", "response of the random-weights twin"),
+            "perturb": Wording("Random-weights twin", "response of the random-weights twin"),
             "reconstruct": Wording("Random weights", "random weights"),
             "decode": Wording("Random weights", "random weights"),
         },

@@ -11,8 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from brainlm_core.cohort.identifiers import (
+    RECORDING_KEYS,
+    SUBJECT_KEYS,
+    recording_columns,
+    subject_columns,
+)
 from brainlm_core.cohort.importing import Found, ScanToAdd
-from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS, read_table
+from brainlm_core.cohort.phenotypes import read_table
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
 from brainlm_core.packs import SCAN_SUFFIXES, Cohort, open_cohort
@@ -264,8 +270,8 @@ def _people(table: pd.DataFrame | None) -> dict[str, str]:
     """Return who each recording is of, where a table says both."""
     if table is None:
         return {}
-    recording = next((k for k in RECORDING_KEYS if k in table), None)
-    subject = next((k for k in SUBJECT_KEYS if k in table), None)
+    recording = next(iter(recording_columns(table)), None)
+    subject = next(iter(subject_columns(table)), None)
     if recording is None or subject is None:
         return {}
     return dict(zip(table[recording].astype(str), table[subject].astype(str), strict=True))

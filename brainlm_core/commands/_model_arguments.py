@@ -20,7 +20,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="default",
         metavar="NAME|FOLDER",
-        help="default, 13m, 111m, 650m, a folder with config.json and weights, or random:NAME",
+        help="default, context, 13m, 111m, 650m, a folder with config.json and weights, or random:NAME",
     )
     group.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
     group.add_argument("--precision", default="auto", choices=PRECISIONS, help="bits to compute with")

@@ -31,6 +31,7 @@ def read_scan(
     coordinates: str | os.PathLike[str] | None = None,
     atlas: str | None = None,
     space: str | None = None,
+    rows_are: str | None = None,
     cleaning: CleaningOptions | None = None,
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
@@ -54,11 +55,13 @@ def read_scan(
     coordinates : path, optional
         CSV with x, y, z in mm (MNI) per parcel, for tables on another parcellation.
     atlas : str, optional
-        Name of a known parcellation (``a424``, ``a424-cortex``, ``cc200``, ``ho``; for images also
+        Name of a known parcellation (see :func:`brainlm_core.scans.atlases.known_atlases`; for images also
         ``a424-approximation``), or path of a label volume or ``.dlabel.nii``.
     space : str, optional
         The template that an image was registered to, where name and header are wrong or silent:
         ``MNI152NLin6Asym`` or ``MNI152NLin2009cAsym``.
+    rows_are : {"volumes", "parcels"}, optional
+        What the rows of a table are, where both could be.
     cleaning : CleaningOptions, optional
         Nothing is cleaned by default.
     progress : callable, optional
@@ -90,6 +93,7 @@ def read_scan(
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
         atlas=atlas,
         space=space,
+        rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
         progress=report,
     )
@@ -215,6 +219,7 @@ def _to_recording(
         provenance=provenance,
         quality=quality,
         notices=(*result.notices, *notices, *gaps),
+        columns=result.columns,
     )
     return recording, table
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from brainlm_core import cli
-from brainlm_core.cohort import recording_file, store
+from brainlm_core import cli, writing
+from brainlm_core.cohort import recording_file
 from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.recording_file import read_recording, write_recording
 from brainlm_core.cohort.sources import ImportOptions, find_scans
@@ -214,7 +214,7 @@ def test_stores_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pyt
         read_recording(target.file(entry))
 
 
-@pytest.mark.skipif(store.fcntl is None, reason="no file locks on this platform")
+@pytest.mark.skipif(writing.fcntl is None, reason="no file locks on this platform")
 def test_two_imports_at_once_do_not_mix(tmp_path: Path) -> None:
     one, two = CohortStore.create(tmp_path / "st"), CohortStore.open(tmp_path / "st")
     with one.writing():

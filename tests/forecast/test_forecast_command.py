@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from brainlm_core import cli
+from brainlm_core.base.methods import methods_of
 
 
 def brainlm(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -20,7 +21,7 @@ def test_json_has_the_promised_keys_and_the_files_are_there(tiny_folder, tmp_pat
     assert (code, err) == (0, "")
     facts = json.loads(out)
     for measure in ("r2", "mse"):
-        assert set(facts[measure]) == {"model", "random_twin", "mean", "last_value", "ar", "ridge"}
+        assert set(facts[measure]) == set(methods_of("forecast"))
         assert all(len(values) == 20 for values in facts[measure].values())
     assert 0 <= facts["coverage_90"] <= 1
     assert facts["provenance"]["simulated"] is True
