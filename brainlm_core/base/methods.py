@@ -185,7 +185,9 @@ _TABLE = (
         "group_connectivity", "baseline", "Group connectivity, no scan", "group connectivity", *_GREEN,
         marker="square",
         tasks={
-            "networks": Wording("Group connectivity, no scan", "the group's average connectivity, without a scan")
+            "networks": Wording(
+                "Group connectivity, no scan", "the group's average connectivity, without a scan"
+            )
         },
     ),
     Method(
