@@ -54,7 +54,8 @@ class DatasetSettings:
     ----------
     steps : tuple of str
         Of :data:`STEPS`.
-    model, device, precision : str
+    model, device, precision, context : str
+        As :func:`brainlm_core.engine.get_engine`.
     accept_licence : bool
     tr_s : float or None
     atlas : str or None
@@ -65,6 +66,7 @@ class DatasetSettings:
     model: str = "default"
     device: str = "auto"
     precision: str = "auto"
+    context: str = "recording"
     accept_licence: bool = False
     tr_s: float | None = None
     atlas: str | None = None

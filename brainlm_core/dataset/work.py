@@ -96,6 +96,7 @@ def _process(job: Job, settings: DatasetSettings) -> tuple[tuple[str, ...], dict
                 settings.model,
                 device=settings.device,
                 precision=settings.precision,
+                context=settings.context,
                 accept_licence=settings.accept_licence,
             )
             if "networks" in settings.steps:

@@ -102,6 +102,27 @@ def find_dataset_runs(
     return usable
 
 
+def runs_with_problems(folder: Path, name: str, max_entries: int) -> dict[str, tuple[Path, ScanError | None]]:
+    """Find every run below a folder: what is read of it, or one of its images and why none can be.
+
+    Returns
+    -------
+    dict
+        Name of the run to its file and its problem; empty when no name in the folder is a run's, or every
+        image lies in a space that cannot be read.
+    """
+    runs = runs_of(index_dataset(folder, name, max_entries=max_entries))
+    if not any(run.source for run in runs):
+        return {}
+    found: dict[str, tuple[Path, ScanError | None]] = {}
+    for run in runs:
+        if run.source is not None:
+            found[run.label] = run.source.path, unclear(run, name)
+        elif run.unfit:
+            found[run.label] = run.unfit[0].path, _no_template(list(run.unfit), name)
+    return found
+
+
 def unclear(run: DatasetRun, name: str) -> ScanError | None:
     """Return why it is not clear what of a run is to be read; None when it is."""
     if run.single_echoes():

@@ -49,8 +49,8 @@ def test_words_say_who_wins(tiny_folder, tmp_path, capsys):
         (("--start", "soon"), "--start soon is not understood"),
         (("--starts", "many"), "--starts many is not understood"),
         (("--steps", "0"), "a horizon of 0 volumes"),
-        (("--steps", "199", "--context", "80", "--start", "100"), "is longer than the"),
-        (("--context", "5000"), "a context of 5000 volumes"),
+        (("--steps", "199", "--seen", "80", "--start", "100"), "is longer than the"),
+        (("--seen", "5000"), "a context of 5000 volumes"),
         (("--members", "99"), "99 ensemble members"),
     ],
 )
