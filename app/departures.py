@@ -12,14 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from app.memory import give_back_memory
-
-if TYPE_CHECKING:
-    from app.state import Visitor
 
 #: Share of the time that Streamlit keeps a session after which it is closed; later it can no longer be found.
 PATIENCE = 0.75
@@ -86,8 +83,8 @@ class Doorkeeper:
             return len(self._guests)
 
 
-def look_after(who: Visitor) -> None:
-    """Let go of everything of a new visitor once they have left; without a server nothing happens."""
+def look_after(let_go: Callable[[], None]) -> None:
+    """Call ``let_go`` once this new visitor has left; without a server nothing happens."""
     from streamlit.runtime.scriptrunner import get_script_run_ctx
 
     context = get_script_run_ctx()
@@ -96,7 +93,7 @@ def look_after(who: Visitor) -> None:
     session, files, runtime = context.session_id, context.uploaded_file_mgr, st.runtime.get_instance()
 
     def leave() -> None:
-        who.leave()
+        let_go()
         files.remove_session_files(session)
         # Closes a session without a connection on Streamlit's own thread: files to download, state, pages.
         runtime.clear_user_info_for_session(session)

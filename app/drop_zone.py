@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from app.intake import (
     FORMATS,
+    INTAKE,
     Options,
     Uploads,
     forget_upload,
@@ -16,9 +20,16 @@ from app.intake import (
     read_upload,
     started_locally,
 )
+from app.shell import tasks
+from app.shell.task_bar import refusals, working
+from app.shell.tasks import Task
 from app.state import Visitor
-from app.waiting import collect
-from app.words import note
+from app.words import note, refusal
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Recording
+
+if TYPE_CHECKING:
+    from brainlm_core.scans.types import MissingChoice
 
 #: Work that ends within this time shows no progress line, in s.
 PATIENCE_S = 0.3
@@ -30,16 +41,17 @@ _CLEANING = {
 }
 
 
-def finish_intake(who: Visitor) -> None:
-    """Take over a recording that has just been read, or the reason why it could not be."""
-    job = collect("intake")
-    if job is None:
-        return
-    if job.error is not None:
-        who.intake_error = job.error
-    elif job.result is not None:
-        who.take(job.result)
-        empty_drop_zone(who)
+def intake_bar(who: Visitor) -> None:
+    """Draw how far a scan is read, or why it could not be, with what may be missing and the ways on."""
+    working(who, INTAKE)
+    if INTAKE in who.tasks and INTAKE not in who.jobs:
+        if isinstance(who.intake_error, ScanError):  # the same file would be refused again
+            refusal(who.intake_error)
+        else:
+            refusals(who, INTAKE)
+        missing_answer(who)
+        st.button("Keep the recording in hand", key="intake-dismiss", on_click=tasks.drop, args=(who, INTAKE))
+        note("The picture below is still the recording you had before.")
 
 
 def empty_drop_zone(who: Visitor) -> None:
@@ -77,7 +89,11 @@ def drop_zone(who: Visitor) -> None:
 
 def missing_answer(who: Visitor) -> None:
     """Ask in place for the one thing that the dropped file does not say."""
-    if type(who.intake_error).__name__ != "MissingTR" or not st.session_state.get(f"drop-{who.drop_count}"):
+    if not st.session_state.get(f"drop-{who.drop_count}"):
+        return
+    if type(who.intake_error).__name__ == "MissingChoice":
+        _offer(who, cast("MissingChoice", who.intake_error))
+    if type(who.intake_error).__name__ != "MissingTR":
         return
 
     def answer() -> None:
@@ -90,11 +106,45 @@ def missing_answer(who: Visitor) -> None:
         st.form_submit_button("Read the file", type="primary", on_click=answer)
 
 
-def begin(who: Visitor, job: Any) -> None:
+def _offer(who: Visitor, question: MissingChoice) -> None:
+    """Draw the readings that are possible: beside a glimpse of each, or in a list."""
+    key = f"answers-{who.drop_count}"
+
+    def choose(chosen: dict[str, str]) -> None:
+        st.session_state[key] = {**st.session_state.get(key, {}), **chosen}
+
+    if question.previews:
+        for column, (words, chosen), signals in zip(
+            st.columns(len(question.options)), question.options, question.previews, strict=True
+        ):
+            with column:
+                st.image(_glimpse(signals), width="stretch", caption="One line per parcel, time to the right")
+                st.button(words, key=f"choose-{words}", on_click=choose, args=(chosen,))
+    elif question.options:
+        readings = dict(question.options)
+
+        def take() -> None:
+            choose(readings[st.session_state["choose-reading"]])
+
+        with st.form("choose", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+            st.selectbox("Read it as", list(readings), key="choose-reading")
+            st.form_submit_button("Read the file", type="primary", on_click=take)
+
+
+def _glimpse(signals: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return z-scored signals (parcels, volumes) as grey levels, each value some pixels large."""
+    grey = np.clip(signals * 42 + 128, 0, 255).astype(np.uint8)
+    return np.kron(grey, np.ones((4, 4), np.uint8))
+
+
+def begin(who: Visitor, task: Task[Recording]) -> None:
     """Start reading; a quick file is in hand at once, a long one shows its progress."""
-    who.intake_error = None
-    who.start("intake", job)
-    job.wait(PATIENCE_S)
+
+    def take(recording: Recording) -> None:
+        who.take(recording)
+        empty_drop_zone(who)
+
+    tasks.start(who, replace(task, then=take)).job.wait(PATIENCE_S)
     st.rerun()
 
 
@@ -136,7 +186,9 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
     """Draw the optional inputs; return them, and the dropped files by role when there is a scan."""
     n = who.drop_count
     asks = type(who.intake_error).__name__ if who.intake_error else ""
-    with st.expander("Settings for your scan", expanded=asks in ("MissingTR", "MissingCoordinates")):
+    with st.expander(
+        "Settings for your scan", expanded=asks in ("MissingTR", "MissingCoordinates", "MissingChoice")
+    ):
         tr_s = st.number_input(
             "Repetition time (s)",
             min_value=0.05,
@@ -149,7 +201,7 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
         )
         coordinates = st.file_uploader(
             "Coordinates of the parcels (CSV: x, y, z in mm, MNI)",
-            type=["csv", "tsv", "txt"],
+            type=["csv", "tsv", "txt", "xlsx"],
             key=f"coordinates-{n}",
         )
         confounds = st.file_uploader(
@@ -158,12 +210,14 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
             key=f"confounds-{n}",
         )
         partner = st.file_uploader(
-            "Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}"
+            "Second file: other hemisphere, or the other half of .hdr/.img or .HEAD/.BRIK",
+            type=["gii", "gz", "img", "hdr", "HEAD", "BRIK", "nii", "mgz"],
+            key=f"partner-{n}",
         )
         cleaning = _cleaning(n)
         st.caption("Settings apply to the next scan you drop. Nothing is cleaned unless you ask for it.")
     uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates)
-    return Options(tr_s, cleaning), uploads
+    return Options(tr_s, cleaning, st.session_state.get(f"answers-{n}", {})), uploads
 
 
 def _cleaning(n: int) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from app.embeddings_decode import targets
 from app.embeddings_state import Desk
 from app.embeddings_work import ATTRIBUTE, attribute_key, attribution, why_not_placed
 from app.flat_brain import flat_brains
+from app.shell import tasks
+from app.shell.task_bar import task_bar
 from app.state import Visitor
-from app.waiting import progress
-from app.words import note, refusal
+from app.words import note
 from brainlm_core.analyses.attribute_result import CAVEAT, Attribution
 from brainlm_core.errors import BrainLMError
 from brainlm_core.look import attribution as look
@@ -31,12 +32,9 @@ HOW = {
 }
 
 
-def ask(own: Desk, key: tuple[str, ...]) -> None:
-    """Remember that an attribution was asked for; one that failed or was stopped is tried again."""
+def ask(key: tuple[str, ...]) -> None:
+    """Remember that an attribution was asked for."""
     st.session_state["emb-attribute-asked"] = key
-    own.stopped.pop(ATTRIBUTE, None)
-    if isinstance(own.kept.get(key), BrainLMError):
-        del own.kept[key]
 
 
 def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
@@ -63,19 +61,16 @@ def panel(who: Visitor, own: Desk, recording: Recording, kind: str) -> None:
     )
     key = attribute_key(who, own, readout, layer, method)
     if st.session_state.get("emb-attribute-asked") != key and not isinstance(own.kept.get(key), Attribution):
+        tasks.expect(who, ATTRIBUTE, key)
         note(
             f"{HOW[method]} Decode the column first: what explains a decoder that does not work explains "
             "nothing."
         )
-        st.button("Attribute", key="emb-attribute", type="primary", on_click=ask, args=(own, key))
+        st.button("Attribute", key="emb-attribute", type="primary", on_click=ask, args=(key,))
         return
     found = attribution(who, own, recording, readout, layer, method)
-    if found is None:
-        progress(ATTRIBUTE)
-        return
-    if isinstance(found, BrainLMError):
-        refusal(found)
-        st.button("Attribute again", key="emb-attribute-again", on_click=ask, args=(own, key))
+    if found is None or isinstance(found, BrainLMError):
+        task_bar(who, ATTRIBUTE)
         return
     parcels = recording.parcellation
     st.html(f"<p><b>{look.one_sentence(found, parcels)}</b></p>")

@@ -11,13 +11,15 @@ from app.charts.strip import baseline_strip
 from app.embeddings_charts import colour_columns
 from app.embeddings_state import Desk
 from app.embeddings_work import DECODE, decode_key, decoding
+from app.shell import tasks
+from app.shell.task_bar import task_bar
 from app.state import Visitor
-from app.waiting import progress
-from app.words import note, refusal
+from app.words import note
 from brainlm_core.analyses.decode import DecodeOptions, DecodeResult
 from brainlm_core.errors import BrainLMError
 from brainlm_core.look import decode as look
 from brainlm_core.look.columns import words
+from brainlm_core.tables import table_bytes
 
 PREDICTORS = {
     "ridge": "Ridge",
@@ -62,11 +64,8 @@ def chosen_options(own: Desk, kind: str) -> DecodeOptions:
 
 
 def ask(own: Desk, options: DecodeOptions) -> None:
-    """Remember that a decoding was asked for; one that failed or was stopped is tried again."""
+    """Remember that a decoding was asked for."""
     st.session_state["emb-decode-asked"] = decode_key(own, options)
-    own.stopped.pop(DECODE, None)
-    if isinstance(own.kept.get(decode_key(own, options)), BrainLMError):
-        del own.kept[decode_key(own, options)]
 
 
 def panel(who: Visitor, own: Desk, kind: str) -> None:
@@ -74,15 +73,13 @@ def panel(who: Visitor, own: Desk, kind: str) -> None:
     options = chosen_options(own, kind)
     asked = st.session_state.get("emb-decode-asked") == decode_key(own, options)
     if not asked:
+        tasks.expect(who, DECODE, decode_key(own, options))
         note("Every person is told by models that have not seen them; baselines and chance come with it.")
         st.button("Decode", key="emb-decode", type="primary", on_click=ask, args=(own, options))
         return
     result = decoding(who, own, options)
-    if result is None:
-        progress(DECODE)
-    elif isinstance(result, BrainLMError):
-        refusal(result)
-        st.button("Decode again", key="emb-decode-again", on_click=ask, args=(own, options))
+    if result is None or isinstance(result, BrainLMError):
+        task_bar(who, DECODE)
     else:
         draw(result, own)
 
@@ -167,4 +164,4 @@ def _classes(result: DecodeResult) -> None:
 def guesses_csv(result: DecodeResult) -> bytes:
     """Return one row per recording."""
     table: pd.DataFrame = result.table()
-    return table.to_csv(index=False, float_format="%.6g").encode()
+    return table_bytes(table)

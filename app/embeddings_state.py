@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from app.intake import forget_upload, plain_name
+from app.shell.tasks import Results
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import BrainLMError, ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 _STATE = "embeddings-desk"
 #: Results kept per visitor.
@@ -47,10 +51,8 @@ class Desk:
         What the last thing given led to.
     drop_count : int
         Changes whenever the drop zones must be emptied.
-    kept : OrderedDict
+    kept : Results
         What was computed from the cohort and for the scan in hand.
-    stopped : dict
-        Slot to the question whose job was started last; what is neither running nor kept was cancelled.
     """
 
     cohort: Embeddings
@@ -63,15 +65,7 @@ class Desk:
     error: BrainLMError | None = None
     told: str = ""
     drop_count: int = 0
-    kept: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)
-    stopped: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def remember(self, key: tuple[str, ...], value: Any) -> None:
-        """Keep a result, dropping the oldest beyond :data:`MAX_KEPT`."""
-        self.kept[key] = value
-        self.kept.move_to_end(key)
-        while len(self.kept) > MAX_KEPT:
-            self.kept.popitem(last=False)
+    kept: Results = field(default_factory=lambda: Results(MAX_KEPT))
 
     def take(self, cohort: Embeddings, name: str) -> None:
         """Put another cohort in hand."""
@@ -80,7 +74,6 @@ class Desk:
         self.other, self.other_name = None, ""
         self.selected, self.picked, self.error, self.told = _nothing(), None, None, ""
         self.kept.clear()
-        self.stopped.clear()
 
     def compare_with(self, other: Embeddings, name: str) -> None:
         """Put another layer or checkpoint of the same recordings beside the cohort.
@@ -112,7 +105,7 @@ def desk() -> Desk:
     return own
 
 
-def take_upload(own: Desk, file, role: str) -> None:  # type: ignore[no-untyped-def]
+def take_upload(own: Desk, file: UploadedFile, role: str) -> None:
     """Read a dropped file: a cohort, another checkpoint of it, or phenotypes; on error all stays as it was.
 
     Parameters
@@ -143,7 +136,7 @@ def take_upload(own: Desk, file, role: str) -> None:  # type: ignore[no-untyped-
         own.drop_count += 1
 
 
-def _read_table(file, name: str):  # type: ignore[no-untyped-def]
+def _read_table(file: UploadedFile, name: str) -> pd.DataFrame:
     from brainlm_core.cohort.phenotypes import read_table
     from brainlm_core.scratch import scratch
 

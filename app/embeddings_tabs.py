@@ -11,9 +11,10 @@ from app.embeddings_state import Desk
 from app.embeddings_work import COMPARE, MAX_USES, USES, MapChoice, comparison, uses, why_not_placed
 from app.flat_brain import flat_brains
 from app.models import title_of
+from app.shell import tasks
+from app.shell.task_bar import task_bar
 from app.state import Visitor
-from app.waiting import progress
-from app.words import facts, how, note, refusal
+from app.words import facts, how, note
 from brainlm_core.analyses.cohort_compare import MEASURES, measures_of, nearest_to
 from brainlm_core.analyses.embed import CAVEAT, EmbeddingMap, Placement
 from brainlm_core.errors import BrainLMError
@@ -25,17 +26,17 @@ def tab_uses(who: Visitor, own: Desk, choice: MapChoice) -> None:
     if not isinstance(drawn, EmbeddingMap):
         note("The map is not there yet.")
         return
-    asked = len(own.cohort) <= MAX_USES or ("uses", *choice.key(own)) in own.kept or USES in who.jobs
+    tasks.expect(who, USES, ("uses", *choice.key(own)))
+    asked = len(own.cohort) <= MAX_USES or ("uses", *choice.key(own)) in own.kept or USES in who.tasks
     if not asked and not st.button("Measure what it uses", key="emb-uses"):
         return
     found = uses(who, own, drawn, choice)
-    if found is None:
-        if len(own.cohort) <= MAX_USES:
-            note("This is being measured.")  # its progress is at the top of the page
-        else:
-            progress(USES)
-    elif isinstance(found, BrainLMError):
-        refusal(found)
+    if found is None or isinstance(found, BrainLMError):
+        if len(own.cohort) > MAX_USES:
+            task_bar(who, USES)
+        else:  # progress and the way on are at the top of the page
+            running = USES in who.jobs
+            note("This is being measured." if running else "This is not measured: see the top of the page.")
     else:
         share = {
             name: st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
@@ -97,11 +98,8 @@ def tab_compare(who: Visitor, own: Desk, _: MapChoice) -> None:
         format_func=lambda m: MEASURES[m][:1].upper() + MEASURES[m][1:],
     )
     result = comparison(who, own, measure)
-    if result is None:
-        progress(COMPARE)
-        return
-    if isinstance(result, BrainLMError):
-        refusal(result)
+    if result is None or isinstance(result, BrainLMError):
+        task_bar(who, COMPARE)
         return
     st.html(f"<p>{charts.difference_sentence(result)}</p>")
     only = st.toggle("Only parcels that differ (q < .05)", key="emb-significant")

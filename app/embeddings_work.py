@@ -1,18 +1,19 @@
-"""What the Embeddings page computes: maps, what they use, the scan in hand, comparisons, decoding."""
+"""Tasks of the Embeddings page: maps, what they use, the scan in hand, comparisons, decoding, attribution."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.embeddings_state import Desk
-from app.jobs import Job, Report, within
+from app.jobs import Report, within
+from app.shell import tasks
+from app.shell.tasks import Task
 from app.state import Visitor
-from app.waiting import collect
 from brainlm_core.analyses.attribute_result import Attribution
 from brainlm_core.analyses.cohort_compare import GroupComparison, compare_groups
 from brainlm_core.analyses.decode import DecodeOptions, DecodeResult, decode
@@ -20,11 +21,12 @@ from brainlm_core.analyses.embed import LAYER_WORDS, EmbeddingMap, Placement, ma
 from brainlm_core.analyses.embed_uses import Uses, what_it_uses
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine_results import EngineInfo
-from brainlm_core.errors import BrainLMError, ConfigError
+from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
 
-#: Slots of the jobs.
-MAP, USES, HERE = "embeddings-map", "embeddings-uses", "embeddings-here"
+#: Slots of the tasks; a second map has a slot of its own.
+MAP, SECOND_MAP = "embeddings-map", "embeddings-map-2"
+USES, HERE = "embeddings-uses", "embeddings-here"
 COMPARE, DECODE = "embeddings-compare", "embeddings-decode"
 ATTRIBUTE, ABIDE = "embeddings-attribute", "embeddings-abide"
 #: Larger cohorts are told what they use only on demand.
@@ -73,66 +75,36 @@ def kinds_of(embeddings: Embeddings) -> list[str]:
     return [k for k in LAYER_WORDS if getattr(embeddings, k) is not None]
 
 
-def run_slot(
-    who: Visitor,
-    own: Desk,
-    slot: str,
-    key: tuple[str, ...],
-    make: Callable[[], Job[Any]],
-    patience_s: float = 0.3,
-) -> Any:
-    """Return a kept result or error, None while its job runs; starts it, stops one for another question.
-
-    A job that was cancelled by hand is not started again for the same question.
-    """
-    running = who.jobs.get(slot)
-    if running is not None and getattr(running, "wanted", None) != key:
-        who.jobs.pop(slot).cancel()
-    _take(who, own, slot, key)
-    if key in own.kept:
-        return own.kept[key]
-    if slot not in who.jobs:
-        if own.stopped.get(slot) == key:
-            return ConfigError("this was stopped", "choose something else, or start it again")
-        job = who.start(slot, make())
-        job.wanted = key  # type: ignore[attr-defined]
-        own.stopped[slot] = key  # until its result is there
-        job.wait(patience_s)
-        _take(who, own, slot, key)
-    return own.kept.get(key)
-
-
-def _take(who: Visitor, own: Desk, slot: str, key: tuple[str, ...]) -> None:
-    job = collect(slot)
-    if job is not None:
-        own.stopped.pop(slot, None)
-        own.remember(key, job.error if job.error is not None else job.result)
+def ask(who: Visitor, own: Desk, task: Task[Any], patience_s: float = 0.3) -> Any:
+    """Return the answer of a task, why it failed, or None while it runs or is stopped; start it if new."""
+    outcome = tasks.run(who, replace(task, results=own.kept), patience_s=patience_s)
+    return outcome.error if outcome.error is not None else outcome.result
 
 
 def maps(who: Visitor, own: Desk, choices: Sequence[MapChoice]) -> list[EmbeddingMap | BrainLMError | None]:
     """Return the maps that are there, None for those that are still being drawn."""
     out: list[EmbeddingMap | BrainLMError | None] = []
-    for choice in choices:
+    for slot, choice in zip((MAP, SECOND_MAP), choices, strict=False):
         source = own.other if choice.other else own.cohort
         if source is None:
             continue
-        key = choice.key(own)
-        if key in own.kept:
-            out.append(own.kept[key])
-        elif any(m is None for m in out):  # one after the other
+        if any(m is None for m in out) and choice.key(own) not in own.kept:  # one after the other
+            tasks.expect(who, slot, choice.key(own))
             out.append(None)
         else:
-            out.append(run_slot(who, own, MAP, key, lambda s=source, c=choice: map_job(s, c), 1.5))  # type: ignore[misc]
+            out.append(ask(who, own, map_task(own, slot, source, choice), 1.5))
+    if len(choices) == 1:
+        tasks.drop(who, SECOND_MAP)
     return out
 
 
-def map_job(source: Embeddings, choice: MapChoice) -> Job[EmbeddingMap]:
+def map_task(own: Desk, slot: str, source: Embeddings, choice: MapChoice) -> Task[EmbeddingMap]:
     """Draw a map."""
 
     def work(report: Report) -> EmbeddingMap:
         return make_map(source, choice.method, choice.kind, progress=report, cancel=report.cancelled)
 
-    return Job("Drawing the map", work)
+    return Task(slot, choice.key(own), "Drawing the map", work)
 
 
 def uses(who: Visitor, own: Desk, drawn: EmbeddingMap, choice: MapChoice) -> Uses | BrainLMError | None:
@@ -143,8 +115,9 @@ def uses(who: Visitor, own: Desk, drawn: EmbeddingMap, choice: MapChoice) -> Use
         report(0.05, "Measuring what the embedding uses")
         return what_it_uses(cohort, drawn)
 
-    key = ("uses", *choice.key(own))
-    result: Uses | BrainLMError | None = run_slot(who, own, USES, key, lambda: Job("What it uses", work))
+    result: Uses | BrainLMError | None = ask(
+        who, own, Task(USES, ("uses", *choice.key(own)), "What it uses", work)
+    )
     return result
 
 
@@ -176,9 +149,8 @@ def here(who: Visitor, own: Desk, recording: Recording) -> Here | BrainLMError |
         done = embed_recording(engine, recording)
         return Here(done.cls, done.mean, engine.info)
 
-    key = here_key(who)
-    result: Here | BrainLMError | None = run_slot(
-        who, own, HERE, key, lambda: Job("Placing your scan", work), 0.2
+    result: Here | BrainLMError | None = ask(
+        who, own, Task(HERE, here_key(who), "Placing your scan", work), 0.2
     )
     return result
 
@@ -199,9 +171,9 @@ def placed(
     key = ("placed", who.key, *choice.key(own))
     if key not in own.kept:
         try:
-            own.remember(key, drawn.place(getattr(scan, choice.kind)))
+            own.kept.remember(key, drawn.place(getattr(scan, choice.kind)))
         except BrainLMError as error:
-            own.remember(key, error)
+            own.kept.remember(key, error)
     result: Placement | BrainLMError = own.kept[key]
     return result
 
@@ -226,9 +198,7 @@ def comparison(who: Visitor, own: Desk, measure: str) -> GroupComparison | Brain
         return compare_groups(full, rows, measure)
 
     key = ("compare", str(own.serial), str(hash(rows.tobytes())), measure)
-    result: GroupComparison | BrainLMError | None = run_slot(
-        who, own, COMPARE, key, lambda: Job("Comparing", work)
-    )
+    result: GroupComparison | BrainLMError | None = ask(who, own, Task(COMPARE, key, "Comparing", work))
     return result
 
 
@@ -245,8 +215,8 @@ def decoding(who: Visitor, own: Desk, options: DecodeOptions) -> DecodeResult | 
         full = whole(cohort, report)
         return decode(full, options, progress=report, cancel=report.cancelled)
 
-    result: DecodeResult | BrainLMError | None = run_slot(
-        who, own, DECODE, decode_key(own, options), lambda: Job("Decoding", work), 0.5
+    result: DecodeResult | BrainLMError | None = ask(
+        who, own, Task(DECODE, decode_key(own, options), "Decoding", work), 0.5
     )
     return result
 
@@ -280,9 +250,7 @@ def attribution(
         )
 
     key = attribute_key(who, own, readout, layer, method)
-    result: Attribution | BrainLMError | None = run_slot(
-        who, own, ATTRIBUTE, key, lambda: Job("Attributing", work)
-    )
+    result: Attribution | BrainLMError | None = ask(who, own, Task(ATTRIBUTE, key, "Attributing", work))
     return result
 
 
@@ -316,21 +284,12 @@ def build_abide(who: Visitor, own: Desk, n: int) -> None:
         wanted = {scan.recording_id for scan in found.scans}
         return whole.subset([row for row, name in enumerate(whole.ids) if name in wanted])
 
-    own.error = None
-    who.start(ABIDE, Job("Building a cohort from ABIDE", work))
-
-
-def finish_abide(who: Visitor, own: Desk) -> None:
-    """Take over the public cohort once it is built, or the reason why it could not be."""
-    job = collect(ABIDE)
-    if job is None:
-        return
-    if job.error is not None:
-        own.error = job.error
-    elif job.result is not None:
+    def take(made: Embeddings) -> None:
         from brainlm_core.cohort.abide import NAME
 
-        own.take(job.result, NAME)
+        own.take(made, NAME)
+
+    tasks.start(who, Task(ABIDE, (ABIDE, n), "Building a cohort from ABIDE", work, then=take))
 
 
 def fingerprint_of(model: str) -> str:

@@ -1,27 +1,23 @@
-"""What the Forecast page asks for, in the order in which it can be shown: forecast, race, twin."""
+"""Tasks of the Forecast page, in the order in which their answers can be shown: forecast, race, twin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app import errands
-from app.jobs import Job, Report, within
-from app.state import ModelChoice, Visitor
-from app.waiting import collect
-from brainlm_core.analyses.forecast_intervals import Coverage
-from brainlm_core.analyses.forecast_metrics import Backtest, Race
+from app.jobs import Report, within
+from app.shell import tasks
+from app.shell.tasks import Task
+from app.state import Visitor
 from brainlm_core.analyses.forecast_plan import ForecastOptions, Plan
-from brainlm_core.analyses.forecast_result import Forecast, ForecastResult
-from brainlm_core.analyses.forecast_verdict import Verdict
+from brainlm_core.analyses.forecast_result import Forecast, ForecastResult, Tested
 from brainlm_core.model.base import InputSpec
-from brainlm_core.recording import FloatArray, Recording
+from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
     from brainlm_core.engine import EngineInfo
 
-#: Slots of the two jobs.
+#: Slots of the two tasks.
 FORECAST, BACKTEST = "forecast", "backtest"
 
 
@@ -42,27 +38,6 @@ class Made:
     plan: Plan
     spec: InputSpec
     model: EngineInfo
-
-
-@dataclass(frozen=True, eq=False)
-class Tested:
-    """A back-test and what it says.
-
-    Parameters
-    ----------
-    backtest : Backtest or None
-        None when the recording holds no start point with a known truth.
-    member_sd : ndarray (W, H, P), float32, or None
-    race : Race or None
-    coverage : Coverage
-    verdict : Verdict
-    """
-
-    backtest: Backtest | None
-    member_sd: FloatArray | None
-    race: Race | None
-    coverage: Coverage
-    verdict: Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +72,9 @@ def latest_key(who: Visitor) -> tuple[str, ...]:
     return ("forecast-latest", who.key, who.model.name)
 
 
-def forecast_job(recording: Recording, model: ModelChoice, options: ForecastOptions) -> Job[Made]:
+def forecast_task(who: Visitor, recording: Recording, options: ForecastOptions) -> Task[Made]:
     """Load the model if need be and forecast from one start point."""
+    model = who.model
 
     def work(report: Report) -> Made:
         report(0.0, "Loading the model")
@@ -110,73 +86,34 @@ def forecast_job(recording: Recording, model: ModelChoice, options: ForecastOpti
         made = forecast_from(engine, recording, what, within(report, 0.3, 1.0), report.cancelled)
         return Made(made, what, engine.spec, engine.info)
 
-    return Job("Forecasting", work)
+    return Task(FORECAST, forecast_key(who, options), "Forecasting", work)
 
 
-def backtest_job(recording: Recording, model: ModelChoice, what: Plan) -> Job[Tested]:
+def backtest_task(who: Visitor, recording: Recording, options: ForecastOptions) -> Task[Tested]:
     """Forecast from many start points; the race is published before the random-weights twin has run."""
+    model = who.model
 
     def work(report: Report) -> Tested:
-        from brainlm_core.analyses import forecast as analysis
-
         report(0.0, "Forecasting from earlier start points")
-        engine = model.engine()
-        if not len(analysis.even_starts(recording, what.grid, what.options.n_starts)):
-            said = Verdict("The recording is too short to test a forecast on: no start has a known truth.")
-            return Tested(None, None, None, Coverage(None, (), 0), said)
-        test, member_sd = analysis.back_test(
-            engine, recording, what, progress=within(report, 0.0, 0.6), cancel=report.cancelled
-        )
-        report(0.6, "Comparing with the baselines")
-        report.publish("tested", Tested(test, member_sd, *analysis.compare(test, member_sd)))
-        report(0.65, "Running the random-weights twin")
-        twin = model.twin()
-        own = analysis.twin_back_test(
-            twin, recording, what, test.starts, within(report, 0.65, 1.0), report.cancelled
-        )
-        test = replace(test, forecasts={**test.forecasts, "random_twin": own})
-        return Tested(test, member_sd, *analysis.compare(test, member_sd))
+        from brainlm_core.analyses.forecast import assess, plan
 
-    return Job("Testing the forecast", work)
+        engine = model.engine()
+        what = plan(recording, engine.spec, options)
+        tell = within(report, 0.0, 1.0)
+        return assess(engine, recording, what, tell, report.cancelled, publish=report.publish)
+
+    return Task(BACKTEST, backtest_key(who, options), "Testing the forecast", work)
 
 
 def advance(who: Visitor, recording: Recording, options: ForecastOptions) -> None:
     """Take over what has been computed, and start what is missing."""
-    wanted = {FORECAST: forecast_key(who, options), BACKTEST: backtest_key(who, options)}
-    for slot, key in wanted.items():
-        errands.drop_outdated(who, slot, key)
-        job = collect(slot)
-        if job is None:
-            continue
-        if job.error is not None:
-            who.model_error = job.error
-        elif job.result is not None:
-            who.model_error = None
-            errands.finished(slot)
-            who.remember(key, job.result)
-            if slot == FORECAST:
-                who.remember(latest_key(who), job.result)
-    if wanted[FORECAST] not in who.results:
-        start(who, FORECAST, wanted[FORECAST], lambda: forecast_job(recording, who.model, options))
+    if who.model_error is not None:
         return
-    made: Made = who.results[wanted[FORECAST]]
-    who.remember(latest_key(who), made)
-    who.device, who.licence = made.model.where, made.model.licence
-    if wanted[BACKTEST] not in who.results:
-        what = replace(made.plan, options=options)
-        start(who, BACKTEST, wanted[BACKTEST], lambda: backtest_job(recording, who.model, what))
-
-
-def start(who: Visitor, slot: str, key: tuple[str, ...], job: Callable[[], Job[object]]) -> None:
-    """Start a job once; a new question forgets what went wrong with the last."""
-    if errands.start_once(who, slot, key, job):
-        who.model_error = None
-
-
-def stopped(who: Visitor, options: ForecastOptions) -> bool:
-    """Whether something is missing that nobody is computing (the visitor has stopped it)."""
-    keys = {FORECAST: forecast_key(who, options), BACKTEST: backtest_key(who, options)}
-    return who.model_error is None and any(errands.stopped(who, slot, key) for slot, key in keys.items())
+    asked = (forecast_task(who, recording, options), backtest_task(who, recording, options))
+    made = tasks.run_in_order(who, asked)[0].result
+    if made is not None:
+        who.results.remember(latest_key(who), made)
+        who.device, who.licence = made.model.where, made.model.licence
 
 
 def picture(who: Visitor, options: ForecastOptions) -> Picture:
@@ -184,8 +121,8 @@ def picture(who: Visitor, options: ForecastOptions) -> Picture:
     made = who.results.get(forecast_key(who, options))
     latest = who.results.get(latest_key(who))
     tested = who.results.get(backtest_key(who, options))
-    if tested is None and BACKTEST in who.jobs:
-        tested = who.jobs[BACKTEST].parts.get("tested")
+    if tested is None:
+        tested = tasks.parts(who, BACKTEST).get("tested")
     return Picture(made or latest, made is None and latest is not None, tested)
 
 
@@ -195,8 +132,4 @@ def result(recording: Recording, now: Picture) -> ForecastResult | None:
         return None
     from brainlm_core.analyses.forecast import put_together
 
-    tested = now.tested
-    pair = (
-        None if tested.backtest is None or tested.member_sd is None else (tested.backtest, tested.member_sd)
-    )
-    return put_together(now.made.model, recording, now.made.plan, now.made.forecast, pair)
+    return put_together(now.made.model, recording, now.made.plan, now.made.forecast, now.tested)

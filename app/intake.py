@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from app.jobs import Job, Report
+from app.jobs import Report
+from app.shell.tasks import Task
 from brainlm_core.errors import DownloadError, ScanError
 from brainlm_core.recording import Recording
 from brainlm_core.scratch import scratch
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 
 #: Stated beside the drop zone.
 FORMATS = (
-    "4D NIfTI in MNI space (.nii, .nii.gz) · CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
-    "tables with one column per parcel (.csv .tsv .txt .dat .1D .npy .npz .mat) · Parquet or Arrow · "
-    "a recording saved here (.npz)"
+    "4D images in MNI space (NIfTI plain or packed, .mgz, AFNI, .hdr/.img, a ZIP of volumes) · "
+    "CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
+    "tables with one column per parcel (.csv .tsv .txt .dat .1D .netts .xlsx .npy .npz .mat) · Parquet or "
+    "Arrow · a recording saved here (.npz)"
 )
 #: Folders below which a path on this machine may be read; `BRAINLM_ROOTS` replaces them.
 ROOTS_VARIABLE = "BRAINLM_ROOTS"
 _MAX_NAME_BYTES = 200
+#: Slot of the task that reads a scan: the only one that outlives the recording and the model in hand.
+INTAKE = "intake"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -45,10 +49,13 @@ class Options:
         Repetition time in s; None takes the file's.
     cleaning : dict
         Fields of :class:`brainlm_core.scans.CleaningOptions`; empty for none.
+    answers : dict
+        What was asked about a table: ``atlas``, ``rows_are`` of :func:`brainlm_core.scans.read_scan`.
     """
 
     tr_s: float | None = None
     cleaning: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Uploads:
         return "|".join([*ids, repr(options)])
 
 
-def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
+def read_upload(uploads: Uploads, options: Options) -> Task[Recording]:
     """Read dropped files: written to a private folder in blocks, read, and deleted whatever happens."""
     name = plain_name(uploads.scan.name)
 
@@ -95,10 +102,10 @@ def read_upload(uploads: Uploads, options: Options) -> Job[Recording]:
             scan = ScanSource(paths, names, uploaded=True)
             return _read(scan, options, report, confounds=confounds, coordinates=coordinates)
 
-    return Job(f"Reading {name}", work)
+    return Task(INTAKE, ("upload", uploads.signature(options)), f"Reading {name}", work)
 
 
-def read_path(text: str, options: Options) -> Job[Recording]:
+def read_path(text: str, options: Options) -> Task[Recording]:
     """Read a file or a run folder on this machine, only below the allowed roots."""
 
     def work(report: Report) -> Recording:
@@ -108,10 +115,10 @@ def read_path(text: str, options: Options) -> Job[Recording]:
         # Links inside a run folder may lead outside again: the readers hold the same limit.
         return _read(ScanSource((path,), (path.name,), roots=allowed_roots()), options, report)
 
-    return Job("Reading the file", work)
+    return Task(INTAKE, ("path", text, repr(options)), "Reading the file", work)
 
 
-def read_public_example() -> Job[Recording]:
+def read_public_example() -> Task[Recording]:
     """Fetch one public resting scan through nilearn and read it."""
 
     def work(report: Report) -> Recording:
@@ -119,7 +126,7 @@ def read_public_example() -> Job[Recording]:
         scan, confounds = _fetch_public()
         return _read(scan, Options(), report, confounds=confounds, name="Public example (ds000228)")
 
-    return Job("Fetching a public example", work)
+    return Task(INTAKE, ("public",), "Fetching a public example", work)
 
 
 def _fetch_public() -> tuple[Path, Path]:
@@ -186,7 +193,8 @@ def allowed_model_folder(text: str) -> Path:
 def _not_there() -> ScanError:
     return ScanError(
         "there is no readable file or folder of that name below the allowed folders",
-        f"give a path below {' or '.join(str(r) for r in allowed_roots())}",
+        f"give a path below {' or '.join(str(r) for r in allowed_roots())}, "
+        f"or allow another folder by starting the dashboard with {ROOTS_VARIABLE}=/that/folder",
     )
 
 
@@ -275,6 +283,8 @@ def _read(
         tr_s=options.tr_s,
         confounds=confounds,
         coordinates=coordinates,
+        atlas=options.answers.get("atlas"),
+        rows_are=options.answers.get("rows_are"),
         cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,
         progress=report,
         name=name,

@@ -1,7 +1,7 @@
 """Work that takes longer than a blink: runs beside the page, with stage, progress, time left and cancel.
 
 A job belongs to one visitor: it is held in that visitor's session state and nowhere else. It
-never calls Streamlit; the page asks it how far it is (see :func:`app.waiting.wait_for`).
+never calls Streamlit; the page asks it how far it is (see :mod:`app.shell.tasks`).
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Job(Generic[T]):
         self.defect: BaseException | None = None
         self.result: T | None = None
         self.parts: dict[str, Any] = {}
+        self.n_published = 0
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._finished = threading.Event()
@@ -87,6 +88,7 @@ class Job(Generic[T]):
         if self._stop.is_set():
             raise Cancelled
         self.parts = {**self.parts, name: value}  # replaced, never changed: the page reads it meanwhile
+        self.n_published += 1
 
     def cancel(self) -> None:
         """Ask the job to stop at its next report."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,23 @@ import streamlit as st
 
 from app import model_charts as charts
 from app.charts.strip import baseline_strip
-from app.errands import start_once, stopped, try_again
-from app.jobs import Job
 from app.model_work import (
     COST,
-    DOCTOR,
-    SWEEP,
     chosen_options,
-    cost_job,
-    doctor_job,
+    cost_task,
+    doctor_task,
     side_key,
-    sweep_job,
+    sweep_task,
 )
 from app.models import chooser, device_controls, title_of
+from app.shell import tasks
+from app.shell.task_bar import task_bar
+from app.shell.tasks import Task
 from app.state import Visitor
-from app.waiting import progress
 from app.words import facts, note
 from brainlm_core.analyses.model_card import CARD_NAME, BarDistance, CardTable, load_card
 from brainlm_core.recording import Recording
-from brainlm_core.weights import default_folder
+from brainlm_core.weights import BUNDLED, bundled_folder, default_folder
 
 #: What the training choices mean, one line each.
 CHOICES = (
@@ -76,8 +73,10 @@ LIMITS = (
     (
         "Of what is shown here",
         (
-            "Attention is what the model reads, responses are what it expects, embeddings are what it keeps. "
-            "None of them is a cause.",
+            "Responses are what the model expects, embeddings are what it keeps, and attention is what it "
+            "reads only where taking it away changes the answers. None of them is a cause.",
+            "What a model shows of one scan may be what all brains share: Networks and Perturb ask the same "
+            "of no scan, and claim only what stands above that.",
             "A score without its baseline says nothing. Every score here has one, and several lose to it.",
             "For research only. Not for diagnosis.",
         ),
@@ -114,8 +113,9 @@ def card(who: Visitor, _: Recording) -> None:
 
 
 def _card_folder(who: Visitor) -> Path:
-    folder = Path(who.model.name)
-    return folder if who.model.name != "default" and (folder / CARD_NAME).is_file() else default_folder()
+    bundled = who.model.name in BUNDLED
+    folder = bundled_folder(who.model.name) if bundled else Path(who.model.name)
+    return folder if (folder / CARD_NAME).is_file() else default_folder()
 
 
 def _distance(bar: BarDistance) -> dict[str, str]:
@@ -165,9 +165,7 @@ def _column(table: CardTable, i: int) -> str:
 
 def choices(who: Visitor, recording: Recording) -> None:
     """Say what the training choices mean, and draw how they change the result on this scan."""
-    key = side_key(who, SWEEP)
-    _background(who, SWEEP, key, lambda: sweep_job(recording, who.model, chosen_options(recording)))
-    found = who.results.get(key)
+    found = _background(who, sweep_task(who, recording, chosen_options(recording)))
     if found is not None:
         for column, one in zip(st.columns(2, gap="large"), found, strict=True):
             with column:
@@ -186,9 +184,7 @@ def choices(who: Visitor, recording: Recording) -> None:
 
 def input_scale(who: Visitor, recording: Recording) -> None:
     """Draw the input-scale doctor's curve and finding."""
-    key = side_key(who, DOCTOR)
-    _background(who, DOCTOR, key, lambda: doctor_job(recording, who.model))
-    found = who.results.get(key)
+    found = _background(who, doctor_task(who, recording))
     if found is None:
         return
     left, right = st.columns([3, 2], gap="large")
@@ -217,13 +213,12 @@ def machine(who: Visitor, _: Recording) -> None:
     with middle:
         st.subheader("Device and cost")
         device_controls(who)
-        key = side_key(who, COST)
-        if COST in who.jobs:
-            progress(COST)
-        elif st.button("Measure on this machine", key="md-measure"):
-            start_once(who, COST, key, lambda: cost_job(who.model))
+        tasks.look(who, COST)
+        task_bar(who, COST)
+        if COST not in who.tasks and st.button("Measure on this machine", key="md-measure"):
+            tasks.start(who, cost_task(who))
             st.rerun()
-        found = who.results.get(key)
+        found = who.results.get(side_key(who, COST))
         if found is not None:
             facts(
                 [
@@ -270,15 +265,13 @@ def limits(_: Visitor, __: Recording) -> None:
             st.markdown("\n".join(f"- {line}" for line in lines))
 
 
-def _background(who: Visitor, slot: str, key: tuple[str, ...], job: Callable[[], Job[Any]]) -> None:
-    """Start what a tab needs when it is looked at; show how far it is."""
-    if key in who.results or who.model_error is not None:
-        return
-    if stopped(who, slot, key):
-        st.button("Go on with the calculation", key=f"{slot}-go", on_click=try_again, args=(who,))
-        return
-    start_once(who, slot, key, job)
-    progress(slot)
+def _background(who: Visitor, task: Task[Any]) -> Any:
+    """Start what a tab needs when it is looked at; show how far it is; return the answer once it is there."""
+    found = who.results.get(task.key)
+    if found is None and who.model_error is None:
+        found = tasks.run(who, task).result
+        task_bar(who, task.slot)
+    return found
 
 
 def _seconds(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What the Model page asks for: the reconstruction at once, the rest when it is looked at."""
+"""Tasks of the Model page: the reconstruction at once, the rest when it is looked at."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import errands
-from app.jobs import Job, Report
-from app.state import ModelChoice, Visitor
-from app.waiting import collect
+from app.jobs import Report, within
+from app.shell import tasks
+from app.shell.tasks import Task
+from app.state import Visitor
 from brainlm_core.analyses.reconstruct import ReconstructOptions, ReconstructResult, Sweep
 from brainlm_core.recording import Recording
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from brainlm_core.analyses.scale_doctor import ScaleDoctorResult
     from brainlm_core.bench.footprint import Footprint
 
-#: Slots of the jobs.
+#: Slots of the tasks.
 RECONSTRUCT, SWEEP, DOCTOR, COST = "reconstruct", "model-sweep", "model-doctor", "model-cost"
 _DEFAULTS: dict[str, object] = {
     "md-kind": "random",
@@ -84,31 +84,26 @@ def side_key(who: Visitor, slot: str) -> tuple[str, ...]:
     return (slot, *model) if slot == COST else (slot, who.key, *model)
 
 
-def reconstruct_job(
-    recording: Recording, model: ModelChoice, options: ReconstructOptions
-) -> Job[ReconstructResult]:
+def reconstruct_task(
+    who: Visitor, recording: Recording, options: ReconstructOptions
+) -> Task[ReconstructResult]:
     """Load the model if need be, hide and fill in; the twin comes after the model's own answer."""
+    model = who.model
 
     def work(report: Report) -> ReconstructResult:
         report(0.0, "Loading the model")
-        from brainlm_core.analyses.reconstruct import add_twin, reconstruct
+        from brainlm_core.analyses.reconstruct import analyse
 
-        engine = model.engine(lambda share, text: report(0.4 * share, text))
-        report(0.4, "Filling in what was hidden")
-        result = reconstruct(engine, recording, options, cancel=report.cancelled)
-        if engine.info.is_random:
-            return result
-        report.publish("first", result)
-        report(0.7, "Running the random-weights twin")
-        return add_twin(result, model.twin(), cancel=report.cancelled)
+        engine = model.engine(within(report, 0.0, 0.4))
+        tell = within(report, 0.4, 1.0)
+        return analyse(engine, recording, options, tell, report.cancelled, publish=report.publish)
 
-    return Job("Filling in what was hidden", work)
+    return Task(RECONSTRUCT, result_key(who, options), "Filling in what was hidden", work)
 
 
-def sweep_job(
-    recording: Recording, model: ModelChoice, options: ReconstructOptions
-) -> Job[tuple[Sweep, ...]]:
+def sweep_task(who: Visitor, recording: Recording, options: ReconstructOptions) -> Task[tuple[Sweep, ...]]:
     """Go through shares, then through lengths of holes."""
+    model = who.model
 
     def work(report: Report) -> tuple[Sweep, ...]:
         report(0.0, "Loading the model")
@@ -119,16 +114,17 @@ def sweep_job(
         return tuple(
             sweep(
                 engine, recording, options, name, twin=twin, cancel=report.cancelled,
-                progress=lambda share, text, at=at: report((at + share) / 2, text),  # type: ignore[misc]
+                progress=within(report, at / 2, (at + 1) / 2),
             )
             for at, name in enumerate(("share", "block"))
         )  # fmt: skip
 
-    return Job("Trying other masks", work)
+    return Task(SWEEP, side_key(who, SWEEP), "Trying other masks", work)
 
 
-def doctor_job(recording: Recording, model: ModelChoice) -> Job[ScaleDoctorResult]:
+def doctor_task(who: Visitor, recording: Recording) -> Task[ScaleDoctorResult]:
     """Sweep the gain on the recording in hand."""
+    model = who.model
 
     def work(report: Report) -> ScaleDoctorResult:
         report(0.0, "Loading the model")
@@ -136,11 +132,12 @@ def doctor_job(recording: Recording, model: ModelChoice) -> Job[ScaleDoctorResul
 
         return examine(model.engine(), recording, progress=report, cancel=report.cancelled)
 
-    return Job("Trying gains", work)
+    return Task(DOCTOR, side_key(who, DOCTOR), "Trying gains", work)
 
 
-def cost_job(model: ModelChoice) -> Job[Footprint]:
+def cost_task(who: Visitor) -> Task[Footprint]:
     """Measure time and memory of one window in a process of its own."""
+    model = who.model
 
     def work(report: Report) -> Footprint:
         report(0.1, "Measuring in a process of its own")
@@ -150,38 +147,27 @@ def cost_job(model: ModelChoice) -> Job[Footprint]:
         found: Footprint = model.engine().call(measure_where, *choice, cancel=report.cancelled)
         return found
 
-    return Job("Measuring", work)
+    return Task(COST, side_key(who, COST), "Measuring", work)
 
 
 def advance(who: Visitor, recording: Recording, options: ReconstructOptions) -> None:
     """Take over what has been computed, and start the reconstruction if it is missing."""
-    wanted = result_key(who, options)
-    keys = {RECONSTRUCT: wanted} | {slot: side_key(who, slot) for slot in (SWEEP, DOCTOR, COST)}
-    for slot, key in keys.items():
-        errands.drop_outdated(who, slot, key)
-        job = collect(slot)
-        if job is None:
-            continue
-        if job.error is not None:
-            who.model_error = job.error
-        elif job.result is not None:
-            errands.finished(slot)
-            who.remember(key, job.result)
-            if slot == RECONSTRUCT:
-                who.model_error = None
-    if wanted in who.results:
-        result: ReconstructResult = who.results[wanted]
-        who.remember(latest_key(who), result)
-        who.device, who.licence = result.model.where, result.model.licence
+    for slot in (SWEEP, DOCTOR, COST):
+        tasks.expect(who, slot, side_key(who, slot))
+        tasks.look(who, slot)
+    if who.model_error is not None:
         return
-    errands.start_once(who, RECONSTRUCT, wanted, lambda: reconstruct_job(recording, who.model, options))
+    result: ReconstructResult | None = tasks.run(who, reconstruct_task(who, recording, options)).result
+    if result is not None:
+        who.results.remember(latest_key(who), result)
+        who.device, who.licence = result.model.where, result.model.licence
 
 
 def picture(who: Visitor, options: ReconstructOptions) -> Picture:
     """Return what is known now: the result, the model's own answer before its twin, or the one before."""
     result = who.results.get(result_key(who, options))
-    if result is None and RECONSTRUCT in who.jobs:
-        result = who.jobs[RECONSTRUCT].parts.get("first")
+    if result is None:
+        result = tasks.parts(who, RECONSTRUCT).get("own")
     if result is not None:
         return Picture(result)
     latest = who.results.get(latest_key(who))

@@ -36,6 +36,11 @@ class ModelEntry:
 
 MODELS: tuple[ModelEntry, ...] = (
     ModelEntry("default", "Default model", "Small, bundled, ready at once."),
+    ModelEntry(
+        "context",
+        "Context network",
+        "Bundled. A kernel attention network that reads the whole recording beside the window.",
+    ),
     ModelEntry("13m", "BrainLM 13M", "Published weights. One token is one parcel for 20 volumes.", True),
     ModelEntry("111m", "BrainLM 111M", "Published weights. One token mixes 16 parcels.", True),
     ModelEntry(
@@ -45,6 +50,8 @@ MODELS: tuple[ModelEntry, ...] = (
         "random:default", "Random weights", "The default architecture, never trained: a sanity check."
     ),
 )
+#: How many choices this visitor has made.
+_CHOICES = "model-choices"
 #: Choice of a folder on this machine; no folder can have this name.
 LOCAL = "folder:"
 
@@ -69,7 +76,13 @@ def short_licence(licence: str) -> str:
 def choose_model(who: Visitor) -> None:
     """Draw the model chip as a popover with the chooser inside; a change runs the page again."""
     words = [title_of(who.model.name), short_licence(who.licence), who.device]
-    with st.popover(" · ".join(w for w in words if w), icon=":material/neurology:", key="model-chip"):
+    title = " · ".join(w for w in words if w)
+    # A choice that is made has no more use for the list: another key is another popover, which is closed.
+    made = st.session_state.get(_CHOICES, 0)
+    with (
+        st.container(key="model-chip"),
+        st.popover(title, icon=":material/neurology:", key=f"model-chip-{made}"),
+    ):
         chooser(who, "model")
 
 
@@ -150,13 +163,33 @@ def _details(who: Visitor, chosen: str, prefix: str) -> None:
     if published and not (who.model.licence_accepted or _accepted_on_this_machine()):
         st.caption(
             "These weights are under [CC BY-NC-ND 4.0](https://creativecommons.org/licenses/by-nc-nd/4.0/): "
-            "no commercial use, no changed copies. They are downloaded once."
+            f"no commercial use, no changed copies. {_whereabouts(chosen)}"
         )
         if st.button("Accept the licence and use it", key=f"{prefix}-accept-licence", type="primary"):
             _switch(who, replace(who.model, name=chosen, licence_accepted=True))
         return
     if chosen != who.model.name:
         _switch(who, replace(who.model, name=chosen))
+
+
+def _whereabouts(name: str) -> str:
+    """Say whether published weights are here, how large the download is, where to put them by hand."""
+    if scheduler():  # the workers keep them, not this machine
+        return "They are downloaded once."
+    from brainlm_core import hub
+    from brainlm_core.weights import PUBLISHED
+
+    published = PUBLISHED[name]
+    if hub.cached(published.folder) is not None:
+        return "They are on this machine already."
+    text = f"They are downloaded once, {published.size_mb:,.0f} MB."
+    if started_locally():
+        names = " and ".join(f"`{file}`" for file in hub.FILES)
+        text += (
+            f" Without internet, put {names} of `{hub.REPOSITORY}/{published.folder}` "
+            f"into `{hub.folder_by_hand(published.folder)}`."
+        )
+    return text
 
 
 def _accepted_on_this_machine() -> bool:
@@ -167,4 +200,5 @@ def _accepted_on_this_machine() -> bool:
 
 def _switch(who: Visitor, choice: ModelChoice) -> None:
     who.change_model(choice)
+    st.session_state[_CHOICES] = st.session_state.get(_CHOICES, 0) + 1
     st.rerun()

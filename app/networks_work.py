@@ -1,4 +1,4 @@
-"""What the Networks page asks for, as it comes: attention, networks, baselines, twin."""
+"""Task of the Networks page: attention, networks, baselines and twin, each drawn as it comes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.jobs import Job, Report, within
-from app.state import ModelChoice, Visitor
-from app.waiting import collect
+from app.jobs import Report, within
+from app.shell import tasks
+from app.shell.tasks import Task
+from app.state import Visitor
 from brainlm_core.analyses.network_scores import MethodScores
 from brainlm_core.analyses.networks import AttentionView, NetworksOptions, NetworksResult
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.recording import Recording
 
-#: Slots of the two jobs.
-ATTENTION, SCORES = "attention", "scores"
+#: Slot of the task.
+NETWORKS = "networks"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Picture:
         The k networks.
     scores : tuple of MethodScores
         As far as they are known.
+    dependence : ScanDependence or None
+        What the scan adds to what all brains share.
     """
 
     view: AttentionView | None = None
@@ -42,6 +46,7 @@ class Picture:
     cls: NDArray[np.float32] | None = None
     clustering: object | None = None
     scores: tuple[MethodScores, ...] = ()
+    dependence: ScanDependence | None = None
 
     def score(self, method: str) -> MethodScores | None:
         """Return the scores of one method, None while unknown."""
@@ -54,53 +59,23 @@ def view_key(who: Visitor, options: NetworksOptions) -> tuple[str, ...]:
 
 
 def scores_key(who: Visitor, options: NetworksOptions) -> tuple[str, ...]:
-    """Identify everything that follows from one choice on the page."""
-    return ("networks", who.key, who.model.name, repr(options))
+    """Identify everything that follows from one choice on the page; begins as :func:`view_key` does."""
+    return (NETWORKS, *view_key(who, options)[1:], repr(options))
 
 
-def attention_job(recording: Recording, model: ModelChoice, options: NetworksOptions) -> Job[AttentionView]:
-    """Load the model if need be and run it once."""
-
-    def work(report: Report) -> AttentionView:
-        report(0.0, "Loading the model")
-        from brainlm_core.analyses.networks import attention_of
-
-        engine = model.engine(within(report, 0.0, 0.5))
-        report(0.5, "Reading the model's attention")
-        return attention_of(engine, recording, options, within(report, 0.5, 1.0), report.cancelled)
-
-    return Job("Reading the model's attention", work)
-
-
-def scores_job(view: AttentionView, model: ModelChoice, options: NetworksOptions) -> Job[NetworksResult]:
-    """Draw networks and score them beside every baseline; each part is published as soon as it is there."""
+def networks_task(who: Visitor, recording: Recording, options: NetworksOptions) -> Task[NetworksResult]:
+    """Load the model if need be, run it once, draw networks and score them beside every baseline."""
+    model, known = who.model, who.results.get(view_key(who, options))
 
     def work(report: Report) -> NetworksResult:
-        from brainlm_core.analyses import networks as analysis
+        report(0.0, "Loading the model")
+        from brainlm_core.analyses.networks import analyse
 
-        report(0.02, "Drawing networks")
-        chosen = analysis.chosen_map(view, options)
-        clustering = analysis.networks_of(view, options, chosen)
-        report.publish("clustering", clustering)
-        report(0.2, "Scoring the model")
-        own = analysis.attention_scores(view, options, attention=chosen, clustering=clustering)
-        report(0.4, "Scoring connectivity and coordinates")
-        baselines = analysis.baseline_scores(view, options)
-        report.publish("scores", (own, *baselines))
-        report(0.7, "Running the random-weights twin")
-        twin = analysis.twin_scores(view, options, model.twin(), within(report, 0.7, 1.0), report.cancelled)
-        return NetworksResult(
-            view=view,
-            options=options,
-            attention=chosen,
-            cls=analysis.chosen_cls(view, options),
-            thumbnails=analysis.thumbnails(view),
-            clustering=clustering,
-            scores=(own, twin, *baselines),
-            notices=view.notices,
-        )
+        engine = model.engine(within(report, 0.0, 0.3))
+        tell = within(report, 0.3, 1.0)
+        return analyse(engine, recording, options, tell, report.cancelled, view=known, publish=report.publish)
 
-    return Job("Scoring networks", work)
+    return Task(NETWORKS, scores_key(who, options), "Reading the model's attention", work)
 
 
 def picture(who: Visitor, options: NetworksOptions) -> Picture:
@@ -109,11 +84,13 @@ def picture(who: Visitor, options: NetworksOptions) -> Picture:
 
     result: NetworksResult | None = who.results.get(scores_key(who, options))
     if result is not None:
-        return Picture(result.view, result.attention, result.cls, result.clustering, result.scores)
+        return Picture(
+            result.view, result.attention, result.cls, result.clustering, result.scores, result.dependence
+        )
     view: AttentionView | None = who.results.get(view_key(who, options))
     if view is None:
         return Picture()
-    parts = who.jobs[SCORES].parts if SCORES in who.jobs else {}
+    parts = tasks.parts(who, NETWORKS)
     return Picture(
         view,
         chosen_map(view, options),
@@ -152,23 +129,17 @@ def chosen_options(who: Visitor) -> NetworksOptions:
 
 def advance(who: Visitor, recording: Recording, options: NetworksOptions) -> None:
     """Take over what has been computed, and start what is missing."""
-    view_at, scores_at = view_key(who, options), scores_key(who, options)
-    for slot, wanted in ((ATTENTION, view_at), (SCORES, scores_at)):
-        if slot in who.jobs and getattr(who.jobs[slot], "wanted", None) != wanted:
-            who.jobs.pop(slot).cancel()
-        job = collect(slot)
-        if job is not None:
-            who.model_error = job.error
-            if job.result is not None:
-                who.remember(wanted, job.result)
-    if who.model_error is not None:
-        return
-    if view_at not in who.results:
-        if ATTENTION not in who.jobs:
-            who.start(ATTENTION, attention_job(recording, who.model, options)).wanted = view_at
-        return
-    info = who.results[view_at].model
-    who.device, who.licence = info.where, info.licence
-    if scores_at not in who.results and SCORES not in who.jobs:
-        job = scores_job(who.results[view_at], who.model, options)
-        who.start(SCORES, job).wanted = scores_at
+    _keep_view(who)
+    if who.model_error is None:
+        tasks.run(who, networks_task(who, recording, options))
+    _keep_view(who)
+    view: AttentionView | None = who.results.get(view_key(who, options))
+    if view is not None:
+        who.device, who.licence = view.model.where, view.model.licence
+
+
+def _keep_view(who: Visitor) -> None:
+    """Keep the pass of the model from a task that is not done: the next question may need no other."""
+    found = who.tasks.get(NETWORKS)
+    if found is not None and "view" in found.job.parts:
+        who.results.remember(("view", *found.task.key[1:4]), found.job.parts["view"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,8 +85,6 @@ class Desk:
         Slider without its value -> responses at a few values.
     blocked : dict
         Slider without its value -> why nothing can be asked of it.
-    interactions : dict
-        Scenario -> root mean square (SD) of what its actions do together beyond each alone.
     """
 
     engine: Engine
@@ -96,7 +94,6 @@ class Desk:
     results: OrderedDict[Scenario, PerturbResult] = field(default_factory=OrderedDict)
     banks: OrderedDict[BankKey, tuple[SingleResponse, ...]] = field(default_factory=OrderedDict)
     blocked: dict[BankKey, str] = field(default_factory=dict)
-    interactions: dict[Scenario, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, store: OrderedDict, key: object, value: object, limit: int) -> None:  # type: ignore[type-arg]
@@ -200,33 +197,3 @@ def _possible(desk: Desk, stage: Stage, row: SliderRow, base: Scenario) -> bool:
 def frames_of(plan: Plan, n_timepoints: int) -> NDArray[np.intp]:
     """Return the samples that the animation shows."""
     return moments(plan, n_timepoints, MAX_FRAMES)
-
-
-def same_mask_interaction(
-    desk: Desk, stage: Stage, scenario: Scenario, cancelled: Callable[[], bool]
-) -> float:
-    """Return the root mean square (SD) of the answer minus the sum of its actions alone, all at one mask.
-
-    The first-order picture sums responses of single sliders, each with its own targets in view. Here every
-    action runs alone under the mask of the whole scenario, so that only the interaction is left.
-    """
-    from brainlm_core.analyses.perturb_masks import draw_masks, make_plan
-    from brainlm_core.analyses.perturb_response import summarise
-    from brainlm_core.analyses.perturb_trials import Trial, run_trials
-
-    whole = make_plan(scenario, stage.frame, stage.grid)
-    alone = [make_plan(scenario.with_actions([a]), stage.frame, stage.grid) for a in scenario.actions]
-    masks = draw_masks(whole, stage.grid, range(min(FIRST_DRAWS, scenario.draws)))
-    gaps = np.zeros((len(masks), len(whole.targets)))
-    trials, signs = [], []
-    for k, mask in enumerate(masks):
-        for plan, sign in (
-            (whole, 1.0),
-            *((replace(p, excluded=whole.excluded, counted=whole.counted), -1.0) for p in alone),
-        ):
-            trials.append(Trial(plan, mask))
-            signs.append((k, sign))
-    for i, answer in run_trials(desk.engine, stage, trials, cancel=cancelled, label="Interaction"):
-        k, sign = signs[i]
-        gaps[k] += sign * summarise(answer, whole.counted)[0]
-    return float(np.sqrt(np.nanmean(gaps**2)))

@@ -45,8 +45,6 @@ class PageState:
         As in the link.
     error : BrainLMError or None
         What was wrong with the last thing asked.
-    stopped : tuple of (str, object)
-        Slot and question of every job started; what is listed and not running was cancelled.
     token : str
         Of this session's question: the browser forgets sliders that belong to another.
     """
@@ -61,13 +59,7 @@ class PageState:
     replaced: int = 0
     camera: str | None = None
     error: BrainLMError | None = None
-    stopped: tuple[tuple[str, object], ...] = ()
     token: str = field(default_factory=lambda: secrets.token_hex(4))
-
-    def go_on(self) -> None:
-        """Forget what was stopped or went wrong, so that the next run starts it."""
-        self.stopped = ()
-        self.error = None
 
     def adopt(self, scenario: Scenario) -> None:
         """Take a scenario from a file or a link; the sliders follow."""
@@ -139,7 +131,6 @@ def from_file(who: Visitor, recording: Recording, state: PageState, content: byt
     check(scenario, recording)
     use_model(who, scenario.model)
     state.adopt(scenario)
-    state.go_on()
 
 
 def _is_camera(text: str) -> bool:
@@ -197,7 +188,6 @@ def take_message(event: dict[str, Any]) -> None:
     state.scenario, state.compare, state.common, state.error = scenario, compare, common, None
     state.base = (scenario or replace(state.base, readout=readout)).with_actions(())
     state.extra = tuple(n for n in extra if isinstance(n, int)) if isinstance(extra, list) else ()
-    state.stopped = ()
 
 
 def rows_of(state: PageState, recording: Recording) -> tuple[SliderRow, ...]:

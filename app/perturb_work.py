@@ -1,4 +1,4 @@
-"""What the Perturb page computes, in its order: a first answer, the sliders' responses, the companions.
+"""Tasks of the Perturb page, in their order: a first answer, the sliders' responses, the companions.
 
 The first answer takes :data:`~app.perturb_desk.FIRST_DRAWS` mask draws, so that it comes while the hand is
 still near the slider; the companions begin with all the draws that the scenario asks for.
@@ -7,31 +7,23 @@ still near the slider; the companions begin with all the draws that the scenario
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from app.jobs import Job, Report, within
-from app.perturb_desk import (
-    FIRST_DRAWS,
-    MAX_ANSWERS,
-    MAX_RESULTS,
-    Desk,
-    fill_bank,
-    same_mask_interaction,
-)
+from app.jobs import Report, within
+from app.perturb_desk import FIRST_DRAWS, MAX_ANSWERS, MAX_RESULTS, Desk, fill_bank
 from app.perturb_rows import SliderRow
 from app.perturb_state import PageState, rows_of
-from app.state import ModelChoice, Visitor
-from app.waiting import collect
+from app.shell import tasks
+from app.shell.tasks import State, Task
+from app.state import Visitor
 from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.errors import ConfigError
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import PerturbResult, Response
 
-#: Slots of the jobs.
+#: Slots of the tasks.
 ANSWER, BANK, COMPANIONS = "perturb-answer", "perturb-bank", "perturb-companions"
 #: An answer is waited for this long before progress is shown, in s.
 PATIENCE_S = 1.5
@@ -52,11 +44,11 @@ def desk_of(who: Visitor) -> Desk | None:
     return desk
 
 
-def answer_job(
+def answer_task(
     who: Visitor, recording: Recording, desk: Desk | None, scenarios: tuple[Scenario, ...]
-) -> Job[Desk]:
+) -> Task[Desk]:
     """Load the model if need be and answer scenarios."""
-    model = who.model
+    model, key = who.model, desk_key(who)
 
     def work(report: Report) -> Desk:
         report(0.0, "Loading the model" if desk is None else "Asking the model")
@@ -83,10 +75,13 @@ def answer_job(
             here.keep(here.answers, scenario, answer, MAX_ANSWERS)
         return here
 
-    return Job("Asking the model", work)
+    def take(here: Desk) -> None:
+        who.results.remember(key, here)
+
+    return Task(ANSWER, _answer_key(who, scenarios), "Asking the model", work, then=take)
 
 
-def bank_job(desk: Desk, state: PageState, rows: tuple[SliderRow, ...]) -> Job[int]:
+def bank_task(who: Visitor, desk: Desk, state: PageState, rows: tuple[SliderRow, ...]) -> Task[int]:
     """Compute the responses of single sliders: those that make each slider move first, then the rest."""
     base = state.base
 
@@ -98,139 +93,87 @@ def bank_job(desk: Desk, state: PageState, rows: tuple[SliderRow, ...]) -> Job[i
                 nonlocal told
                 # Each part that is published draws the page again: not more often than a hand would notice.
                 if n == last or time.monotonic() - told > PUBLISH_S:
-                    report.publish(f"{before}+{n}", n)
+                    report.publish("n_sliders", before + n)
                     told = time.monotonic()
 
             fill_bank(desk, stage, wanted, base, report, report.cancelled, stored)
             done += len(wanted)
         return done
 
-    return Job("Preparing the sliders", work)
+    # What is done lies on the desk already.
+    return Task(BANK, _bank_key(who, state, rows), "Preparing the sliders", work, then=lambda n_done: None)
 
 
-def companions_job(model: ModelChoice, desk: Desk, scenario: Scenario, first: Response) -> Job[PerturbResult]:
+def companions_task(
+    who: Visitor, recording: Recording, desk: Desk, scenario: Scenario, first: Response
+) -> Task[PerturbResult]:
     """Compute what must stand beside a response; parts are published as they come."""
 
     def work(report: Report) -> PerturbResult:
-        from brainlm_core.analyses import perturb_companions as companions
-        from brainlm_core.analyses.perturb import PerturbResult, notices_of, respond
-        from brainlm_core.analyses.perturb_null import matched_plans, null_map
+        from brainlm_core.analyses.perturb import accompany, respond
 
-        stage, engine = desk.stages[scenario.window], desk.engine
-        stop = report.cancelled
+        stage, engine, stop = desk.stages[scenario.window], desk.engine, report.cancelled
         response = first
         if scenario.draws > FIRST_DRAWS:
             tell = within(report, 0.0, 0.08)
             label = f"Asking with {scenario.draws} mask draws"
             response = respond(engine, stage, [scenario], progress=tell, cancel=stop, label=label)[0]
             desk.keep(desk.full, scenario, response, MAX_ANSWERS)
-        known = companions.knowledge(engine, stage, stop)
-        try:
-            sets = [plan for plans in matched_plans(stage, response.plan) for plan in plans]
-        except ConfigError:
-            sets = []  # the null itself says why there are none
-        report.publish("agreement", companions.agreements(known, response, sets))
-        tell = within(report, 0.08, 0.15)
-        dose = companions.dose_curve(engine, stage, scenario, progress=tell, cancel=stop)
-        report.publish("dose", dose)
-        if len(scenario.actions) > 1:
-            desk.interactions[scenario] = same_mask_interaction(desk, stage, scenario, stop)
-        twin = engine if engine.info.is_random else model.twin(precision="fp32")
-        tell = within(report, 0.15, 0.2)
-        other = companions.twin_response(twin, stage, scenario, progress=tell, cancel=stop)
-        own = companions.twin_agreement(response, other)
-        report.publish("twin", (*companions.agreements(known, response, sets), own))
-        null = null_map(engine, stage, response, progress=within(report, 0.2, 1.0), cancel=stop)
-        agreement = (*companions.agreements(known, response, null.sets), own)
-        return PerturbResult(stage, response, null, dose, agreement, other, notices_of(stage, response))
+        tell = within(report, 0.08, 1.0)
+        return accompany(
+            engine, recording, stage, response, progress=tell, cancel=stop, publish=report.publish
+        )
 
-    return Job("Comparing with random sets", work)
+    def take(result: PerturbResult) -> None:
+        desk.keep(desk.results, scenario, result, MAX_RESULTS)
+
+    key = _companions_key(who, scenario)
+    return Task(COMPANIONS, key, "Comparing with random sets", work, then=take)
 
 
 def advance(who: Visitor, recording: Recording, state: PageState) -> None:
     """Take over what has been computed and start what is missing, the most urgent first."""
-    rows = rows_of(state, recording)
-    scenarios = tuple(s for s in (state.scenario or state.base, state.compare) if s is not None)
-    wanted: dict[str, object] = {
-        ANSWER: scenarios,
-        BANK: (state.base, tuple(replace(r, value=0.0) for r in rows)),
-        COMPANIONS: state.scenario,
+    rows, scenario = rows_of(state, recording), state.scenario
+    scenarios = tuple(s for s in (scenario or state.base, state.compare) if s is not None)
+    wanted = {
+        ANSWER: _answer_key(who, scenarios),
+        BANK: _bank_key(who, state, rows),
+        COMPANIONS: _companions_key(who, scenario),
     }
     for slot, key in wanted.items():
-        if slot in who.jobs and getattr(who.jobs[slot], "wanted", None) != (who.key, key):
-            who.jobs.pop(slot).cancel()
-        _collect(who, state, slot)
+        tasks.expect(who, slot, key)
+        tasks.look(who, slot)
     if state.error is not None or who.model_error is not None:
         return
     desk = desk_of(who)
     if desk is None or not _answered(desk, scenarios):
-        if desk is not None:
-            for slot in (BANK, COMPANIONS):  # the hand on the slider comes first; what they stored stays
-                if slot in who.jobs:
-                    who.jobs.pop(slot).cancel()
-                    _forget(state, slot)
-        job = _start(who, state, ANSWER, wanted[ANSWER], lambda: answer_job(who, recording, desk, scenarios))
-        if job is not None and desk is not None and job.wait(PATIENCE_S):
-            _collect(who, state, ANSWER)
+        if desk is not None:  # the hand on the slider comes first; what the others stored stays
+            tasks.drop(who, *[slot for slot in (BANK, COMPANIONS) if slot in who.jobs])
+        asked = answer_task(who, recording, desk, scenarios)
+        tasks.run(who, asked, patience_s=0.0 if desk is None else PATIENCE_S)
         desk = desk_of(who)
         if desk is None or not _answered(desk, scenarios):
             return
     info = desk.engine.info
     who.device, who.licence = info.where, info.licence
-    here = desk
-    if desk.missing(rows, state.base):
-        _start(who, state, BANK, wanted[BANK], lambda: bank_job(here, state, rows))
-        if BANK in who.jobs:
-            return
-    scenario = state.scenario
+    lacking = bool(desk.missing(rows, state.base))
+    if lacking and tasks.run(who, bank_task(who, desk, state, rows)).state is State.RUNNING:
+        return
     if scenario is not None and scenario not in desk.results:
-        response = desk.answers[scenario]
-        _start(
-            who,
-            state,
-            COMPANIONS,
-            wanted[COMPANIONS],
-            lambda: companions_job(who.model, here, scenario, response),
-        )
+        tasks.run(who, companions_task(who, recording, desk, scenario, desk.answers[scenario]))
+
+
+def _answer_key(who: Visitor, scenarios: tuple[Scenario, ...]) -> tuple[object, ...]:
+    return (*desk_key(who), scenarios)
+
+
+def _bank_key(who: Visitor, state: PageState, rows: tuple[SliderRow, ...]) -> tuple[object, ...]:
+    return (*desk_key(who), state.base, tuple(replace(row, value=0.0) for row in rows))
+
+
+def _companions_key(who: Visitor, scenario: Scenario | None) -> tuple[object, ...]:
+    return (*desk_key(who), scenario)
 
 
 def _answered(desk: Desk, scenarios: tuple[Scenario, ...]) -> bool:
     return all(s.window in desk.stages and (not s.actions or s in desk.answers) for s in scenarios)
-
-
-def _start(
-    who: Visitor, state: PageState, slot: str, key: object, job: Callable[[], Job[Any]]
-) -> Job[Any] | None:
-    """Start a job unless it runs or the visitor has stopped this very one."""
-    if slot in who.jobs or (slot, key) in state.stopped:
-        return who.jobs.get(slot)
-    state.stopped = (*state.stopped, (slot, key))  # if it vanishes without a result, it was cancelled
-    started = who.start(slot, job())
-    started.wanted = (who.key, key)  # type: ignore[attr-defined]
-    return started
-
-
-def _collect(who: Visitor, state: PageState, slot: str) -> None:
-    job = collect(slot)
-    if job is None:
-        return
-    _forget(state, slot)
-    if job.error is not None:
-        if isinstance(job.error, ConfigError):
-            state.error = job.error
-        else:
-            who.model_error = job.error
-    elif job.result is not None:
-        if slot == ANSWER:
-            who.remember(desk_key(who), job.result)
-        elif slot == COMPANIONS and (desk := desk_of(who)) is not None:
-            desk.keep(desk.results, job.wanted[1], job.result, MAX_RESULTS)  # type: ignore[attr-defined]
-
-
-def _forget(state: PageState, slot: str) -> None:
-    state.stopped = tuple(s for s in state.stopped if s[0] != slot)
-
-
-def stopped(who: Visitor, state: PageState) -> bool:
-    """Whether something is missing that nobody is computing (the visitor has stopped it)."""
-    return any(slot not in who.jobs for slot, _ in state.stopped)

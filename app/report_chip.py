@@ -6,15 +6,14 @@ import streamlit as st
 
 from app import report_work
 from app.report_work import MAX_LABEL, SLOT
+from app.shell.task_bar import task_bar
 from app.state import Visitor
-from app.waiting import progress
-from app.words import note, refusal
+from app.words import note
 from brainlm_core.recording import Recording
 
 
 def report_chip(who: Visitor, recording: Recording) -> None:
     """Draw the chip as a popover: heading, one button, then progress, then the file."""
-    report_work.advance(who)
     with st.popover("Report", icon=":material/description:", key="report-chip"):
         note(
             "One HTML file that works offline: recording, networks, forecast and perturbation as set on the "
@@ -28,9 +27,10 @@ def report_chip(who: Visitor, recording: Recording) -> None:
             placeholder="Example: pilot 3, second run",
         )
         options = report_work.options_in_hand(who, recording)
+        report_work.advance(who, options)
         done = report_work.made(who, options)
-        if SLOT in who.jobs:
-            progress(SLOT)
+        if SLOT in who.tasks:
+            task_bar(who, SLOT)
         elif done is not None:
             st.download_button(
                 f"Save the report ({len(done) / 1e6:.1f} MB)",
@@ -42,7 +42,4 @@ def report_chip(who: Visitor, recording: Recording) -> None:
                 on_click="ignore",
             )
         else:
-            failed = report_work.error()
-            if failed is not None:
-                refusal(failed)
             st.button("Make the report", key="report-make", on_click=report_work.start, args=(who,))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import forecast_controls, forecast_work, networks_work, perturb_state, perturb_work
-from app.jobs import Job, Report
-from app.state import ModelChoice, Visitor
-from app.waiting import collect
+from app.jobs import Report
+from app.shell import tasks
+from app.shell.tasks import Task
+from app.state import Visitor
 from app.words import capital
-from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SLOT = "report"
 NULL_SETS = 200
 #: Longest heading.
 MAX_LABEL = 80
-_MADE, _ERROR = "report-made", "report-error"
+_MADE = "report-made"
 
 
 def label() -> str:
@@ -76,14 +76,12 @@ def start(who: Visitor) -> None:
     """Begin the report of what is in hand now."""
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
-    options = options_in_hand(who, recording)
-    st.session_state.pop(_ERROR, None)
-    job = report_job(recording, who.model, options, known_parts(who, recording, options))
-    who.start(SLOT, job).wanted = key_of(who, options)  # type: ignore[attr-defined]
+    tasks.start(who, report_task(who, recording, options_in_hand(who, recording)))
 
 
-def report_job(recording: Recording, model: ModelChoice, options: ReportOptions, known: Parts) -> Job[bytes]:
+def report_task(who: Visitor, recording: Recording, options: ReportOptions) -> Task[bytes]:
     """Compute what is missing and write the file."""
+    model, known, key = who.model, known_parts(who, recording, options), key_of(who, options)
 
     def work(report: Report) -> bytes:
         report(0.0, "Loading the model")
@@ -101,19 +99,17 @@ def report_job(recording: Recording, model: ModelChoice, options: ReportOptions,
         report(0.96, "Writing the report")
         return page_html(contents)
 
-    return Job("Making the report", work)
+    def keep(made: bytes) -> None:
+        st.session_state[_MADE] = (key, made)
+
+    return Task(SLOT, key, "Making the report", work, then=keep)
 
 
-def advance(who: Visitor) -> None:
-    """Take over a report that has just been finished, or the reason why there is none."""
-    wanted = getattr(who.jobs.get(SLOT), "wanted", None)
-    job = collect(SLOT)
-    if job is None:
-        return
-    if job.error is not None:
-        st.session_state[_ERROR] = job.error
-    elif job.result is not None:
-        st.session_state[_MADE] = (wanted, job.result)
+def advance(who: Visitor, options: ReportOptions) -> None:
+    """Take over a report that has just been finished; one of something else is not gone on with."""
+    tasks.look(who, SLOT)
+    if SLOT not in who.jobs:
+        tasks.expect(who, SLOT, key_of(who, options))
 
 
 def made(who: Visitor, options: ReportOptions) -> bytes | None:
@@ -123,9 +119,3 @@ def made(who: Visitor, options: ReportOptions) -> bytes | None:
         del st.session_state[_MADE]  # of a recording that was let go
         return None
     return known[1] if known is not None and known[0] == key_of(who, options) else None
-
-
-def error() -> BrainLMError | None:
-    """Return what went wrong last."""
-    found = st.session_state.get(_ERROR)
-    return found if isinstance(found, BrainLMError) else None

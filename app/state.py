@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.departures import look_after, was_seen_off
+from app.intake import INTAKE
 from app.jobs import Job
+from app.shell.tasks import Results, Run, State, drop, failure
 from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
 from brainlm_core.turns import OWNER
@@ -27,6 +28,8 @@ MODEL_VARIABLE = "BRAINLM_MODEL"
 SCHEDULER_VARIABLE = "BRAINLM_SCHEDULER"
 #: Results kept per visitor; the oldest goes first.
 MAX_RESULTS = 6
+#: Slots of tasks that outlive the recording and the model in hand.
+OUTLIVES = frozenset({INTAKE})
 
 
 def scheduler() -> str:
@@ -98,17 +101,17 @@ class Visitor:
         The model in use.
     device, licence : str
         Of the model in use, in words; empty until it is loaded.
-    intake_error, model_error : BrainLMError or None
-        What went wrong last; shown in place of the picture until the next success.
+    model_error : BrainLMError or None
+        Why the model that a link asks for is not in use; nothing is computed until it was read.
     last_attempt : str
         Signature of the last drop, so that a rerun does not read the same file again.
     last_choice : int, str or None
         What the list of ready recordings said when it was last acted upon.
     drop_count : int
         Changes whenever the drop zone must be emptied.
-    jobs : dict
-        Running work by slot.
-    results : OrderedDict
+    tasks : dict
+        What was asked for and has no answer, by slot (see :mod:`app.shell.tasks`).
+    results : Results
         What was computed from the recording in hand.
     lost : bool
         Whether the page had an earlier session, whose scan is gone; until there is a new recording.
@@ -123,15 +126,24 @@ class Visitor:
     model: ModelChoice = field(default_factory=ModelChoice)
     device: str = ""
     licence: str = ""
-    intake_error: BrainLMError | None = None
     model_error: BrainLMError | None = None
     last_attempt: str = ""
     last_choice: int | str | None = None
     drop_count: int = 0
-    jobs: dict[str, Job[Any]] = field(default_factory=dict)
-    results: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)
+    tasks: dict[str, Run] = field(default_factory=dict)
+    results: Results = field(default_factory=lambda: Results(MAX_RESULTS))
     lost: bool = False
     token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def jobs(self) -> dict[str, Job[Any]]:
+        """What runs now, by slot."""
+        return {slot: run.job for slot, run in list(self.tasks.items()) if run.state is State.RUNNING}
+
+    @property
+    def intake_error(self) -> BrainLMError | None:
+        """Why the last scan could not be read."""
+        return failure(self, INTAKE)
 
     def take(self, recording: Recording, *, demo_index: int | None = None) -> None:
         """Put a new recording in hand and let go of everything computed from the old one."""
@@ -139,10 +151,11 @@ class Visitor:
         self.demo_index = demo_index
         self.key = fingerprint(recording)
         self.picked = None
-        self.intake_error = None
         self.lost = False
-        for slot in [s for s in self.jobs if s != "intake"]:
-            self.jobs.pop(slot).cancel()
+        drop(
+            self,
+            *[slot for slot, run in self.tasks.items() if slot not in OUTLIVES or run.state != State.RUNNING],
+        )
         self.results.clear()
 
     def change_model(self, choice: ModelChoice) -> None:
@@ -152,31 +165,14 @@ class Visitor:
         self.model = choice
         self.model_error = None
         self.device = self.licence = ""
-        for slot in [s for s in self.jobs if s != "intake"]:
-            self.jobs.pop(slot).cancel()
+        drop(self, *[slot for slot in self.tasks if slot not in OUTLIVES])
 
     def leave(self) -> None:
         """Stop what is running and let go of everything: this visitor has gone."""
-        for job in self.jobs.values():
-            job.cancel()
-        self.jobs.clear()
+        drop(self, *list(self.tasks))
         self.results.clear()
         self.recording = None
         self.key = ""
-
-    def remember(self, key: tuple[str, ...], value: Any) -> None:
-        """Keep a result, dropping the oldest beyond :data:`MAX_RESULTS`."""
-        self.results[key] = value
-        self.results.move_to_end(key)
-        while len(self.results) > MAX_RESULTS:
-            self.results.popitem(last=False)
-
-    def start(self, slot: str, job: Job[Any]) -> Job[Any]:
-        """Run ``job`` in ``slot``; an older job there is asked to stop."""
-        if slot in self.jobs:
-            self.jobs[slot].cancel()
-        self.jobs[slot] = job
-        return job
 
 
 def fingerprint(recording: Recording) -> str:
@@ -190,7 +186,7 @@ def visitor() -> Visitor:
     """Return this visitor's state, with a demo recording in hand from the first moment."""
     if "visitor" not in st.session_state:
         st.session_state["visitor"] = Visitor()
-        look_after(st.session_state["visitor"])
+        look_after(st.session_state["visitor"].leave)
     who: Visitor = st.session_state["visitor"]
     OWNER.set(who.token)
     if who.recording is None:

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,10 @@ from brainlm_core.batches import TURNS, Batches
 from brainlm_core.device_names import DEVICES, PRECISIONS
 from brainlm_core.devices import choose_device, choose_precision, is_out_of_memory
 from brainlm_core.engine_results import Attention, Embedded, EngineInfo, Predicted
-from brainlm_core.errors import EngineError
+from brainlm_core.errors import ConfigError, EngineError
 from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.recording import Recording
+from brainlm_core.recording_context import CONTEXTS
 from brainlm_core.turns import Cancelled
 from brainlm_core.windows import Windows, make_windows
 
@@ -48,8 +50,8 @@ __all__ = [
 
 #: Engines kept in memory by :func:`get_engine`; the one unused longest leaves first.
 MAX_ENGINES = 4
-_CACHE: OrderedDict[tuple[str, str, str], Engine] = OrderedDict()
-_LOADING: dict[tuple[str, str, str], threading.Lock] = {}
+_CACHE: OrderedDict[tuple[str, str, str, str], Engine] = OrderedDict()
+_LOADING: dict[tuple[str, str, str, str], threading.Lock] = {}
 _CACHE_LOCK = threading.Lock()
 
 
@@ -61,9 +63,19 @@ class Engine(Batches):
     loaded : LoadedModel
     device : torch.device
     precision : {"fp32", "bf16", "fp16"}
+    context : {"recording", "window"}
+        What a model that reads the recording is given beside its window; nothing changes for all others.
     """
 
-    def __init__(self, loaded: weights.LoadedModel, device: torch.device, precision: str) -> None:
+    def __init__(
+        self,
+        loaded: weights.LoadedModel,
+        device: torch.device,
+        precision: str,
+        context: str = "recording",
+    ) -> None:
+        if context not in CONTEXTS:
+            raise ConfigError(f"there is no context {context!r}", f"choose {' or '.join(CONTEXTS)}")
         info = EngineInfo(
             loaded.name,
             loaded.model.family,
@@ -76,6 +88,7 @@ class Engine(Batches):
             loaded.is_random,
         )
         super().__init__(loaded.model.eval(), info, device)
+        self._wanted_context = context
 
     @classmethod
     def load(
@@ -84,6 +97,7 @@ class Engine(Batches):
         *,
         device: str = "auto",
         precision: str = "auto",
+        context: str = "recording",
         accept_licence: bool = False,
         progress: Progress | None = None,
     ) -> Engine:
@@ -97,6 +111,8 @@ class Engine(Batches):
         precision : {"auto", "fp32", "bf16", "fp16"}
             ``auto``: bf16 (else fp16) on a GPU; on a CPU bf16 where the processor multiplies bf16
             natively and the family stands it, else fp32.
+        context : {"recording", "window"}
+            See the class.
         accept_licence : bool
             Accept the licence of the published weights.
         progress : callable or None
@@ -104,18 +120,24 @@ class Engine(Batches):
         Raises
         ------
         ConfigError
-            If the device or the precision is unknown.
+            If the device, the precision or the context is unknown.
         EngineError
             If the device is not there.
         """
         where = choose_device(device)
         loaded = weights.load(name, progress=progress, accept_licence=accept_licence)
-        return cls(loaded, where, choose_precision(precision, where, loaded.model))
+        return cls(loaded, where, choose_precision(precision, where, loaded.model), context)
 
     @property
     def spec(self) -> InputSpec:
-        """What the model was trained on."""
-        return self.model.spec
+        """What the model was trained on, and what it is given beside a window."""
+        spec = self.model.spec
+        return spec if spec.context == "window" else replace(spec, context=self._wanted_context)
+
+    @property
+    def context(self) -> str:
+        """What the model reads beside a window: ``recording`` or ``window``."""
+        return self.spec.context
 
     def windows(self, recording: Recording, **settings: Any) -> Windows:
         """Cut a recording for this model; settings as in :func:`brainlm_core.windows.make_windows`."""
@@ -150,7 +172,7 @@ class Engine(Batches):
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
             assert hide is not None
             run = self.model.reconstruct_hidden if only_hidden else self.model.reconstruct
-            answer = run(signal, xyz, hide)
+            answer = run(signal, xyz, hide, **self._context(windows, part))
             predicted[part] = answer.predicted.float().cpu().numpy()
             truly[part] = answer.hidden.cpu().numpy()
 
@@ -198,7 +220,7 @@ class Engine(Batches):
         tokens: list[FloatArray] = []
 
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
-            answer = self.model.encode(signal, xyz, hide)
+            answer = self.model.encode(signal, xyz, hide, **self._context(windows, part))
             cls.append(answer.cls.float().cpu().numpy())
             tokens.append(answer.tokens.float().cpu().numpy())
 
@@ -211,6 +233,7 @@ class Engine(Batches):
         average: bool = True,
         *,
         hidden: BoolArray | None = None,
+        steadied: float = 0.0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Attention:
@@ -222,18 +245,35 @@ class Engine(Batches):
         average : bool
             Mean over windows (summed as they come); False keeps one map per window.
         hidden : ndarray (W, P, T) or None
-            As in :meth:`reconstruct`; everything visible by default.
+            As in :meth:`reconstruct`; everything visible by default, and then a model that reads the
+            recording reads all of it.
+        steadied : float
+            Of a model that reads the recording: share of the group that the scan's map is steadied with,
+            0 (the scan alone) to 1.
 
         Returns
         -------
         Attention
+
+        Raises
+        ------
+        ConfigError
+            If the model has no map of the scan alone that could be steadied, or the share is out of range.
         """
+        if not 0 <= steadied <= 1:
+            raise ConfigError(f"a group share of {steadied:g} is impossible", "give a share from 0 to 1")
+        if steadied > 0 and not self.model.reads_recording:
+            raise ConfigError(
+                f"the maps of {self.info.model_name} cannot be steadied by the group", "leave the share at 0"
+            )
+        how = {"steadied": steadied} if steadied > 0 else {}
         maps: list[FloatArray] = []
         cls: list[FloatArray] = []
         group: list[NDArray[np.int64]] = []
 
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
-            answer = self.model.attention(signal, xyz, hide)
+            context = self._context(windows, part, whole=hidden is None)
+            answer = self.model.attention(signal, xyz, hide, **context, **how)
             new, new_cls = answer.maps.float().cpu().numpy(), answer.cls.float().cpu().numpy()
             group[:] = [answer.group.cpu().numpy()]
             if not average:
@@ -282,7 +322,10 @@ class Engine(Batches):
         if self.info.is_random:
             return self
         return get_engine(
-            f"random:{self.info.model_name}", device=self.info.device, precision=self.info.precision
+            f"random:{self.info.model_name}",
+            device=self.info.device,
+            precision=self.info.precision,
+            context=self._wanted_context,
         )
 
     def call(
@@ -314,20 +357,25 @@ class Engine(Batches):
 
 
 def get_engine(
-    name: str = "default", *, device: str = "auto", precision: str = "auto", **settings: Any
+    name: str = "default",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    context: str = "recording",
+    **settings: Any,
 ) -> Engine:
     """Return this process's engine for a model; settings as in :meth:`Engine.load`.
 
     At most :data:`MAX_ENGINES` stay in memory.
     """
-    key = (name, device, precision)
+    key = (name, device, precision, context)
     with _CACHE_LOCK:
         loading = _LOADING.setdefault(key, threading.Lock())
     with loading:  # a download of one model keeps nobody from another one
         with _CACHE_LOCK:
             engine = _CACHE.get(key)
         if engine is None:
-            engine = Engine.load(name, device=device, precision=precision, **settings)
+            engine = Engine.load(name, device=device, precision=precision, context=context, **settings)
         with _CACHE_LOCK:
             _CACHE[key] = engine
             _CACHE.move_to_end(key)

@@ -21,6 +21,7 @@ from brainlm_core.errors import ConfigError, EngineError
 from brainlm_core.model.base import InputSpec
 from brainlm_core.paths import assets_dir
 from brainlm_core.recording import Recording, Step
+from brainlm_core.recording_context import MIN_CONTEXT, RecordingContext
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -60,6 +61,8 @@ class Windows:
         What was done, in sentences, the recording's own notices included.
     scaling : {"robust", "zscore", "ukb1000"}
     gain : float
+    context : RecordingContext or None
+        What a model that reads the recording may read beside each window; None for all others.
     """
 
     values: FloatArray
@@ -73,6 +76,7 @@ class Windows:
     notices: tuple[str, ...]
     scaling: str
     gain: float
+    context: RecordingContext | None = None
 
     @property
     def n_windows(self) -> int:
@@ -108,6 +112,7 @@ class Windows:
             self.notices,
             self.scaling,
             self.gain,
+            None if self.context is None else self.context.pick(index),
         )
 
 
@@ -231,6 +236,14 @@ def make_windows(
         )
     if flat.any():
         notices.append(f"{int(flat.sum())} of {flat.size} parcels do not vary; the model sees zeros there.")
+    context = None
+    if spec.context == "recording":
+        context = RecordingContext.of_recording(scaled * np.float32(gain), values, observed)
+        if not context.n_outside().any():
+            notices.append(
+                f"Outside its window the recording has {max(0, n - length)} samples and the model reads "
+                f"{MIN_CONTEXT} or more: the window is read alone."
+            )
     return Windows(
         values,
         np.asarray(starts * tr, dtype=np.float64),
@@ -243,6 +256,7 @@ def make_windows(
         tuple(notices),
         scaling or spec.scaling,
         float(gain),
+        context,
     )
 
 

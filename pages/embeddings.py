@@ -16,10 +16,10 @@ from app.embeddings_work import (
     HERE,
     MAP,
     MAX_USES,
+    SECOND_MAP,
     USES,
     MapChoice,
     build_abide,
-    finish_abide,
     kinds_of,
     maps,
     placed,
@@ -27,8 +27,9 @@ from app.embeddings_work import (
     why_not_placed,
 )
 from app.points_view import PointMap, points_view
+from app.shell import tasks
+from app.shell.task_bar import refusals, task_bar, working
 from app.state import Visitor, visitor
-from app.waiting import progress
 from app.words import note, refusal, sentence
 from brainlm_core.analyses.embed import LAYER_WORDS, METHOD_WORDS, EmbeddingMap, Placement
 from brainlm_core.analyses.embed_uses import Uses
@@ -55,7 +56,7 @@ TABS = {
 def main() -> None:
     """Draw the page."""
     who, own = visitor(), desk()
-    finish_abide(who, own)
+    tasks.look(who, ABIDE)
     take_link(who, own, list(TABS))
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
@@ -72,10 +73,11 @@ def main() -> None:
     used = measured(who, own, first, choices[0])
     with head:
         summary(own, first, used)
-        if USES in who.jobs and len(own.cohort) <= MAX_USES:  # the sentence says it when it is known
-            progress(USES)
+        if len(own.cohort) <= MAX_USES:  # the sentence says it when it is known
+            task_bar(who, USES)
     with left:
-        working(who, drawn)
+        with st.container(key="emb-work"):
+            task_bar(who, MAP, SECOND_MAP)
         made = [(m, c) for m, c in zip(drawn, choices, strict=True) if isinstance(m, EmbeddingMap)]
         if made:
             the_maps(own, made, column, place)
@@ -103,16 +105,6 @@ def measured(
         return None
     found = uses(who, own, first, choice)
     return found if isinstance(found, Uses) else None
-
-
-def working(who: Visitor, drawn: list[EmbeddingMap | BrainLMError | None]) -> None:
-    """Draw progress or refusal where the picture is or will be."""
-    with st.container(key="emb-work"):
-        for one in drawn:
-            if isinstance(one, BrainLMError):
-                refusal(one)
-        if MAP in who.jobs:
-            progress(MAP)
 
 
 def colour_control(own: Desk) -> str:
@@ -221,12 +213,13 @@ def the_maps(
 def scan_in_hand(who: Visitor, own: Desk, place: Placement | BrainLMError | None) -> None:
     """Say where the scan in hand lies."""
     with st.container(key="emb-here"):
-        if HERE in who.jobs:
-            progress(HERE)
-        elif why := why_not_placed(who, own):
+        if why := why_not_placed(who, own):
             note(why)
+        elif working(who, HERE):
+            pass
         elif isinstance(place, BrainLMError):
             note(f"Your scan is not on the map: {place}.")
+            refusals(who, HERE, draw_error=False)
         elif isinstance(place, Placement):
             note(f"Your scan. {place.sentence()}")
 
@@ -237,8 +230,7 @@ def cohort_panel(who: Visitor, own: Desk) -> None:
         refusal(own.error)
     if own.told:
         note(own.told)
-    if ABIDE in who.jobs:
-        progress(ABIDE)
+    task_bar(who, ABIDE)
     with st.expander("Another cohort", expanded=own.error is not None):
         n = own.drop_count
         for role, label, kinds in (

@@ -11,16 +11,15 @@ from app.brain_view import brain_view
 from app.charts.order import label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
-from app.errands import try_again
 from app.flat_brain import flat_brains
-from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result, stopped
+from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result
 from app.links import keep, restore
 from app.models import title_of
 from app.reproduce import reproduce
+from app.shell import tasks
+from app.shell.task_bar import refused_model, task_bar
 from app.state import Visitor, visitor
-from app.waiting import progress
-from app.words import how, note, refusal, sentence
-from brainlm_core.analyses.forecast_plan import ForecastOptions
+from app.words import how, note, sentence
 from brainlm_core.look.forecast import strip_rows
 from brainlm_core.recording import Recording
 
@@ -41,7 +40,7 @@ def main() -> None:
     chip_row(who, recording)
     left, right = st.columns([5, 2], gap="large")
     with left:
-        working(who, options, now)
+        working(who, now)
         brain(who, recording, now)
     with right:
         summary(who, now)
@@ -57,20 +56,13 @@ def main() -> None:
     details(who.key)
 
 
-def working(who: Visitor, options: ForecastOptions, now: Picture) -> None:
+def working(who: Visitor, now: Picture) -> None:
     """Draw progress or refusal above the picture that stays."""
     with st.container(key="fc-work"):
-        if FORECAST in who.jobs:
-            if now.stale:
-                st.html("<style>.st-key-picture{opacity:.45}</style>")
-            progress(FORECAST)
-        elif BACKTEST in who.jobs:
-            progress(BACKTEST, len(who.jobs[BACKTEST].parts))
-        elif who.model_error is not None:
-            refusal(who.model_error)
-            st.button("Try again", key="fc-again", on_click=try_again, args=(who,))
-        elif stopped(who, options):
-            st.button("Go on with the calculation", key="fc-go", on_click=try_again, args=(who,))
+        if FORECAST in who.jobs and now.stale:
+            st.html("<style>.st-key-picture{opacity:.45}</style>")
+        refused_model(who)
+        task_bar(who, FORECAST, BACKTEST)
 
 
 def brain(who: Visitor, recording: Recording, now: Picture) -> None:
@@ -116,8 +108,13 @@ def best_baseline(now: Picture) -> str:
 
 def summary(who: Visitor, now: Picture) -> None:
     """Draw the one sentence."""
-    if who.model_error is not None and now.made is None:
+    refused = who.model_error is not None or tasks.failure(who, FORECAST, BACKTEST) is not None
+    if refused and now.made is None:
         sentence("The model could not forecast; the recording is shown.")
+    elif refused and now.tested is None:
+        sentence("The forecast could not be tested on earlier start points of this recording.")
+    elif now.tested is None and BACKTEST in who.tasks and BACKTEST not in who.jobs:
+        sentence("The forecast has not been tested on earlier start points of this recording.")
     elif now.tested is None:
         sentence("The forecast is being tested on earlier start points of this recording.")
     else:

@@ -9,24 +9,17 @@ from app.brain_view import brain_view
 from app.charts.order import groups_present, label
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
-from app.errands import stopped, try_again
 from app.flat_brain import flat_brains
 from app.links import Setting, keep, one_of, restore, whole
-from app.model_work import (
-    RECONSTRUCT,
-    Picture,
-    advance,
-    chosen_options,
-    picture,
-    result_key,
-)
+from app.model_work import RECONSTRUCT, Picture, advance, chosen_options, picture
 from app.models import title_of
 from app.reproduce import reproduce
+from app.shell import tasks
+from app.shell.task_bar import refusals, refused_model
+from app.shell.task_bar import working as work_line
 from app.state import Visitor, visitor
 from app.theme import group_words
-from app.waiting import progress
-from app.words import capital, how, note, refusal, sentence
-from brainlm_core.analyses.reconstruct import ReconstructOptions
+from app.words import capital, how, note, sentence
 from brainlm_core.base.methods import words_of
 from brainlm_core.look import reconstruct as look
 from brainlm_core.recording import Recording
@@ -56,7 +49,7 @@ def main() -> None:
     chip_row(who, recording)
     left, right = st.columns([5, 2], gap="large")
     with left:
-        working(who, options, now)
+        working(who, now)
         brain(who, recording, now)
         trace(who, recording, now)
     with right:
@@ -68,7 +61,7 @@ def main() -> None:
     details(who.key)
 
 
-def working(who: Visitor, options: ReconstructOptions, now: Picture) -> None:
+def working(who: Visitor, now: Picture) -> None:
     """Draw what the third brain shows, and progress or refusal beside it; the picture stays."""
     with st.container(horizontal=True, vertical_alignment="center", key="picture-bar"):
         st.segmented_control(
@@ -80,15 +73,10 @@ def working(who: Visitor, options: ReconstructOptions, now: Picture) -> None:
             label_visibility="collapsed",
         )
         with st.container(key="md-work"):
-            if RECONSTRUCT in who.jobs:
-                if now.stale:
-                    st.html("<style>.st-key-picture{opacity:.45}</style>")
-                progress(RECONSTRUCT, len(who.jobs[RECONSTRUCT].parts))
-            elif stopped(who, RECONSTRUCT, result_key(who, options)) and who.model_error is None:
-                st.button("Go on with the calculation", key="md-go", on_click=try_again, args=(who,))
-    if who.model_error is not None:
-        refusal(who.model_error)
-        st.button("Try again", key="md-again", on_click=try_again, args=(who,))
+            if work_line(who, RECONSTRUCT) and now.stale:
+                st.html("<style>.st-key-picture{opacity:.45}</style>")
+    refused_model(who)
+    refusals(who, RECONSTRUCT)
 
 
 def brain(who: Visitor, recording: Recording, now: Picture) -> None:
@@ -133,7 +121,7 @@ def summary(who: Visitor, now: Picture) -> None:
     """Draw the one sentence."""
     if now.result is not None:
         sentence(look.sentence(now.result))
-    elif who.model_error is not None:
+    elif who.model_error is not None or tasks.failure(who, RECONSTRUCT) is not None:
         sentence("The model could not be used; the recording is shown.")
     else:
         sentence("A part of this scan is hidden from the model, which fills it in.")

@@ -8,9 +8,10 @@ import streamlit as st
 
 from app import perturb_charts as charts
 from app import perturb_exports, perturb_state, perturb_work
-from app.brain_view import BrainPanel, fallback_figure
+from app.brain_view import BrainPanel, brain_view, fallback_figure
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
+from app.flat_brain import flat_brains
 from app.models import title_of
 from app.perturb_desk import Desk
 from app.perturb_message import message, sentence_of, share_of
@@ -18,14 +19,22 @@ from app.perturb_state import PageState
 from app.perturb_view import perturb_view
 from app.perturb_work import ANSWER, BANK, COMPANIONS
 from app.reproduce import reproduce
+from app.shell import tasks
+from app.shell.task_bar import refused_model, task_bar
 from app.state import Visitor, visitor
 from app.theme import palette
-from app.waiting import progress
 from app.words import capital, how, note, refusal, sentence
 from brainlm_core.analyses.perturb import PerturbOptions, notices_of
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.errors import BrainLMError
-from brainlm_core.look.perturb import dose_sentence, null_sentence, strip_rows
+from brainlm_core.errors import BrainLMError, ConfigError
+from brainlm_core.look.perturb import (
+    added_by_scan,
+    dependence_sentence,
+    dose_sentence,
+    null_sentence,
+    strip_rows,
+)
 from brainlm_core.recording import Recording
 
 
@@ -42,6 +51,8 @@ def main() -> None:
     with said:
         desk = perturb_work.desk_of(who)
         sentence(sentence_of(state, recording, None if desk is None else desk.best(state.scenario)))
+        if (found := dependence_of(who, state)) is not None:
+            sentence(dependence_sentence(found))
     with work:
         working(who, state)
     brain(who, recording, state)
@@ -60,20 +71,24 @@ def working(who: Visitor, state: PageState) -> None:
     """Draw progress or refusal; what stands below does not move under the hand (see the house style)."""
     with st.container(key="pt-work"):
         st.html('<div class="b-rest"></div>')
-        running = next((slot for slot in (ANSWER, BANK, COMPANIONS) if slot in who.jobs), None)
-        if state.error is not None or who.model_error is not None:
-            refusal(state.error or who.model_error)  # type: ignore[arg-type]
-            st.button(way_out(who, state), key="pt-again", on_click=forget, args=(who, state))
-        elif running is not None:
-            progress(running, len(who.jobs[running].parts))
-        elif perturb_work.stopped(who, state):
-            st.button("Go on with the calculation", key="pt-go", on_click=forget, args=(who, state))
+        impossible = impossible_question(who, state)
+        if impossible is not None:
+            refusal(impossible)
+            st.button(way_out(who), key="pt-again", on_click=forget, args=(who, state))
+        elif who.model_error is not None:
+            refused_model(who)
+        else:
+            task_bar(who, ANSWER, BANK, COMPANIONS)
 
 
-def way_out(who: Visitor, state: PageState) -> str:
-    """Return what can be done about what went wrong."""
-    if state.error is None:
-        return "Try again"
+def impossible_question(who: Visitor, state: PageState) -> BrainLMError | None:
+    """Return why what is asked can never be answered, None where it can: trying again would be in vain."""
+    failed = tasks.failure(who, ANSWER)
+    return state.error or (failed if isinstance(failed, ConfigError) else None)
+
+
+def way_out(who: Visitor) -> str:
+    """Return what can be done about an impossible question."""
     desk = perturb_work.desk_of(who)
     return (
         "Go on with the last scenario that worked"
@@ -83,12 +98,15 @@ def way_out(who: Visitor, state: PageState) -> str:
 
 
 def forget(who: Visitor, state: PageState) -> None:
-    """Drop the error, so that the next run tries again with what is set."""
+    """Go back to the last question that was answered; to neutral sliders where there is none."""
     desk = perturb_work.desk_of(who)
-    if state.error is not None and desk is not None and desk.answers:
+    if desk is not None and desk.answers:
         state.adopt(next(reversed(desk.answers)))
-    who.model_error = None
-    state.go_on()
+    elif tasks.failure(who, ANSWER) is not None:
+        state.adopt(state.base)
+        state.scenario = state.compare = None
+    state.error = None
+    tasks.drop(who, ANSWER)
 
 
 def brain(who: Visitor, recording: Recording, state: PageState) -> None:
@@ -120,10 +138,10 @@ def beside(who: Visitor, state: PageState) -> None:
     if desk is None or scenario is None or scenario not in desk.answers:
         return
     result = desk.results.get(scenario)
-    parts = who.jobs[COMPANIONS].parts if COMPANIONS in who.jobs else {}
+    parts = tasks.parts(who, COMPANIONS)
     left, right = st.columns(2, gap="large")
     with left:
-        agreement = result.agreement if result is not None else parts.get("twin", parts.get("agreement", ()))
+        agreement = result.agreement if result is not None else parts.get("agreement", ())
         st.html(
             baseline_strip(
                 strip_rows(agreement),
@@ -131,7 +149,7 @@ def beside(who: Visitor, state: PageState) -> None:
                 limits=(-0.5, 1.0),
             )
         )
-        note("Bars: the middle 95 % of the same for 200 random sets of parcels.")
+        note("Bars: the middle 95 % of the same for 200 random sets of parcels like the targets.")
         remarks(who, state, desk, scenario)
     with right:
         dose = result.dose if result is not None else parts.get("dose")
@@ -154,10 +172,11 @@ def remarks(who: Visitor, state: PageState, desk: Desk, scenario: Scenario) -> N
     if result is not None:
         note(null_sentence(result.null))
     elif COMPANIONS in who.jobs:
-        note("The null is being computed: the same action on 200 random sets of parcels.")
-    if scenario in desk.interactions:
+        note("The null is being computed: the same action on 200 random sets of parcels like the targets.")
+    beyond = tasks.parts(who, COMPANIONS).get("interaction") if result is None else result.interaction
+    if beyond is not None:
         note(
-            f"Interaction of the sliders at the very same masks: {desk.interactions[scenario]:.3f} SD "
+            f"Interaction of the sliders at the very same masks: {beyond:.3f} SD "
             "(root mean square over parcels)."
         )
     answer = desk.best(scenario)
@@ -175,11 +194,19 @@ def details(key: str) -> None:
         return
     state = perturb_state.page_state(who, recording)
     tabs = st.tabs(
-        ["Responders", "Over time", "Predictions", "Scenario", "How this is computed", "Export"],
+        [
+            "Responders",
+            "What this scan adds",
+            "Over time",
+            "Predictions",
+            "Scenario",
+            "How this is computed",
+            "Export",
+        ],
         key="pt-tabs",
         on_change="rerun",
     )
-    drawn = (tab_responders, tab_time, tab_predictions, tab_scenario, tab_how, tab_export)
+    drawn = (tab_responders, tab_adds, tab_time, tab_predictions, tab_scenario, tab_how, tab_export)
     for tab, draw in zip(tabs, drawn, strict=True):
         if tab.open:
             with tab:
@@ -215,6 +242,32 @@ def tab_responders(who: Visitor, _: Recording, state: PageState) -> None:
         "the model saw; not over people. Not shown where fewer than three draws gave an answer. "
         "More draws are under Scenario."
     )
+
+
+def tab_adds(who: Visitor, recording: Recording, state: PageState) -> None:
+    """Draw the scan's answer, the answer without it, and the difference."""
+    found = dependence_of(who, state)
+    if found is None:
+        note("The same question has not been asked without the scan yet.")
+        return
+    panels = added_by_scan(found)
+    event = brain_view(panels, recording.parcellation, key="pt-adds", height=360)
+    if event.webgl_missing:
+        flat_brains(panels, recording.parcellation)
+    note(
+        "No scan: the same recording with the phases of every parcel shuffled. The difference is shrunk by "
+        "how far the two halves of the recording, each against a control of its own, agree on it. Not shown: "
+        "why scans differ; state, movement and the scanner differ too."
+    )
+
+
+def dependence_of(who: Visitor, state: PageState) -> ScanDependence | None:
+    """Return what the scan adds to the answer, None until it is known."""
+    desk = perturb_work.desk_of(who)
+    result = None if desk is None or state.scenario is None else desk.results.get(state.scenario)
+    if result is not None:
+        return result.dependence
+    return tasks.parts(who, COMPANIONS).get("dependence")
 
 
 def tab_time(who: Visitor, recording: Recording, state: PageState) -> None:
@@ -276,7 +329,7 @@ def tab_scenario(who: Visitor, recording: Recording, state: PageState) -> None:
             state.base = replace(state.base, **changes)
             state.scenario = state.scenario and replace(state.scenario, **changes)
             state.compare = state.compare and replace(state.compare, **changes)
-            state.go_on()
+            state.error = None
             st.rerun()
     if stage is not None:
         note(f"Window {stage.number} starts at {stage.window.starts_s[0]:.0f} s of the recording.")
@@ -306,8 +359,11 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
             "mask draws.",
             "While dragging: responses at a few strengths per slider, joined by straight lines and added up. "
             "The interaction is how far the exact answer lies from that.",
-            "Null: the same action on 200 random sets of parcels, as many in each hemisphere, at the same "
-            "masks; z and false discovery rate (Benjamini-Hochberg). Dose: −3 to +3 SD and a straight line.",
+            "Null: the same action on 200 random sets of parcels, as many in each hemisphere, as compact and "
+            "as alike, each with masks of its own, compared at their distance to the parcel that answers; z, "
+            "and a false discovery rate that such sets themselves keep. Dose: −3 to +3 SD.",
+            "No scan: the same question asked of the recording with each parcel's phases shuffled. Group "
+            "without a scan: ridge on the group's covariance, from what the model sees.",
             "Predictions without the model's answer: connectivity with the targets, nearness, the targets' "
             "attention; and the same architecture with random weights. The model also mixes parcels by other "
             "paths than attention.",

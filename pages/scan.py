@@ -11,16 +11,17 @@ from app import exports
 from app.brain_view import BrainPanel, brain_view
 from app.charts.order import label
 from app.chips import chip_row
-from app.drop_zone import drop_zone, finish_intake, missing_answer
+from app.drop_zone import drop_zone, intake_bar
 from app.flat_brain import flat_brains
+from app.intake import INTAKE
 from app.links import Setting, keep, one_of, restore
 from app.reproduce import reproduce
+from app.shell import tasks
 from app.state import Visitor, visitor
-from app.waiting import progress
-from app.words import capital, duration, facts, how, note, refusal, sentence, verdict
+from app.words import capital, duration, facts, how, note, sentence, verdict
 from brainlm_core.look.signals import LIMIT_SD, frames
 from brainlm_core.look.words import quality_facts
-from brainlm_core.recording import Recording
+from brainlm_core.recording import ColumnMatch, Recording
 
 VIEWS = {"signal": "Signal over time", "tsnr": "Signal to noise", "coverage": "Coverage"}
 
@@ -31,7 +32,7 @@ def main() -> None:
     """Draw the page."""
     who = visitor()
     restore(who, "scan", lambda: LINK)
-    finish_intake(who)
+    tasks.look(who, INTAKE)
     recording = who.recording
     assert recording is not None  # visitor() always puts one in hand
     chip_row(who, recording)
@@ -49,13 +50,9 @@ def main() -> None:
 def waiting(who: Visitor) -> None:
     """Draw progress or refusal above the picture that stays."""
     with st.container(key="scan-work"):
-        if "intake" in who.jobs:
+        if INTAKE in who.jobs:
             st.html("<style>.st-key-picture{opacity:.45}</style>")
-            progress("intake")
-        elif who.intake_error is not None:
-            refusal(who.intake_error)
-            missing_answer(who)
-            note("The picture below is still the recording you had before.")
+        intake_bar(who)
 
 
 def brain(who: Visitor, recording: Recording) -> None:
@@ -253,10 +250,24 @@ def tab_origin(_: Visitor, recording: Recording) -> None:
             ("Atlas", source.atlas or recording.parcellation.name),
             ("Kind", "Simulated, no person was scanned" if source.simulated else "Measured"),
         ]
+        if recording.columns is not None:
+            rows.append(("Columns", columns_in_words(recording.columns)))
         for i, step in enumerate(source.steps, 1):
             settings = ", ".join(f"{k} = {v}" for k, v in step.parameters.items())
             rows.append((f"Step {i}", f"{step.name}{': ' if settings else ''}{settings}"))
         facts(rows)
+
+
+def columns_in_words(columns: ColumnMatch) -> str:
+    """Say how the columns of a table found their parcels."""
+    named = [c for c in columns.names if c]
+    how = {
+        "names": f"{len(named)} names matched to {columns.atlas}, first {', '.join(named[:3])}",
+        "numbers": f"matched to {columns.atlas} by their numbers",
+    }.get(columns.by, f"taken in the order of {columns.atlas}")
+    lost = f"; without a column: {', '.join(columns.lost[:5])}" if columns.lost else ""
+    aside = f"; set aside: {', '.join(columns.left_out[:5])}" if columns.left_out else ""
+    return f"{how}{lost}{aside}"
 
 
 def figures(recording: Recording) -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ refused, values are there and are no placeholders.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import stat
 import tomllib
@@ -19,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from brainlm_core.errors import ConfigError
+from brainlm_core.loopback import is_loopback_name
 
 #: Keys of ``[auth]``; those of a provider may also stand in sections of their own, ``[auth.NAME]``.
 SHARED_KEYS = frozenset({"redirect_uri", "cookie_secret", "expose_tokens"})
@@ -235,18 +235,6 @@ def _is_web_address(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         return False
-
-
-def is_loopback_name(name: str) -> bool:
-    """Whether a host name or address means this machine to itself and nobody else."""
-    if name.rstrip(".").casefold() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def may_enter(address: object, verified: object, allow: Sequence[str]) -> bool:

@@ -8,13 +8,15 @@ The steps, in their order:
 3. :func:`back_test`: the same from many start points of the recording, the random-weights twin
    included, in batches.
 4. :func:`compare`: the race per step, the coverage of the intervals, and one sentence.
+   :func:`assess` does 3 and 4, and publishes the race before the twin has run.
 
-:func:`analyse` runs all of it; a page can draw each part as it comes. Nothing after a start point
+:func:`analyse` runs all of it. Nothing after a start point
 enters the model, the scaling, the baselines or the intervals.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,17 +26,10 @@ from brainlm_core.analyses.baselines import baseline_forecasts
 from brainlm_core.analyses.forecast_intervals import Coverage, coverage, half_widths, quantiles_at
 from brainlm_core.analyses.forecast_metrics import Backtest, Race, race
 from brainlm_core.analyses.forecast_plan import ForecastOptions, Plan, ensemble, even_starts, plan
-from brainlm_core.analyses.forecast_result import Forecast, ForecastResult
+from brainlm_core.analyses.forecast_result import Forecast, ForecastResult, Tested
 from brainlm_core.analyses.forecast_verdict import Verdict, verdict
-from brainlm_core.analyses.forecast_windows import (
-    Cancel,
-    Grid,
-    Look,
-    Progress,
-    forecast_looks,
-    part,
-    seen_part,
-)
+from brainlm_core.analyses.forecast_windows import Grid, Look, forecast_looks, seen_part
+from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
@@ -46,8 +41,10 @@ __all__ = [
     "ForecastOptions",
     "ForecastResult",
     "Plan",
+    "Tested",
     "Verdict",
     "analyse",
+    "assess",
     "back_test",
     "compare",
     "even_starts",
@@ -185,7 +182,7 @@ def back_test(
         looks,
         scaling=options.scaling,
         gain=options.gain,
-        progress=part(progress, 0.0, 0.95 * share),
+        progress=portion(progress, 0.0, 0.95 * share),
         cancel=cancel,
     )
     answers = answers.reshape(len(starts), -1, grid.steps, recording.n_parcels)  # (W, members, H, P)
@@ -193,7 +190,7 @@ def back_test(
     member_sd = answers.std(axis=1, ddof=1) if answers.shape[1] > 1 else np.zeros_like(forecasts["model"])
     if twin is not None:
         forecasts["random_twin"] = twin_back_test(
-            twin, recording, what, starts, part(progress, 0.5, 0.95), cancel
+            twin, recording, what, starts, portion(progress, 0.5, 0.95), cancel
         )
     if progress is not None:
         progress(0.95, "Fitting the baselines")
@@ -217,6 +214,50 @@ def compare(backtest: Backtest, member_sd: FloatArray) -> tuple[Race, Coverage, 
     """Score a back-test: the race per step, the coverage of the intervals, one sentence."""
     result = race(backtest)
     return result, coverage(backtest, member_sd), verdict(result)
+
+
+def assess(
+    engine: Engine,
+    recording: Recording,
+    what: Plan,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    *,
+    twin: Engine | None = None,
+    publish: Publish | None = None,
+) -> Tested:
+    """Test a forecast on earlier start points of the recording, beside every baseline and the twin.
+
+    Parameters
+    ----------
+    engine : Engine
+    recording : Recording
+    what : Plan
+        From :func:`plan`.
+    progress, cancel : callable, optional
+    twin : Engine, optional
+        The random-weights twin when it is loaded already.
+    publish : callable, optional
+        Called with ``tested`` and a :class:`Tested` without the twin, before that has run.
+
+    Returns
+    -------
+    Tested
+        Without a back-test where no start point has a known truth.
+    """
+    if not len(even_starts(recording, what.grid, what.options.n_starts)):
+        said = Verdict("No truth was measured after any start point, so nothing can be compared.")
+        return Tested(None, None, None, Coverage(None, (), 0), said)
+    test, member_sd = back_test(engine, recording, what, progress=portion(progress, 0.0, 0.6), cancel=cancel)
+    if publish is not None:
+        publish("tested", Tested(test, member_sd, *compare(test, member_sd)))
+    if progress is not None:
+        progress(0.65, "Running the random-weights twin")
+    twin = twin or twin_engine(engine)
+    other = twin_back_test(twin, recording, what, test.starts, portion(progress, 0.65, 1.0), cancel)
+    model, rest = test.forecasts["model"], {k: v for k, v in test.forecasts.items() if k != "model"}
+    test = replace(test, forecasts={"model": model, "random_twin": other, **rest})
+    return Tested(test, member_sd, *compare(test, member_sd))
 
 
 def twin_engine(engine: Engine) -> Engine:
@@ -258,41 +299,28 @@ def analyse(
     ConfigError, EngineError, AnalysisError
     """
     what = plan(recording, engine.spec, options)
-    own = forecast_from(engine, recording, what, part(progress, 0.0, 0.2), cancel)
+    own = forecast_from(engine, recording, what, portion(progress, 0.0, 0.2), cancel)
     twin = twin or twin_engine(engine)
-    own.forecasts["random_twin"] = twin_forecast(twin, recording, what, part(progress, 0.2, 0.25), cancel)
-    if not len(even_starts(recording, what.grid, what.options.n_starts)):
-        return put_together(engine.info, recording, what, own, None)
-    tested = back_test(engine, recording, what, twin=twin, progress=part(progress, 0.25, 1.0), cancel=cancel)
+    own.forecasts["random_twin"] = twin_forecast(twin, recording, what, portion(progress, 0.2, 0.25), cancel)
+    tested = assess(engine, recording, what, portion(progress, 0.25, 1.0), cancel, twin=twin)
     return put_together(engine.info, recording, what, own, tested)
 
 
 def put_together(
-    model: EngineInfo,
-    recording: Recording,
-    what: Plan,
-    own: Forecast,
-    tested: tuple[Backtest, FloatArray] | None,
+    model: EngineInfo, recording: Recording, what: Plan, own: Forecast, tested: Tested
 ) -> ForecastResult:
-    """Put the parts together; ``tested`` is None when no start point has a known truth."""
-    scored: Race | None = None
-    held = Coverage(None, (), 0)
-    said = Verdict("No truth was measured after any start point, so nothing can be compared.")
-    backtest = None
-    if tested is not None:
-        backtest = tested[0]
-        scored, held, said = compare(*tested)
+    """Put the parts together."""
     return ForecastResult(
         own,
-        backtest,
-        scored,
-        held,
-        said,
+        tested.backtest,
+        tested.race,
+        tested.coverage,
+        tested.verdict,
         what.options,
         what.grid,
         recording.parcellation,
         model,
-        (*recording.notices, *what.notices, *_notices(own, backtest)),
+        (*recording.notices, *what.notices, *_notices(own, tested.backtest)),
         recording.provenance,
     )
 

@@ -102,6 +102,29 @@ class Forecast:
 
 
 @dataclass(frozen=True, eq=False)
+class Tested:
+    """Back-test of a forecast and what it says.
+
+    Parameters
+    ----------
+    backtest : Backtest or None
+        None when the recording holds no start point with a known truth.
+    member_sd : ndarray (W, H, P), float32, or None
+        Spread of the ensemble's members, in the recording's units.
+    race : Race or None
+    coverage : Coverage
+        Of the nominal 90 % interval.
+    verdict : Verdict
+    """
+
+    backtest: Backtest | None
+    member_sd: FloatArray | None
+    race: Race | None
+    coverage: Coverage
+    verdict: Verdict
+
+
+@dataclass(frozen=True, eq=False)
 class ForecastResult:
     """A forecast, the back-test that says how far to trust it, and both in one sentence.
 

@@ -14,7 +14,7 @@ Steps 2 and 5 are the same linear map for every start point, kept as a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.baselines import MIN_SEEN
+from brainlm_core.base.progress import Cancel, Progress, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.windows import TR_TOLERANCE, Windows, make_windows
 
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-Progress = Callable[[float, str], None]
-Cancel = Callable[[], bool]
 
 #: Steps of the published task: this many samples at the end of a window are hidden, or a few more
 #: where the model's patches demand it.
@@ -209,7 +208,7 @@ def forecast_looks(
         chunk = looks[first : first + _CHUNK]
         share = (first / len(looks), (first + len(chunk)) / len(looks))
         parts.append(
-            _forecast_chunk(engine, recording, grid, chunk, scaling, gain, part(progress, *share), cancel)
+            _forecast_chunk(engine, recording, grid, chunk, scaling, gain, portion(progress, *share), cancel)
         )
     return np.concatenate(parts)
 
@@ -231,7 +230,7 @@ def _forecast_chunk(
     for roll in range(grid.n_rolls):
         share = (roll / grid.n_rolls, (roll + 1) / grid.n_rolls)
         answer = engine.reconstruct(
-            windows, hidden, only_hidden=True, progress=part(progress, *share), cancel=cancel
+            windows, hidden, only_hidden=True, progress=portion(progress, *share), cancel=cancel
         )
         block = answer.predicted[:, :, seen_end:]
         answers.append(block)
@@ -303,7 +302,8 @@ def _one_window(
     signals = np.repeat(seen[:, -1:], grid.window, axis=1)
     signals[:, seen_end - count : seen_end] = seen[:, -count:]
     piece = replace(recording, signals=signals, tr_s=grid.model_tr_s, quality=None)
-    exact = replace(spec, tr_s=None)  # resampled above, or near enough
+    # Resampled above, or near enough; a forecast reads nothing but what it is shown.
+    exact = replace(spec, tr_s=None, context="window")
     return make_windows(piece, exact, scaling=scaling, gain=gain, reference=slice(seen_end - count, seen_end))
 
 
@@ -331,10 +331,3 @@ def _to_volumes(tr_s: float, model_tr_s: float, steps: int, model_steps: int, ta
 
 def _tail(grid: Grid) -> int:
     return min(_TAIL, grid.patch)
-
-
-def part(progress: Progress | None, start: float, stop: float) -> Progress | None:
-    """Map a stage's own 0–1 onto its share of the whole."""
-    if progress is None:
-        return None
-    return lambda share, text: progress(start + (stop - start) * share, text)

@@ -6,7 +6,6 @@ very same samples is kept beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +19,7 @@ from brainlm_core.analyses.network_scores import (
     labelled_parcels,
 )
 from brainlm_core.atlas import YEO7, Parcellation
+from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import ConfigError
 from brainlm_core.recording import Provenance, Recording
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from brainlm_core.engine import Attention, Engine, EngineInfo
     from brainlm_core.windows import Windows
 
-Progress = Callable[[float, str], None]
-Cancel = Callable[[], bool]
 Reduction = Literal["average", "rollout", "layer/head"]
 REDUCTIONS: tuple[Reduction, ...] = ("average", "rollout", "layer/head")
 #: Cells along one side of a layer × head thumbnail.
@@ -181,7 +179,7 @@ def attention_of(
     EngineError
         If the recording does not fit the model.
     """
-    windows = _pick(engine.windows(recording), options or NetworksOptions())
+    windows = pick_windows(engine.windows(recording), options or NetworksOptions())
     attention = engine.attention(windows, average=True, progress=progress, cancel=cancel)
     connectivity = np.mean(
         [
@@ -262,7 +260,14 @@ def network_order(parcellation: Parcellation) -> tuple[NDArray[np.intp], tuple[B
     return order, blocks
 
 
-def _pick(windows: Windows, options: NetworksOptions) -> Windows:
+def pick_windows(windows: Windows, options: NetworksOptions) -> Windows:
+    """Return the windows that the options name.
+
+    Raises
+    ------
+    ConfigError
+        If one of them does not exist.
+    """
     if options.windows == "all":
         return windows
     index = (0,) if options.windows == "first" else options.windows

@@ -8,8 +8,9 @@ The steps, in their order:
 3. :func:`networks_of`: k networks by clustering, matched to the Yeo-7 networks.
 4. :func:`attention_scores`, :func:`baseline_scores`, :func:`twin_scores`: the same scores for the model,
    for connectivity and coordinates, and for the same architecture with random weights.
+5. :func:`scan_controls`: the same question asked of no scan, and of each half of the recording.
 
-:func:`analyse` runs all of it; a page can draw each part as it comes.
+:func:`analyse` runs all of it and publishes each part as it comes, so that a page can draw it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.network_controls import control_map, control_scores, map_dependence
 from brainlm_core.analyses.network_scores import (
     Clustering,
     MethodScores,
@@ -34,9 +36,7 @@ from brainlm_core.analyses.network_views import (
     REDUCTIONS,
     AttentionView,
     Block,
-    Cancel,
     NetworksOptions,
-    Progress,
     Reduction,
     attention_of,
     chosen_cls,
@@ -44,6 +44,9 @@ from brainlm_core.analyses.network_views import (
     network_order,
     thumbnails,
 )
+from brainlm_core.analyses.scan_dependence import ScanDependence
+from brainlm_core.base.methods import ordered
+from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ __all__ = [
     "chosen_map",
     "network_order",
     "networks_of",
+    "scan_controls",
     "thumbnails",
     "twin_engine",
     "twin_map",
@@ -91,6 +95,8 @@ class NetworksResult:
         In the order of the table of methods.
     notices : tuple of str
         What a reader must know.
+    dependence : ScanDependence
+        The map of the scan beside the map of no scan, and what the halves say of the difference.
     """
 
     view: AttentionView
@@ -101,6 +107,7 @@ class NetworksResult:
     clustering: Clustering
     scores: tuple[MethodScores, ...]
     notices: tuple[str, ...]
+    dependence: ScanDependence
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: values by method, intervals and reasons beside them."""
@@ -111,6 +118,7 @@ class NetworksResult:
             out[name] = {method: cell["value"] for method, cell in cells.items()}
             out[f"{name}_ci95"] = {method: cell["ci95"] for method, cell in cells.items()}
         out["not_scored"] = setting.labelled.reason or None
+        out["depends_on_scan"] = self.dependence.to_dict()
         labelled = setting.labelled
         return {
             **out,
@@ -198,6 +206,42 @@ def twin_scores(
     return attention_row(chosen, view.group, view.setting(options), method="random_twin")
 
 
+def scan_controls(
+    engine: Engine,
+    recording: Recording,
+    view: AttentionView,
+    options: NetworksOptions,
+    attention: NDArray[np.float32],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[MethodScores, ScanDependence]:
+    """Ask the same question of no scan, and of each half of the recording; see ``network_controls``.
+
+    Parameters
+    ----------
+    attention : ndarray (n_parcels, n_parcels)
+        The scan's own chosen map.
+
+    Returns
+    -------
+    MethodScores
+        Of the control ``no_scan``.
+    ScanDependence
+    """
+    if progress is not None:
+        progress(0.0, "Asking the same of no scan")
+    control = control_map(engine, view, recording, options, cancel=cancel)
+    scores = control_scores(control, view, options)
+    later = portion(progress, 0.3, 1.0)
+    return scores, map_dependence(engine, view, recording, options, attention, control, later, cancel)
+
+
+def in_order(*rows: MethodScores) -> tuple[MethodScores, ...]:
+    """Return scores in the order of the table of methods."""
+    by_method = {row.method: row for row in rows}
+    return tuple(by_method[method] for method in ordered(by_method))
+
+
 def twin_engine(engine: Engine) -> Engine:
     """Return the same architecture with random weights; the engine itself if it is such a twin."""
     return engine.twin()
@@ -211,6 +255,8 @@ def analyse(
     cancel: Cancel | None = None,
     *,
     twin: Engine | None = None,
+    view: AttentionView | None = None,
+    publish: Publish | None = None,
 ) -> NetworksResult:
     """Do everything in the module's list for one recording.
 
@@ -225,6 +271,11 @@ def analyse(
         Asked between stages and by the engine; True stops.
     twin : Engine, optional
         The random-weights twin when it is loaded already.
+    view : AttentionView, optional
+        The answer of :func:`attention_of` to the same engine, recording and windows, when it is known.
+    publish : callable, optional
+        Called with a name and a part of the result as soon as it is there: ``view`` (AttentionView),
+        ``clustering`` (Clustering), ``scores`` (those of the model and of what needs no model).
 
     Returns
     -------
@@ -236,15 +287,26 @@ def analyse(
     """
     options = options or NetworksOptions()
     tell = progress or (lambda share, text: None)
-    view = attention_of(engine, recording, options, _part(progress, 0.0, 0.4), cancel)
+    hand_over = publish or (lambda name, part: None)
+    if view is None:
+        tell(0.0, "Reading the model's attention")
+        view = attention_of(engine, recording, options, portion(progress, 0.0, 0.4), cancel)
+    hand_over("view", view)
     tell(0.4, "Drawing networks")
     attention = chosen_map(view, options)
     clustering = networks_of(view, options, attention)
+    hand_over("clustering", clustering)
+    tell(0.45, "Scoring the model")
     own = attention_scores(view, options, attention=attention, clustering=clustering)
     tell(0.5, "Scoring connectivity and coordinates")
     baselines = baseline_scores(view, options)
+    hand_over("scores", (own, *baselines))
     tell(0.6, "Running the random-weights twin")
-    other = twin_scores(view, options, twin or twin_engine(engine), _part(progress, 0.6, 1.0), cancel)
+    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 0.75), cancel)
+    hand_over("scores", (own, other, *baselines))
+    control, dependence = scan_controls(
+        engine, recording, view, options, attention, portion(progress, 0.75, 1.0), cancel
+    )
     return NetworksResult(
         view=view,
         options=options,
@@ -252,13 +314,7 @@ def analyse(
         cls=chosen_cls(view, options),
         thumbnails=thumbnails(view),
         clustering=clustering,
-        scores=(own, other, *baselines),
+        scores=in_order(own, control, other, *baselines),
         notices=view.notices,
+        dependence=dependence,
     )
-
-
-def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
-    """Map a stage's own 0–1 onto its share of the whole."""
-    if progress is None:
-        return None
-    return lambda share, text: progress(start + (stop - start) * share, text)

@@ -1,8 +1,8 @@
 """Perturb a recording in the computer and see what the model answers, beside what needs no model.
 
-``analyse`` runs everything; a page asks for the parts as they come:
-:func:`~brainlm_core.analyses.perturb_response.prepare` and
-:func:`~brainlm_core.analyses.perturb_response.respond` first, the companions after.
+``analyse`` runs everything: :func:`~brainlm_core.analyses.perturb_response.prepare` and
+:func:`~brainlm_core.analyses.perturb_response.respond` first, then :func:`accompany`, which publishes each
+part as it comes.
 
 A response is the model's output with an action minus its output without it. It says what the model expects
 to go with a change; it is not a measured effect and shows no cause.
@@ -24,19 +24,26 @@ from brainlm_core.analyses.perturb_companions import (
     agreements,
     dose_curve,
     knowledge,
+    scan_agreement,
     twin_agreement,
     twin_response,
 )
-from brainlm_core.analyses.perturb_null import N_SETS, NullMap, no_null, null_map
+from brainlm_core.analyses.perturb_controls import response_dependence
+from brainlm_core.analyses.perturb_interaction import interaction
+from brainlm_core.analyses.perturb_null import N_SETS, NullMap, matched_plans, no_null, null_map
 from brainlm_core.analyses.perturb_response import Response, prepare, respond
-from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
+from brainlm_core.analyses.perturb_trials import Stage
 from brainlm_core.analyses.result_files import plain
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
+from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
+    from brainlm_core.analyses.perturb_masks import Plan
     from brainlm_core.engine import Engine
 
 __all__ = [
@@ -45,6 +52,7 @@ __all__ = [
     "Response",
     "Scenario",
     "Stage",
+    "accompany",
     "analyse",
     "notices_of",
     "prepare",
@@ -95,6 +103,11 @@ class PerturbResult:
         Of the random-weights twin.
     notices : tuple of str
         What a reader must know.
+    dependence : ScanDependence
+        The answer beside the answer without the scan, and what the halves say of the difference.
+    interaction : float or None
+        Root mean square over parcels, in SD, of what several actions do together beyond each alone; None for
+        a single action.
     """
 
     stage: Stage
@@ -104,6 +117,8 @@ class PerturbResult:
     agreement: tuple[Agreement, ...]
     twin: Response
     notices: tuple[str, ...]
+    dependence: ScanDependence
+    interaction: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures; maps and time courses are in :meth:`save`."""
@@ -120,11 +135,18 @@ class PerturbResult:
                 for name, a in by_name.items()
                 if len(a.null)
             },
+            "interaction_rms_sd": self.interaction,
             "statistic": response.statistic,
             "unit": "SD of each parcel's signal",
             "n_targets": int(plan.targets.sum()),
             "n_answering": int((~np.isnan(response.summary)).sum()),
-            "null": {"n_sets": null.n_sets, "n_draws": null.n_draws, "reason": null.reason or None},
+            "null": {
+                "n_sets": null.n_sets,
+                "matched_on": list(null.matched_on),
+                "n_draws": null.n_draws,
+                "reason": null.reason or None,
+            },
+            "depends_on_scan": self.dependence.to_dict(),
             "dose": {
                 "doses_sd": list(self.dose.doses_sd),
                 "response": self.dose.curve.tolist(),
@@ -175,14 +197,11 @@ class PerturbResult:
             parts = [part / path.name for path in paths]
             parts[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
             parts[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
-            responder_table(response, self.stage, null).to_csv(parts[2], index=False, float_format="%.6g")
+            write_table(parts[2], responder_table(response, self.stage, null))
             fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
-            pd.DataFrame(
-                {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
-            ).to_csv(parts[3], index=False, float_format="%.6g")
-            pd.DataFrame([_agreement_row(a) for a in self.agreement]).to_csv(
-                parts[4], index=False, float_format="%.6g"
-            )
+            dose = {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
+            write_table(parts[3], pd.DataFrame(dose))
+            write_table(parts[4], pd.DataFrame([_agreement_row(a) for a in self.agreement]))
             with parts[5].open("wb") as stream:
                 np.savez_compressed(stream, **self._arrays())
         return tuple(paths)
@@ -203,6 +222,9 @@ class PerturbResult:
             "z": null.z,
             "q": null.q,
             "dose_maps_sd": self.dose.maps,
+            "no_scan_sd": self.dependence.no_scan.astype(np.float32),
+            "added_by_scan_sd": self.dependence.difference.astype(np.float32),
+            "added_by_scan_faded_sd": self.dependence.faded().astype(np.float32),
             "twin_sd": self.twin.summary,
             **{f"prediction_{a.predictor}": a.prediction for a in self.agreement},
             "parcel_names": np.array(self.stage.parcellation.names, dtype=np.str_),
@@ -289,29 +311,101 @@ def analyse(
     ------
     ConfigError, EngineError, AnalysisError
     """
-    from brainlm_core.analyses.networks import twin_engine
-
     options = options or PerturbOptions()
     scenario.check_parcellation(recording.parcellation)
     stage = prepare(engine, recording, scenario.window)
-    response = respond(engine, stage, [scenario], progress=_share(progress, 0.0, 0.15), cancel=cancel)[0]
+    response = respond(engine, stage, [scenario], progress=portion(progress, 0.0, 0.15), cancel=cancel)[0]
     if np.isnan(response.summary).all():
         raise AnalysisError("no parcel answered", "use more draws or fewer targets")
-    known = knowledge(engine, stage, cancel)
-    dose = dose_curve(engine, stage, scenario, progress=_share(progress, 0.2, 0.3), cancel=cancel)
-    null = _null(engine, stage, response, options, _share(progress, 0.3, 0.9), cancel)
-    other = twin_response(
-        twin or twin_engine(engine), stage, scenario, progress=_share(progress, 0.9, 1.0), cancel=cancel
+    return accompany(
+        engine, recording, stage, response, options, portion(progress, 0.15, 1.0), cancel, twin=twin
     )
+
+
+def accompany(
+    engine: Engine,
+    recording: Recording,
+    stage: Stage,
+    response: Response,
+    options: PerturbOptions | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    *,
+    twin: Engine | None = None,
+    publish: Publish | None = None,
+) -> PerturbResult:
+    """Compute everything that must stand beside a response.
+
+    Parameters
+    ----------
+    engine : Engine
+        That gave the response.
+    recording : Recording
+        That the stage was cut from.
+    stage : Stage
+    response : Response
+    options : PerturbOptions, optional
+    progress, cancel : callable, optional
+    twin : Engine, optional
+        The random-weights twin when it is loaded already.
+    publish : callable, optional
+        Called with a name and a part of the result as soon as it is there: ``agreement`` (of what needs no
+        answer of a model), ``dose``, ``interaction``, ``dependence``, and ``agreement`` again with the
+        controls.
+
+    Returns
+    -------
+    PerturbResult
+
+    Raises
+    ------
+    EngineError
+    """
+    from brainlm_core.analyses.networks import twin_engine
+
+    options, scenario = options or PerturbOptions(), response.plan.scenario
+    hand_over = publish or (lambda name, part: None)
+    known = knowledge(engine, stage, cancel)
+    sets = _sets(stage, response, options)
+    early = agreements(known, response, sets) if publish is not None else ()
+    hand_over("agreement", early)
+    dose = dose_curve(engine, stage, scenario, progress=portion(progress, 0.0, 0.08), cancel=cancel)
+    hand_over("dose", dose)
+    beyond = None
+    if len(scenario.actions) > 1:
+        beyond = interaction(engine, stage, scenario, cancel)
+        hand_over("interaction", beyond)
+    tell = portion(progress, 0.08, 0.12)
+    found = response_dependence(engine, recording, stage, response, progress=tell, cancel=cancel)
+    control = scan_agreement(response, found)
+    hand_over("dependence", found)
+    hand_over("agreement", (*early, control))
+    twin = twin or twin_engine(engine)
+    other = twin_response(twin, stage, scenario, progress=portion(progress, 0.12, 0.15), cancel=cancel)
+    own = twin_agreement(response, other)
+    hand_over("agreement", (*early, control, own))
+    null = _null(engine, stage, response, options, sets, portion(progress, 0.15, 1.0), cancel)
     return PerturbResult(
         stage,
         response,
         null,
         dose,
-        (*agreements(known, response, null.sets), twin_agreement(response, other)),
+        (*(early or agreements(known, response, sets)), control, own),
         other,
         notices_of(stage, response),
+        found,
+        beyond,
     )
+
+
+def _sets(stage: Stage, response: Response, options: PerturbOptions) -> tuple[Plan, ...]:
+    """Return the actions on the random sets of the null, before their responses are known."""
+    if options.n_sets == 0:
+        return ()
+    try:
+        return matched_plans(stage, response.plan, options.n_sets)
+    except ConfigError:
+        return ()  # the null itself says why there are none
 
 
 def _null(
@@ -319,12 +413,15 @@ def _null(
     stage: Stage,
     response: Response,
     options: PerturbOptions,
+    sets: tuple[Plan, ...],
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> NullMap:
     if options.n_sets == 0:
         return no_null(response, "no null was asked for")
-    return null_map(engine, stage, response, n_sets=options.n_sets, progress=progress, cancel=cancel)
+    return null_map(
+        engine, stage, response, n_sets=options.n_sets, plans=sets, progress=progress, cancel=cancel
+    )
 
 
 def _largest(response: Response) -> float:
@@ -341,10 +438,3 @@ def _agreement_row(agreement: Agreement) -> dict[str, Any]:
         "null_high": high,
         "p": agreement.p,
     }
-
-
-def _share(progress: Progress | None, start: float, stop: float) -> Progress | None:
-    """Map a stage's own 0–1 onto its share of the whole."""
-    if progress is None:
-        return None
-    return lambda share, text: progress(start + (stop - start) * share, text)

@@ -7,7 +7,7 @@ from the same visible entries; score all on the entries that the model truly did
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from brainlm_core.analyses.masked_baselines import (
     statistics_folder,
 )
 from brainlm_core.base.methods import best_baseline, ordered
+from brainlm_core.base.progress import Cancel, Progress, Publish
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Provenance
 from brainlm_core.windows import SCALINGS, Windows, make_windows
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
-Progress = Callable[[float, str], None]
-Cancel = Callable[[], bool]
 
 #: What can be hidden.
 KINDS = ("random", "future", "parcels", "network")
@@ -292,6 +291,32 @@ def reconstruct(
         recording.provenance,
     )
     return result if twin is None else add_twin(result, twin, progress, cancel)
+
+
+def analyse(
+    engine: Engine,
+    recording: Recording,
+    options: ReconstructOptions | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    *,
+    publish: Publish | None = None,
+) -> ReconstructResult:
+    """Do the same with the model and with its random-weights twin; random weights are not their own twin.
+
+    Parameters
+    ----------
+    engine, recording, options, progress, cancel
+        As :func:`reconstruct` takes them.
+    publish : callable, optional
+        Called with ``own`` and the result without the twin, before that has run.
+    """
+    result = reconstruct(engine, recording, options, progress=progress, cancel=cancel)
+    if engine.info.is_random:
+        return result
+    if publish is not None:
+        publish("own", result)
+    return add_twin(result, engine.twin(), progress, cancel)
 
 
 def add_twin(

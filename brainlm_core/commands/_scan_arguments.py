@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording
 
 
@@ -28,7 +27,15 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--coordinates", metavar="CSV", help="x, y, z in mm (MNI) of each parcel of a table")
     group.add_argument(
-        "--atlas", metavar="NAME|PATH", help="a424, a424-cortex, cc200, ho, a424-approximation, or a file"
+        "--atlas",
+        metavar="NAME|PATH",
+        help="a known parcellation (a424, a424-cortex, glasser-left-first, schaefer-400-7, 4s-456, aal, …), "
+        "a424-approximation, or a label volume",
+    )
+    group.add_argument(
+        "--rows-are",
+        choices=("volumes", "parcels"),
+        help="what the rows of a table are, where both could be",
     )
     group.add_argument(
         "--space",
@@ -68,8 +75,6 @@ def load_recording(args: argparse.Namespace) -> Recording:
 
     if (demo := _demo(args.scan)) is not None:
         return demo
-    if len(args.scan) > 2:
-        raise ScanError(f"{len(args.scan)} scans were given", "give one, or the two hemispheres of one run")
     options = CleaningOptions(
         detrend=args.detrend,
         strategy=tuple(s.strip() for s in args.confound_strategy.split(",") if s.strip()),
@@ -85,6 +90,7 @@ def load_recording(args: argparse.Namespace) -> Recording:
         coordinates=args.coordinates,
         atlas=args.atlas,
         space=args.space,
+        rows_are=args.rows_are,
         cleaning=options,
         progress=_on_terminal if sys.stderr.isatty() else None,
     )

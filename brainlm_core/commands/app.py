@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Dask scheduler whose workers hold the models, tcp://gpu-box:8786 (default: this process)",
     )
     parser.add_argument(
+        "--plain-tcp",
+        action="store_true",
+        help="speak with a scheduler on another machine without encryption: whoever reaches its port runs "
+        "code on the workers, whoever is on the way reads the signals",
+    )
+    parser.add_argument(
         "--public-url",
         action="append",
         metavar="URL",
@@ -61,6 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> CommandResult:
     """Become the dashboard's server: one process, so that whoever ends it ends all of it."""
     sweep()
+    if args.plain_tcp:
+        from brainlm_core.remote.safety import allow_plain_tcp
+
+        allow_plain_tcp()
     if args.scheduler:
         _check_scheduler(args.scheduler)
     port = _free_port(args.host, args.port)

@@ -21,16 +21,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where to work")
     where.add_argument("--scheduler", metavar="tcp://…", help="a running Dask scheduler")
     where.add_argument(
+        "--plain-tcp",
+        action="store_true",
+        help="speak with a scheduler on another machine without encryption: whoever reaches its port runs "
+        "code on the workers, whoever is on the way reads the signals",
+    )
+    where.add_argument(
         "--workers", type=int, metavar="N", help="processes on this machine (one per core; 0: this one alone)"
     )
-    add_model_arguments(parser)
+    add_model_arguments(parser, context=False)
 
 
 def run(args: argparse.Namespace) -> CommandResult:
     """Embed, and say how many and what could not be."""
     from brainlm_core.cohort.embed_run import embed_cohort
     from brainlm_core.cohort.tasks import EmbedSettings
+    from brainlm_core.remote.safety import allow_plain_tcp
 
+    if args.plain_tcp:
+        allow_plain_tcp()
     settings = EmbedSettings(
         model=args.model,
         device=args.device,

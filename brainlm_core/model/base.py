@@ -35,6 +35,8 @@ class InputSpec:
     seen_by_mean : bool
         Centre the seen part of a forecast at its mean instead of the scaling's centre: a forecast falls
         back to the centre, and the mean is the better guess there.
+    context : {"window", "recording"}
+        What is read beside the window: nothing, or the rest of the recording.
     """
 
     n_parcels: int | None
@@ -45,6 +47,7 @@ class InputSpec:
     parcels_per_token: int = 1
     needs_coordinates: bool = True
     seen_by_mean: bool = False
+    context: str = "window"
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ class MaskedModel(nn.Module, ABC):
     hidden_only_batch: ClassVar[int] = 1
     #: Whether a pass is many small operations: on a CPU, passes then run beside each other, one core each.
     small_steps: ClassVar[bool] = False
+    #: Whether the model's methods take a ``context``: what the recording holds outside the window.
+    reads_recording: ClassVar[bool] = False
     spec: InputSpec
     config: Any
 

@@ -174,14 +174,14 @@ class KernelModel(MaskedModel):
 
     def reconstruct_hidden(self, signal: Tensor, xyz: Tensor, hidden: Tensor) -> Reconstruction:
         """See :meth:`MaskedModel.reconstruct_hidden`: pure forecasts of a batch are solved together."""
-        parts = [self._visible(x, h) for x, h in zip(signal.float(), hidden, strict=True)]
+        parts = [self.visible_entries(x, h) for x, h in zip(signal.float(), hidden, strict=True)]
         predicted = torch.empty_like(signal, dtype=torch.float32)
         groups: dict[tuple[bytes, Kernels], tuple[GroupPrior, list[int]]] = {}
         for index, (values, visible) in enumerate(parts):
             seen = visible.any(0)
             # A parcel hidden throughout must be answered at the seen moments too; the short way does not.
             whole = bool((hidden[index].any(0) == hidden[index].all(0)).all())
-            if whole and _is_forecast(visible) and bool(seen.any()):
+            if whole and is_forecast(visible) and bool(seen.any()):
                 prior = self.group_prior(values, visible, xyz)
                 key = (seen.cpu().numpy().tobytes(), prior.kernels)
                 groups.setdefault(key, (prior, []))[1].append(index)
@@ -207,7 +207,7 @@ class KernelModel(MaskedModel):
         """Reconstruct with the closed-form prior alone: no adaptation to the window, no attention."""
         out = []
         for values, hide in zip(signal.float(), hidden, strict=True):
-            values, visible = self._visible(values, hide)
+            values, visible = self.visible_entries(values, hide)
             prior = self.group_prior(values, visible, xyz)
             out.append(self._infer(values, visible, prior, rounds=0).mean)
         return Reconstruction(torch.stack(out), hidden)
@@ -229,7 +229,7 @@ class KernelModel(MaskedModel):
         maps, cls = [], []
         for index, values in enumerate(signal.float()):
             hide = torch.zeros_like(values, dtype=torch.bool) if hidden is None else hidden[index]
-            values, visible = self._visible(values, hide)
+            values, visible = self.visible_entries(values, hide)
             prior = self.group_prior(values, visible, xyz)
             posterior = self._infer(values, visible, prior, final_mean=False)
             maps.append(self.gates.attention(attention_logits(posterior.loadings, self.config.sharpness)))
@@ -240,15 +240,15 @@ class KernelModel(MaskedModel):
         return AttentionMaps(torch.stack(maps)[:, None].float(), torch.stack(cls)[:, None].float(), group)
 
     def _reconstruct_one(self, values: Tensor, xyz: Tensor, hidden: Tensor) -> tuple[Tensor, Posterior]:
-        values, visible = self._visible(values.float(), hidden)
+        values, visible = self.visible_entries(values.float(), hidden)
         with torch.no_grad():
             # Adapting to the window helps space, not time: a pure forecast is better from the group's kernel.
-            rounds = 0 if _is_forecast(visible) else self.config.rounds
+            rounds = 0 if is_forecast(visible) else self.config.rounds
             prior = self.group_prior(values, visible, xyz)
             posterior = self._infer(values, visible, prior, rounds=rounds)
             logits = attention_logits(posterior.loadings, self.config.sharpness)
         answer = self.gates(values, visible, posterior, logits)
-        if _is_forecast(visible):
+        if is_forecast(visible):
             return self._blend_future(answer, values, visible.any(0), prior), posterior
         return self._blend_regression(answer, values, visible, prior), posterior
 
@@ -286,7 +286,7 @@ class KernelModel(MaskedModel):
         return torch.cat([answer[:, :last], ahead], dim=1)
 
     @staticmethod
-    def _visible(values: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def visible_entries(values: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Return values (P, T) with hidden ones at 0, and 1 where visible; flat parcels count as hidden."""
         visible = (~hidden).float()
         values = torch.where(hidden, torch.zeros_like(values), values)
@@ -326,8 +326,7 @@ class KernelModel(MaskedModel):
 
     def group_prior(self, values: Tensor, visible: Tensor, xyz: Tensor) -> GroupPrior:
         """Return the prior for these parcels in the temporal regime of this window."""
-        signature = autocorrelation(values, visible, N_SIGNATURE_LAGS)
-        regime = int((self.signatures - signature).square().sum(1).argmin())
+        regime = self.regime_of(autocorrelation(values, visible, N_SIGNATURE_LAGS))
         total, lost = self._basis(xyz.float())
         kernels, share = self._kernels_of(regime, total.shape[1])
         loadings = total * share.sqrt()
@@ -337,13 +336,21 @@ class KernelModel(MaskedModel):
             unexplained = (signal.mean() - signal) / self.noise[regime]
             profile = torch.exp(self.config.noise_profile * unexplained).clamp(*_NOISE_RANGE)
             noise = self.noise[regime] * profile + lost
-        if regime > 0 and _is_forecast(visible):
+        if regime > 0 and is_forecast(visible):
             noise = noise.clamp_min(self.config.forecast_noise)
         rank = torch.arange(1, total.shape[1] + 1, device=total.device, dtype=torch.float32)
         first, last = (torch.tensor(v).log() for v in (self.config.adapt_first, self.config.adapt_last))
         slope = rank.log() / max(float(rank[-1].log()), 1e-6)
         weights = torch.exp(first + (last - first) * slope)
         return GroupPrior(loadings, noise, weights, kernels, regime)
+
+    def regime_of(self, signature: Tensor) -> int:
+        """Return the temporal regime whose autocorrelation at the first lags is nearest to this (lags,)."""
+        return int((self.signatures - signature).square().sum(1).argmin())
+
+    def group_loadings(self, xyz: Tensor) -> Tensor:
+        """Return the group's orthogonal loadings (P, K), noise included, for parcels at xyz (P, 3) in mm."""
+        return self._basis(xyz.float())[0]
 
     def _basis(self, xyz: Tensor) -> tuple[Tensor, Tensor]:
         """Return orthogonal loadings (P, K) of these parcels, strongest first, and lost variance (P,).
@@ -390,7 +397,7 @@ class KernelModel(MaskedModel):
         return self._kernels[key]
 
 
-def _is_forecast(visible: Tensor) -> bool:
+def is_forecast(visible: Tensor) -> bool:
     """Whether moments are seen whole or not at all, with at least one not seen."""
     share = visible.sum(0)  # (T,)
     return bool(((share == 0) | (share == share.max())).all()) and bool((share == 0).any())

@@ -73,7 +73,7 @@ def reconstruct_in_recording(
     Tensor (P, T)
     """
     config = model.config
-    values, visible = model._visible(signal.float(), hidden)
+    values, visible = model.visible_entries(signal.float(), hidden)
     prior = model.group_prior(values, visible, xyz)
     answer = model._infer(values, visible, towards_recording(prior, moments)).mean
     share = float(visible.mean())

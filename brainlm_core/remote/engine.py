@@ -55,6 +55,7 @@ class RemoteEngine(Engine):
         *,
         device: str = "auto",
         precision: str = "auto",
+        context: str = "recording",
         accept_licence: bool = False,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -70,6 +71,7 @@ class RemoteEngine(Engine):
         device : {"auto", "cuda", "mps", "cpu"}
             Of the worker.
         precision : {"auto", "fp32", "bf16", "fp16"}
+        context : {"recording", "window"}
         accept_licence : bool
         progress, cancel : callable, optional
 
@@ -82,7 +84,7 @@ class RemoteEngine(Engine):
         BrainLMError
             If the worker cannot load the model.
         """
-        where, key = cluster(scheduler), ModelKey(name, device, precision, accept_licence)
+        where, key = cluster(scheduler), ModelKey(name, device, precision, accept_licence, context)
         state = where.ask(Request(key, None, "", worker.describe, (), {}), progress, cancel)
         assert state.info is not None  # a finished state has it
         return cls(where, key, state.info, state.result)
@@ -176,12 +178,19 @@ class RemoteEngine(Engine):
         average: bool = True,
         *,
         hidden: BoolArray | None = None,
+        steadied: float = 0.0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Attention:
         """Read the encoder's attention out; see :meth:`brainlm_core.engine.Engine.attention`."""
         answer: Attention = self.call(
-            Engine.attention, _bare(windows), average, hidden=hidden, progress=progress, cancel=cancel
+            Engine.attention,
+            _bare(windows),
+            average,
+            hidden=hidden,
+            steadied=steadied,
+            progress=progress,
+            cancel=cancel,
         )
         return answer
 
@@ -205,6 +214,7 @@ class RemoteEngine(Engine):
             f"random:{self._key.name}",
             device=self._key.device,
             precision=self.info.precision,
+            context=self._key.context,
             accept_licence=self._key.accept_licence,
         )
 

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
-from brainlm_core.errors import ConfigError
+from brainlm_core.remote.safety import check_address, unreachable
 from brainlm_core.turns import Cancelled
 
 T = TypeVar("T")
@@ -29,13 +29,6 @@ class Lost(Exception):
     """Whoever was asked is gone, or has been silent for too long."""
 
 
-def unreachable(address: str) -> ConfigError:
-    """Return the sentence for a scheduler that does not answer."""
-    return ConfigError(
-        f"no Dask scheduler answers at {address}", "start one with `dask scheduler`, or leave --scheduler out"
-    )
-
-
 class Link:
     """A connection.
 
@@ -47,11 +40,11 @@ class Link:
     Raises
     ------
     ConfigError
-        If no scheduler answers there.
+        If no scheduler answers there, or it must not be spoken with like this.
     """
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address = check_address(address)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="dask link")
         self._thread.start()

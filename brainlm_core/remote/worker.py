@@ -34,12 +34,14 @@ class ModelKey:
     ----------
     name, device, precision : str
     accept_licence : bool
+    context : str
     """
 
     name: str
     device: str
     precision: str
     accept_licence: bool
+    context: str = "recording"
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _engine(key: ModelKey, progress: Callable[[float, str], None]) -> Any:
         key.name,
         device=key.device,
         precision=key.precision,
+        context=key.context,
         accept_licence=key.accept_licence,
         progress=progress,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError, ScanError
 from brainlm_core.scans.motion import AXES, framewise_displacement, harmonise, name_motion
+from brainlm_core.scans.named_tables import read_named_table
 
 _TISSUES = ("csf", "white_matter")
 _SUFFIXES = {
@@ -88,37 +89,12 @@ def read_confounds(path: str | Path, n_timepoints: int | None = None) -> Confoun
 
 def _read_frame(path: Path, fix: str) -> pd.DataFrame:
     """Read the columns of numbers; a table whose first line is numbers has no header."""
-    try:
-        if path.stat().st_size > 500_000_000:
-            raise ScanError(f"{path.name} is too large for a confounds table", fix)
-        with path.open(encoding="utf-8-sig") as stream:
-            lines = [line for line in (stream.readline(1 << 20) for _ in range(50)) if line.strip()]
-        first = next((line for line in lines if not line.lstrip().startswith("#")), "")
-        separator = next((s for s in ("\t", ",", ";") if s in first.strip()), r"\s+")
-        bare = all(_is_number(w) for w in re.split(r"[\s,;]+", first.strip()) if w)
-        frame = pd.read_csv(
-            path,
-            sep=r"\s+" if bare and separator != "," else separator,
-            header=None if bare else 0,
-            na_values=["n/a"],
-            encoding="utf-8-sig",
-            comment="#" if bare else None,
-        )
-    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ScanError(f"the confounds table {path.name} cannot be read", fix) from error
+    frame = read_named_table(path)
     empty = frame.isna().all()  # a column of n/a alone is unknown, not words
     frame = frame.loc[:, [pd.api.types.is_numeric_dtype(t) or empty[c] for c, t in frame.dtypes.items()]]
     if frame.shape[1] == 0:
         raise ScanError(f"{path.name} has no named columns of numbers", fix)
     return frame
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _has_header(frame: pd.DataFrame) -> bool:

@@ -1,28 +1,27 @@
-"""Run folders of fMRIPrep derivatives: which image, which mask, which confounds, which TR."""
+"""Folders of runs: which image, which mask and which confounds are read, whichever program wrote them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording, Step
+from brainlm_core.scans.bids import DatasetFile, DatasetIndex, DatasetRun, index_dataset, is_smoothed, runs_of
+from brainlm_core.scans.bids.index import IMAGE, describe
+from brainlm_core.scans.containers import by_number
+from brainlm_core.scans.limits import MIN_TIMEPOINTS
 from brainlm_core.scans.source import ScanSource
+from brainlm_core.scans.templates import NLIN6, NLIN2009C, judge_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
 
 #: A folder with more entries than this is not a run folder.
 _MAX_ENTRIES = 20_000
-_ENTITY = re.compile(r"_(space|res|den|desc|hemi)-[A-Za-z0-9]+")
-_BOLD = re.compile(r"_bold(\.nii|\.nii\.gz|\.dtseries\.nii|\.func\.gii)$")
-#: What is read when one run comes in several spaces, best first.
-_PREFERENCE = (
-    re.compile(r"space-MNI152NLin6Asym.*_bold\.nii(\.gz)?$"),
-    re.compile(r"space-MNI152NLin2009cAsym.*_bold\.nii(\.gz)?$"),
-    re.compile(r"space-MNI.*_bold\.nii(\.gz)?$"),
-    re.compile(r"(space-fsLR_den-91k|den-91k).*_bold\.dtseries\.nii$"),
-    re.compile(r"space-(fsaverage5|fsLR).*_bold\.func\.gii$"),
+#: Images that are no series, in folders of other programs.
+_NO_SERIES = re.compile(
+    r"mask|anat|t1|t2|^mean|_mean|seg|brain\.nii|^m?w?r?c[123]|atlas|template|sbref", re.IGNORECASE
 )
 
 
@@ -46,7 +45,7 @@ class Run:
 
 
 def companions(bold: Path, may_open: Callable[[Path], bool] = lambda _: True) -> Run:
-    """Find the mask and the confounds table that fMRIPrep wrote beside an image.
+    """Find the mask and the confounds table that lie beside a run's image or table.
 
     Parameters
     ----------
@@ -55,22 +54,90 @@ def companions(bold: Path, may_open: Callable[[Path], bool] = lambda _: True) ->
     may_open : callable
         Tells whether a file that was found may be opened; see :meth:`ScanSource.may_open`.
     """
-    stem = _BOLD.sub("", bold.name)
-    run = _ENTITY.sub("", stem)
-    mask = bold.with_name(re.sub(r"_desc-[A-Za-z0-9]+$", "", stem) + "_desc-brain_mask.nii.gz")
-    confounds = next(
-        (
-            path
-            for ending in (
-                "desc-confounds_timeseries.tsv",
-                "desc-confounds_regressors.tsv",
-                "bold_confounds.tsv",
-            )
-            if (path := bold.with_name(f"{run}_{ending}")).is_file() and may_open(path)
-        ),
-        None,
-    )
-    return Run(bold, mask if mask.is_file() and may_open(mask) else None, confounds)
+    file = describe(bold)
+    if file is None:
+        return Run(bold, None, None)
+    places = [bold.parent]
+    if file.program == "DPABI":
+        session = f"S{file.name.get('ses')}_" if file.name.get("ses") else ""
+        places.append(bold.parent.parent.parent / f"{session}RealignParameter" / bold.parent.name)
+    found: list[DatasetFile] = [file]
+    for place in places:
+        if place.is_dir():
+            index = index_dataset(place, max_entries=_MAX_ENTRIES, may_open=may_open, deep=False)
+            found += [f for f in index.files if f.path.name != bold.name]
+    runs = runs_of(DatasetIndex(bold.parent, tuple(found), len(found)))
+    mine = next((r for r in runs if any(f.path.name == bold.name for f in _series(r))), None)
+    if mine is None:
+        return Run(bold, None, None)
+    return Run(bold, mine.mask_of(file) if file.role == IMAGE else None, mine.confounds_table())
+
+
+def _series(run: DatasetRun) -> tuple[DatasetFile, ...]:
+    return (*run.images, *run.tables, *run.unfit)
+
+
+def find_dataset_runs(
+    folder: Path,
+    name: str,
+    max_entries: int = _MAX_ENTRIES,
+    may_open: Callable[[Path], bool] = lambda _: True,
+) -> tuple[DatasetRun, ...]:
+    """Find every run below a folder that can be read; what may not be opened is not there.
+
+    Raises
+    ------
+    ScanError
+        If there is none, a run is there as single echoes only, or in two derivatives.
+    """
+    index = index_dataset(folder, name, max_entries=max_entries, may_open=may_open)
+    runs = runs_of(index)
+    usable = tuple(run for run in runs if run.source is not None)
+    if not usable:
+        unfit = [file for run in runs for file in run.unfit]
+        raise _no_template(unfit, name) if unfit else _no_run(index, name)
+    for run in usable:
+        if why := unclear(run, name):
+            raise why
+    return usable
+
+
+def runs_with_problems(folder: Path, name: str, max_entries: int) -> dict[str, tuple[Path, ScanError | None]]:
+    """Find every run below a folder: what is read of it, or one of its images and why none can be.
+
+    Returns
+    -------
+    dict
+        Name of the run to its file and its problem; empty when no name in the folder is a run's, or every
+        image lies in a space that cannot be read.
+    """
+    runs = runs_of(index_dataset(folder, name, max_entries=max_entries))
+    if not any(run.source for run in runs):
+        return {}
+    found: dict[str, tuple[Path, ScanError | None]] = {}
+    for run in runs:
+        if run.source is not None:
+            found[run.label] = run.source.path, unclear(run, name)
+        elif run.unfit:
+            found[run.label] = run.unfit[0].path, _no_template(list(run.unfit), name)
+    return found
+
+
+def unclear(run: DatasetRun, name: str) -> ScanError | None:
+    """Return why it is not clear what of a run is to be read; None when it is."""
+    if run.single_echoes():
+        return ScanError(
+            f"the run {run.label} in {name} comes as {run.single_echoes()} single echoes without their "
+            "combination",
+            "combine them (fMRIPrep, tedana), or name one echo's file",
+        )
+    if len(run.derivatives) > 1:
+        places = " and ".join(d or "the dataset itself" for d in run.derivatives)
+        return ScanError(
+            f"the run {run.label} in {name} lies in several derivatives: {places}",
+            f"give the folder of one of them, for example derivatives/{run.derivatives[-1]}",
+        )
+    return None
 
 
 def find_runs(
@@ -79,36 +146,65 @@ def find_runs(
     max_entries: int = _MAX_ENTRIES,
     may_open: Callable[[Path], bool] = lambda _: True,
 ) -> dict[str, Path]:
-    """Find every run below a folder that comes in a template space; what may not be opened is not there.
+    """Find what is read of every run below a folder, as :func:`find_dataset_runs`.
 
     Returns
     -------
     dict
-        Name of the run (``sub-01_task-rest``) to its best image, in order.
+        Name of the run (``sub-01_task-rest``) to its best image or table, in order.
 
     Raises
     ------
     ScanError
         If there is none.
     """
-    images = sorted(p for p in _walk(folder, name, max_entries) if _BOLD.search(p.name) and may_open(p))
-    usable: dict[str, list[tuple[int, Path]]] = {}
-    for path in images:
-        rank = next((i for i, pattern in enumerate(_PREFERENCE) if pattern.search(path.name)), None)
-        if rank is not None:
-            run = _ENTITY.sub("", _BOLD.sub("", path.name))
-            usable.setdefault(run, []).append((rank, path))
-    if not images:
-        raise ScanError(
-            f"the folder {name} holds no fMRIPrep BOLD run (…_desc-preproc_bold.nii.gz)",
-            "give the folder of one run, or a scan file",
+    try:
+        runs = find_dataset_runs(folder, name, max_entries, may_open)
+    except _NoRun as nothing:
+        return _other_image(nothing.others, name, nothing)
+    return {run.label: run.source.path for run in runs if run.source is not None}
+
+
+class _NoRun(ScanError):
+    """No name in a folder is a run's."""
+
+    others: tuple[Path, ...] = ()
+
+
+def _no_run(index: DatasetIndex, name: str) -> _NoRun:
+    images = [p for p in index.others if not _NO_SERIES.search(p.name)]
+    shown = ", ".join(p.name for p in images[:4])
+    held = f" by the names of fMRIPrep, but {len(images)} other images: {shown}" if images else ""
+    error = _NoRun(
+        f"the folder {name} holds no BOLD run (…_desc-preproc_bold.nii.gz){held}",
+        "name one of these files" if images else "give the folder of one run, or a scan file",
+    )
+    error.others = tuple(images)
+    return error
+
+
+def _other_image(images: tuple[Path, ...], name: str, error: ScanError) -> dict[str, Path]:
+    """Return the one image of a folder that names nothing as BIDS does; refuse when there are several."""
+    if len(images) != 1:
+        raise error
+    return {images[0].name.split(".")[0]: images[0]}
+
+
+def _no_template(images: list[DatasetFile], name: str) -> ScanError:
+    """Say truly in which spaces the images of a folder lie."""
+    spaces = [judge_space(f.name.get("space")) for f in images if f.name.get("space")]
+    others = sorted({f"{s.name}, {s.words}" for s in spaces if s.kind == "other"})
+    if others:
+        return ScanError(
+            f"the {len(images)} BOLD images in {name} lie on another brain's template ({'; '.join(others)}), "
+            "not on MNI152",
+            f"give the run registered to {NLIN2009C} or {NLIN6}",
         )
-    if not usable:
-        raise ScanError(
-            f"the {len(images)} BOLD images in {name} are in native space",
-            "run fMRIPrep with --output-spaces MNI152NLin2009cAsym or MNI152NLin6Asym",
-        )
-    return {run: min(paths)[1] for run, paths in usable.items()}
+    return ScanError(
+        f"the {len(images)} BOLD images in {name} are in native space or name no template",
+        "run fMRIPrep with --output-spaces MNI152NLin2009cAsym or MNI152NLin6Asym, or name one image's file "
+        "if it is in MNI152",
+    )
 
 
 def find_run(folder: Path, name: str, may_open: Callable[[Path], bool] = lambda _: True) -> Run:
@@ -129,17 +225,22 @@ def find_run(folder: Path, name: str, may_open: Callable[[Path], bool] = lambda 
     return companions(best[0], may_open)
 
 
-def _walk(folder: Path, name: str, max_entries: int) -> Iterator[Path]:
+def _single_volumes(source: ScanSource) -> tuple[Path, ...]:
+    """Return the files of a folder that holds nothing but one series of 3D volumes; empty otherwise."""
+    images: list[Path] = []
     try:
-        for count, path in enumerate(folder.rglob("*")):
-            if count > max_entries:
-                raise ScanError(
-                    f"the folder {name} holds more than {max_entries} files", "name one run's file"
-                )
-            if not path.name.startswith("."):
-                yield path
-    except PermissionError as error:
-        raise ScanError(f"the folder {name} may not be read", "change its permissions") from error
+        for count, path in enumerate(source.path.rglob("*")):
+            if count > _MAX_ENTRIES or "_bold" in path.name:
+                return ()
+            is_image = path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
+            if is_image and not _NO_SERIES.search(path.name) and source.may_open(path) and path.is_file():
+                images.append(path)
+    except OSError:
+        return ()
+    numbered = {re.sub(r"\d+", "#", p.name) for p in images}
+    if len(images) < MIN_TIMEPOINTS or len(numbered) != 1 or len({p.parent for p in images}) != 1:
+        return ()
+    return tuple(sorted(images, key=lambda p: by_number(p.name)))
 
 
 def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
@@ -153,6 +254,11 @@ def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     from brainlm_core.scans.readers import find_reader
     from brainlm_core.scans.source import make_source, probe
 
+    single = _single_volumes(request.source)
+    if single:
+        source = ScanSource(single, tuple(p.name for p in single), roots=request.source.roots)
+        series = find_reader(probe(source), single[0].name).read(replace(request, source=source))
+        return series if isinstance(series, Recording) else replace(series, read_from=source)
     run = find_run(request.source.path, request.source.name, request.source.may_open)
     source = make_source(ScanSource((run.bold,), (run.bold.name,), roots=request.source.roots))
     inner = replace(request, source=source)
@@ -160,4 +266,9 @@ def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     if isinstance(result, Recording):
         return result
     step = Step("choose run", {"bold": run.bold.name, "mask": run.mask.name if run.mask else None})
-    return replace(result, steps=(step, *result.steps), read_from=result.read_from or source)
+    notices = result.notices
+    file = describe(run.bold)
+    if file is not None and is_smoothed(file):
+        note = "Only a smoothed image of the run was found: its parcels hold signal of their neighbours."
+        notices = (*notices, note)
+    return replace(result, steps=(step, *result.steps), notices=notices, read_from=result.read_from or source)

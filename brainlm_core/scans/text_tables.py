@@ -1,243 +1,302 @@
-"""Text tables: .csv .tsv .txt .dat .1D, any delimiter, with or without header, index or time column."""
+"""Text tables of signals: .csv .tsv .txt .dat .1D .netts, with or without header, index or time column."""
 
 from __future__ import annotations
 
-import io
-import itertools
-import re
-from dataclasses import dataclass, replace
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ScanError
-from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
-from brainlm_core.scans.limits import check_text_size
+from brainlm_core.scans.leading_columns import set_index_aside
+from brainlm_core.scans.table_lines import (
+    HEAD_LINES,
+    MAX_CELLS,
+    Dialect,
+    TableFile,
+    find_dialect,
+    is_comment,
+    is_value,
+    names_in_comment,
+    split,
+    to_number,
+)
+from brainlm_core.scans.workbook import is_workbook, read_workbook
 
-_MISSING = ("n/a", "na", "nan", "null", "none", "", "inf", "+inf", "-inf", "infinity", "-infinity")
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eEdD][+-]?\d+)?$")
-_TIME_NAMES = ("time", "t", "time_s", "seconds", "sec", "onset")
 _FIX = "give one row per volume and one column per parcel, numbers only"
+#: Words before the numbers of a row stand in this many columns at most (file, sub-brick, region, network).
+_MAX_LEAD = 8
+#: A header has this many lines at most (networks above regions).
+_MAX_HEADER = 3
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """How the lines of a text table are to be cut."""
+class _Shape:
+    """What stands where in the lines of a table.
 
-    delimiter: str | None  # None: runs of blanks
-    decimal: str
-    header: tuple[str, ...] | None
-    skip: int  # lines before the first row of numbers
+    Parameters
+    ----------
+    n_header : int
+        Lines of names above the data.
+    names : tuple of str or None
+        Of all columns.
+    lead : int
+        Columns of words before the numbers.
+    width : int
+        Columns of numbers.
+    spare : bool
+        Whether each line ends in one delimiter too many.
+    """
+
+    n_header: int
+    names: tuple[str, ...] | None
+    lead: int
+    width: int
+    spare: bool
 
 
 def read_text(path: Path, name: str) -> Grid:
     """Read a text table.
 
-    Steps, in order: decode; find delimiter, comments, header and decimal sign from the first
-    lines; parse; set a leading column of words aside as row names; set a leading index or time
+    Steps, in order: find character set, delimiter, comments, header and decimal sign from the first lines;
+    cut and convert line by line; keep leading columns of words as row names; set a leading index or time
     column aside (a time column gives the repetition time).
 
     Raises
     ------
     ScanError
-        If the file is not text, not rectangular, or holds words among the numbers.
+        If the file is not text, not rectangular, larger than a table of one run, or holds words among the
+        numbers.
     """
-    check_text_size(path, name)
-    text = _decode(path.read_bytes(), name)
-    layout = _layout(text, name)
-    frame = _parse(text, layout, name)
-    header = layout.header
-    if header is not None and len(header) == frame.shape[1] - 1:
-        header = ("", *header)  # R writes no name above the row names
-    frame, row_names, header = _set_words_aside(frame, header, name)
-    grid = Grid(_to_float(frame, layout.decimal, name), header, row_names)
+    table = TableFile(path, name)
+    try:
+        grid = _read(table)
+    except UnicodeDecodeError:
+        grid = _read(table)  # now as text of Windows before UTF-8
     return set_index_aside(grid)
 
 
-def _decode(raw: bytes, name: str) -> str:
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if raw.startswith(mark):
-            try:
-                return raw.decode(encoding)
-            except UnicodeDecodeError as error:
-                raise ScanError(f"{name} is damaged text", "save the table again as UTF-8") from error
-    if b"\x00" in raw[:65536]:
-        raise ScanError(
-            f"{name} is in no format that is known here",
-            "give NIfTI, CIFTI, GIFTI, .csv, .tsv, .txt, .1D, .npy, .npz, .mat or .parquet",
-        )
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+def read_workbook_grid(path: Path, name: str) -> Grid:
+    """Read the first sheet of a workbook as a table of signals.
 
-
-def _is_number(token: str) -> bool:
-    return bool(_NUMBER.match(token))
-
-
-def _is_value(token: str) -> bool:
-    return _is_number(token) or token.lower() in _MISSING
-
-
-def _split(line: str, delimiter: str | None) -> list[str]:
-    return [t.strip().strip('"').strip("'") for t in line.split(delimiter)]
-
-
-def _layout(text: str, name: str) -> _Layout:
-    """Look at the first lines for comments, header, delimiter and decimal sign."""
-    start, comment = 0, None
-    lines = [line.rstrip() for line in io.StringIO(text[: 1 << 22])]
-    while start < len(lines) and (not lines[start].strip() or lines[start].lstrip()[0] in "#%"):
-        if lines[start].strip():
-            comment = lines[start].lstrip(" #%") if "\t#" not in lines[start] else lines[start]
-        start += 1
-    if start == len(lines):
-        raise ScanError(f"{name} holds no numbers", _FIX)
-    sample = lines[start : start + 3]
-    delimiter = next(
-        (d for d in ("\t", ";", ",") if all(d in line for line in sample)),
-        None,
-    )
-    if delimiter == "," and all(" " in line or "\t" in line for line in sample):
-        tokens = sample[-1].split()
-        if len(tokens) > 1 and all(_is_number(t) for t in tokens):
-            delimiter = None  # "0,5 0,7": blanks part the columns, the comma is a decimal sign
-    first = _split(lines[start], delimiter)
-    header: tuple[str, ...] | None = None
-    later = [_split(line, delimiter) for line in lines[start + 1 : start + 3] if line.strip()]
-    if _is_header(first, later):
-        header, start = tuple(first), start + 1
-    elif comment is not None:
-        names = _split(comment, delimiter)
-        header = tuple(n.lstrip("#") for n in names) if len(names) == len(first) > 1 else None
-    body = _split(lines[start], delimiter) if start < len(lines) else []
-    decimal = "," if delimiter != "," and any("," in t for t in body) else "."
-    return _Layout(delimiter, decimal, header, start)
-
-
-def _is_header(first: list[str], later: list[list[str]]) -> bool:
-    """Tell whether the first line names columns: words, where the lines below hold numbers."""
-    if not later:
-        return False
-    words = sum(not _is_value(t) for t in first)
-    below = sum(not _is_value(t) for t in later[0])
-    if words > max(1, below):
-        return True
-    # Column numbers 1..n or 0..n-1 above the data are a header too, if the data goes on otherwise.
-    tail = [t for t in first if t]
-    if len(tail) < 3 or not all(t.isdigit() for t in tail) or all(t.isdigit() for t in later[0] if t):
-        return False
-    numbers = [int(t) for t in tail]
-    return all(b - a == 1 for a, b in itertools.pairwise(numbers))
-
-
-def _parse(text: str, layout: _Layout, name: str) -> pd.DataFrame:
-    kwargs = {"sep": r"\s+"} if layout.delimiter is None else {"sep": layout.delimiter}
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            header=None,
-            skiprows=layout.skip,
-            decimal=layout.decimal,
-            comment="%" if "%" in text[:4096] else None,
-            na_values=["n/a", "N/A", "na", "nan", "NaN", "null", "None", ""],
-            keep_default_na=True,
-            skip_blank_lines=True,
-            low_memory=False,
-            skipinitialspace=True,
-            **kwargs,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
-        found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        detail = (
-            f"line {found[2]} of {name} has {found[3]} columns where {found[1]} were expected"
-            if found
-            else f"{name} is not a table of numbers"
-        )
-        raise ScanError(detail, _FIX) from error
-    empty = frame.columns[frame.isna().all()]
-    if len(empty) and empty[-1] == frame.columns[-1] and layout.delimiter is not None:
-        frame = frame.iloc[:, :-1]  # a delimiter at the end of each line
-    return frame
-
-
-def _set_words_aside(
-    frame: pd.DataFrame, header: tuple[str, ...] | None, name: str
-) -> tuple[pd.DataFrame, tuple[str, ...] | None, tuple[str, ...] | None]:
-    """Take a leading column of words as row names; refuse words anywhere else."""
-    words = [i for i, c in enumerate(frame.columns) if not _numeric(frame[c])]
-    if not words:
-        return frame, None, header
-    if words == [0] and frame.shape[1] > 1:
-        names = tuple(str(v) for v in frame.iloc[:, 0])
-        return frame.iloc[:, 1:], names, None if header is None else header[1:]
-    column = words[0] if words[0] else words[-1]
-    bad = next(
-        (i for i, v in enumerate(frame.iloc[:, column]) if isinstance(v, str) and not _is_value(v.strip())),
-        0,
-    )
-    if len(words) > 0.5 * frame.shape[1]:
-        raise ScanError(f"{name} is not a table of numbers", _FIX)
-    raise ScanError(f"{name} holds words instead of numbers in row {bad + 1}, column {column + 1}", _FIX)
-
-
-def _numeric(column: pd.Series) -> bool:
-    if pd.api.types.is_bool_dtype(column):
-        return False
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    return all(_is_value(str(v).strip()) for v in column)
-
-
-def _to_float(frame: pd.DataFrame, decimal: str, name: str) -> NDArray[np.float64]:
-    def convert(column: pd.Series) -> pd.Series:
-        if pd.api.types.is_numeric_dtype(column):
-            return column
-        text = column.astype(str).str.strip().str.replace("D", "e").str.replace("d", "e")
-        return pd.to_numeric(text.str.replace(",", ".") if decimal == "," else text, errors="coerce")
-
-    values = frame.apply(convert).to_numpy(np.float64)
-    if values.size == 0:
-        raise ScanError(f"{name} holds no numbers", _FIX)
-    return values
-
-
-def set_index_aside(grid: Grid) -> Grid:
-    """Drop a leading index or time column; a time column gives the repetition time.
-
-    A column counts as an index or as time only when it rises in equal steps from row to row,
-    which no BOLD signal does.
+    Raises
+    ------
+    ScanError
+        As :func:`read_text`, and if the workbook is damaged, or is another document in the same container.
     """
-    values = grid.values
-    if values.shape[0] < 3 or values.shape[1] < 3:
-        return grid
-    if not _rises_evenly(values[:, 0]) or _rises_evenly(values[:, 1]):
-        return grid
-    first, step = float(values[0, 0]), float(values[1, 0] - values[0, 0])
-    label = grid.column_names[0].strip().lower() if grid.column_names else ""
-    whole = step == 1.0 and first in (0.0, 1.0)
-    named = label in _TIME_NAMES or label.startswith("time")
-    is_time = named or not whole
-    what = "time" if is_time else "index"
-    return replace(
-        grid,
-        values=values[:, 1:],
-        column_names=None if grid.column_names is None else grid.column_names[1:],
-        tr_s=step if is_time else grid.tr_s,
-        steps=(*grid.steps, Step("drop column", {"column": 1, "because": f"{what} in equal steps"})),
-        notices=(
-            *grid.notices,
-            f"The first column rises in equal steps and was taken as {what}, not signal.",
-        ),
+    if not is_workbook(path):
+        raise ScanError(f"{name} is an Office document, not a table", "export the signals as .csv")
+    rows = [r for r in read_workbook(path, name) if not (r[0].startswith(("#", "%")) and not any(r[1:]))]
+    if not rows:
+        raise ScanError(f"{name} holds no numbers", _FIX)
+    width = max(map(len, rows))
+    rows = [[*r, *[""] * (width - len(r))] for r in rows]
+    head = tuple(map(tuple, rows[:HEAD_LINES]))
+    shape = _find_shape(Dialect(",", ".", head), name)
+    values = array("d")
+    words: list[list[str]] = [[] for _ in range(shape.lead)]
+    for number, row in enumerate(rows[shape.n_header :], 1):
+        for column, cell in zip(words, row, strict=False):
+            column.append(cell)
+        _append(values, row[shape.lead : shape.lead + shape.width], ".", name, number, shape.lead)
+    numbers = np.frombuffer(values, dtype=np.float64).reshape(-1, shape.width).copy()
+    names = None if shape.names is None else shape.names[shape.lead :]
+    return set_index_aside(Grid(numbers, names, _row_names(words)))
+
+
+def _read(table: TableFile) -> Grid:
+    dialect = find_dialect(table)
+    shape = _find_shape(dialect, table.name)
+    values, words = _body(table, dialect, shape)
+    names = shape.names
+    if names is None:
+        names = names_in_comment(dialect, shape.lead + shape.width)
+    row_names = _row_names(words)
+    return Grid(
+        values,
+        None if names is None else names[shape.lead :],
+        row_names,
+        parcels_axis=0 if table.name.lower().endswith(".netts") else None,
     )
 
 
-def _rises_evenly(column: NDArray[np.float64]) -> bool:
-    steps = np.diff(column)
-    return bool(
-        np.isfinite(column).all() and steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=1e-9)
-    )
+def _find_shape(dialect: Dialect, name: str) -> _Shape:
+    head = [list(cells) for cells in dialect.head]
+    n_header = _header_lines(head)
+    body = head[n_header:]
+    if not body:
+        raise ScanError(f"{name} holds no numbers", _FIX)
+    width = len(body[0])
+    names: tuple[str, ...] | None = None
+    if n_header:
+        names = tuple(_best_header(head[:n_header], width))
+    spare = width > 1 and dialect.delimiter is not None and all(len(r) == width and not r[-1] for r in body)
+    if spare and names is not None and len(names) == width and names[-1]:
+        spare = False  # a named parcel without a value
+    width -= spare
+    if names is not None:
+        names = ("", *names) if len(names) == width - 1 else names  # R writes no name above the row names
+        names = names[:width] if len(names) == width + 1 and not names[-1] else names
+        if len(names) != width:
+            raise ScanError(
+                f"the header of {name} has {len(names)} names for {width} columns", "give one name per column"
+            )
+    lead = _leading_words(body, width)
+    if lead == width or (lead > _MAX_LEAD and lead > 0.5 * width):
+        raise ScanError(f"{name} is not a table of numbers", _FIX)
+    return _Shape(n_header, names, lead, width - lead, spare)
+
+
+def _leading_words(body: Sequence[Sequence[str]], width: int) -> int:
+    """Return how many columns at the left hold words: up to the last such column among the first few."""
+    reach = min(_MAX_LEAD, width)
+    wordy = [c for c in range(reach) if any(c < len(row) and not is_value(row[c]) for row in body)]
+    if len(wordy) == reach == width:
+        return width
+    lead = wordy[-1] + 1 if wordy else 0
+    # Words right in the numbers are damage; a column of words has one in nearly every row.
+    while lead and sum(not is_value(row[lead - 1]) for row in body if len(row) >= lead) < 0.9 * len(body):
+        lead -= 1
+    return lead
+
+
+def _header_lines(head: list[list[str]]) -> int:
+    """Return how many lines at the top name columns: words, or rising numbers, where numbers stand below."""
+    for n in range(1, min(_MAX_HEADER, len(head) - 1) + 1):
+        above = all(sum(not is_value(c) for c in line) > 0.5 * len(line) for line in head[: n - 1])
+        if above and _is_header(head[n - 1], head[n]):
+            return n
+    return 0
+
+
+def _is_header(line: Sequence[str], below: Sequence[str]) -> bool:
+    words = sum(not is_value(c) for c in line)
+    words_below = sum(not is_value(c) for c in below)
+    return words > max(1, words_below) or _counts_up(line, below)
+
+
+def _counts_up(line: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether a line numbers columns: strictly rising whole numbers (gaps, ``.0``), or even steps of time.
+
+    A corner word or an empty corner may stand before them; the line below may not rise likewise.
+    """
+    numbers = _numbers(line)
+    if numbers is None or len(numbers) < 3:
+        return False
+    steps = np.diff(numbers)
+    whole = bool((steps > 0).all() and (np.mod(numbers, 1) == 0).all())
+    even = bool(steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=1e-9))
+    if not (whole or even):
+        return False
+    later = _numbers(below)
+    if later is None:
+        return False
+    rises = bool((np.diff(later) > 0).all())
+    return not rises
+
+
+def _numbers(line: Sequence[str]) -> NDArray[np.float64] | None:
+    cells = list(line)
+    while cells and (not cells[0] or not is_value(cells[0])):
+        cells = cells[1:]  # a corner, or the names of a row
+    while cells and not cells[-1]:
+        cells = cells[:-1]
+    try:
+        numbers = np.array([to_number(c.replace(",", ".")) for c in cells])
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None
+
+
+def _best_header(lines: list[list[str]], width: int) -> list[str]:
+    """Of several lines of names the one that tells the columns apart best, the lowest of equals."""
+    fitting = [line for line in lines if abs(len(line) - width) <= 1] or lines
+    return max(reversed(fitting), key=lambda line: len(set(line)))
+
+
+def _body(table: TableFile, dialect: Dialect, shape: _Shape) -> tuple[NDArray[np.float64], list[list[str]]]:
+    """Return the numbers (rows, columns) and the words that stand before them."""
+    values = array("d")
+    words: list[list[str]] = [[] for _ in range(shape.lead)]
+    full = shape.lead + shape.width
+    plain = not shape.lead and not shape.spare and dialect.decimal == "."
+    passed, row = -dialect.skip, 0
+    for number, line in enumerate(table.lines(), 1):
+        if not line.strip() or is_comment(line):
+            continue
+        passed += 1
+        if passed <= shape.n_header:
+            continue
+        if plain and _append_plain(values, line, dialect.delimiter, shape.width):
+            row += 1
+            if row * shape.width > MAX_CELLS:
+                raise _too_many(table.name)
+            continue
+        cells = split(line, dialect.delimiter)
+        if dialect.delimiter is None and len(cells) > full and cells[full].startswith("#"):
+            cells = cells[:full]  # a comment after the numbers
+        if shape.spare and len(cells) == full + 1 and not cells[-1]:
+            cells.pop()
+        if len(cells) != full:
+            raise ScanError(
+                f"line {number} of {table.name} has {len(cells)} columns where {full} were expected", _FIX
+            )
+        for column, cell in zip(words, cells, strict=False):
+            column.append(cell)
+        row += 1
+        if row * shape.width > MAX_CELLS:
+            raise _too_many(table.name)
+        _append(values, cells[shape.lead :], dialect.decimal, table.name, row, shape.lead)
+    if not row:
+        raise ScanError(f"{table.name} holds no numbers", _FIX)
+    return np.frombuffer(values, dtype=np.float64).reshape(row, shape.width).copy(), words
+
+
+def _too_many(name: str) -> ScanError:
+    return ScanError(f"{name} holds more than {MAX_CELLS:,} numbers, as no run does", "give one run")
+
+
+def _append_plain(values: array[float], line: str, delimiter: str | None, width: int) -> bool:
+    """Append a line that is nothing but numbers, as most are; False when each cell must be looked at."""
+    if "_" in line or '"' in line:
+        return False  # 1_000 is a number to Python alone
+    try:
+        numbers = list(map(float, line.split(delimiter)))
+    except ValueError:
+        return False
+    if len(numbers) != width:
+        return False
+    values.extend(numbers)
+    return True
+
+
+def _append(values: array[float], cells: list[str], decimal: str, name: str, row: int, lead: int) -> None:
+    try:
+        if decimal == ".":
+            numbers = list(map(float, cells))  # also reads 1_000, which is no number here
+            if not any("_" in c for c in cells if len(c) > 2):
+                values.extend(numbers)
+                return
+    except ValueError:
+        pass
+    for column, cell in enumerate(cells, lead + 1):
+        try:
+            values.append(to_number(cell, decimal))
+        except ValueError:
+            if sum(not is_value(c) for c in cells) > 0.5 * len(cells):
+                raise ScanError(f"{name} is not a table of numbers", _FIX) from None
+            raise ScanError(
+                f"{name} holds words instead of numbers in row {row}, column {column}", _FIX
+            ) from None
+
+
+def _row_names(words: list[list[str]]) -> tuple[str, ...] | None:
+    """Of the columns of words the one that names the rows: each of its own, the nearest to the numbers."""
+    if not words:
+        return None
+    best = max(reversed(words), key=lambda column: len(set(column)))
+    return tuple(best)

@@ -75,13 +75,19 @@ class PretrainConfig(RunConfig):
     ``model`` is the family's ``config.json``; ``start_from`` a folder or ``default`` to go on from.
     ``masks`` gives the relative frequency of each kind of mask. ``gates_from`` (kernel family) is a folder
     whose trained gates are put on the newly fitted prior; ``store`` the precision of the saved weights.
+    ``process_from`` (context family) is a folder of the kernel family, or ``default``, whose group is taken
+    over instead of one that is fitted first; ``inference_from`` a folder whose trained gains are started
+    from, and ``inference`` the set of gains that is trained.
     """
 
-    family: Literal["kernel", "parcel_token", "image_token"]
+    family: Literal["kernel", "context", "parcel_token", "image_token"]
     data: list[DataConfig] = Field(min_length=1)
     model: dict[str, Any] = {}
     start_from: str | None = None
     gates_from: str | None = None
+    process_from: str | None = None
+    inference_from: str | None = None
+    inference: int = Field(default=0, ge=0)
     store: Literal["fp32", "fp16"] = "fp32"
     masks: dict[str, float] = {
         "random20": 1,
@@ -108,6 +114,8 @@ class PretrainConfig(RunConfig):
             raise ValueError("start_from brings its own architecture, leave model and gates_from out")
         if self.gates_from is not None and self.family != "kernel":
             raise ValueError(f"the family {self.family} has no gates, leave gates_from out")
+        if self.family != "context" and (self.process_from is not None or self.inference_from is not None):
+            raise ValueError("process_from and inference_from are settings of the context family")
         return self
 
 

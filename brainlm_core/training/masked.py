@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from brainlm_core.errors import ConfigError
-from brainlm_core.model import FAMILIES
+from brainlm_core.model import FAMILIES, build_family
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.training.config import PretrainConfig
@@ -152,25 +152,10 @@ def start_model(
         return model
     settings = family.config_class().from_dict(config.model)
     if config.family != "kernel":
-        model = family.module_class()(settings)
+        model = build_family(family, settings)
         model.initialise(torch.Generator().manual_seed(config.seed))
         return model
-    prior = folder / "prior"
-    if fabric.is_global_zero and not (prior / "model.safetensors").is_file():
-        from brainlm_core.training.fit_kernel import TrainingCohort, fit, save_statistics
-
-        if len(opened) != 2:
-            raise ConfigError(
-                "the kernel family is fitted on two cohorts", "give a cortical and a volume pack"
-            )
-        (cortex, rows, _), (volume, volume_rows, _) = opened
-        fitted, statistics = fit(
-            settings, TrainingCohort(cortex, rows), TrainingCohort(volume, volume_rows), say=say
-        )
-        save_statistics(statistics, prior)
-        save_folder(fitted, prior)
-    fabric.barrier()
-    model = load_folder(prior)
+    model = fitted_process(config, opened, folder / "prior", fabric, say)
     if config.gates_from is not None:
         other = load_folder(config.gates_from).state_dict()
         gates = {k: v for k, v in other.items() if k.startswith("gates.")}
@@ -179,3 +164,29 @@ def start_model(
             raise ConfigError(f"{config.gates_from} has no gates of this shape", "use the same settings")
         model.load_state_dict(gates, strict=False)
     return model
+
+
+def fitted_process(
+    config: PretrainConfig, opened: list[Any], prior: Path, fabric: Any, say: Say
+) -> MaskedModel:
+    """Return the kernel family's model fitted on the two cohorts, once per run, and kept in ``prior``."""
+    if fabric.is_global_zero and not (prior / "model.safetensors").is_file():
+        from brainlm_core.model.kernel_config import KernelConfig
+        from brainlm_core.training.fit_kernel import TrainingCohort, fit, save_statistics
+
+        if len(opened) != 2:
+            raise ConfigError(
+                "the kernel family is fitted on two cohorts", "give a cortical and a volume pack"
+            )
+        own = config.model.get("process", {}) if config.family == "context" else config.model
+        (cortex, rows, _), (volume, volume_rows, _) = opened
+        fitted, statistics = fit(
+            KernelConfig.from_dict(own),
+            TrainingCohort(cortex, rows),
+            TrainingCohort(volume, volume_rows),
+            say=say,
+        )
+        save_statistics(statistics, prior)
+        save_folder(fitted, prior)
+    fabric.barrier()
+    return load_folder(prior)

@@ -55,8 +55,11 @@ class Tab:
         return self
 
     def check(self) -> None:
-        """Fail when the page shows an exception."""
+        """Fail when the page shows an exception, or a task ended in a fault of the program."""
         assert not self.app.exception, [e.value for e in self.app.exception]
+        if "visitor" in self.app.session_state:
+            defects = [run.job.defect for run in self.who.tasks.values() if run.job.defect is not None]
+            assert not defects, defects
 
     def words(self) -> str:
         """Everything that the page says in HTML, Markdown and captions."""

@@ -7,7 +7,7 @@ import threading
 import weakref
 
 from app.departures import Doorkeeper
-from app.jobs import Job
+from app.shell.tasks import Task, start
 from app.state import Visitor
 from brainlm_core.scans.demo import demo_recordings
 
@@ -52,7 +52,7 @@ def test_a_visitor_who_leaves_stops_the_work_and_lets_go_of_the_scan() -> None:
         while True:
             report(0.5, "Busy")
 
-    job = who.start("attention", Job("Busy", busy))
+    job = start(who, Task("networks", ("now",), "Busy", busy)).job
     assert started.wait(30)
 
     class Result:
@@ -60,7 +60,7 @@ def test_a_visitor_who_leaves_stops_the_work_and_lets_go_of_the_scan() -> None:
 
     result = Result()
     there = weakref.ref(result)
-    who.remember(("a",), result)
+    who.results.remember(("a",), result)
     del result
     who.leave()
     assert job.wait(30)

@@ -18,6 +18,8 @@ from app.intake import (
     read_upload,
     started_locally,
 )
+from app.jobs import Job
+from app.shell.tasks import Task
 from brainlm_core.errors import ScanError
 from tests.fuzz.containers import brain, gifti, gz, nifti
 
@@ -29,6 +31,10 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "secret.csv").write_text("1,2\n", "utf-8")
     monkeypatch.setenv("BRAINLM_ROOTS", str(tmp_path / "data"))
     return tmp_path
+
+
+def job_of(task: Task[Any]) -> Job[Any]:
+    return Job(task.title, task.work)
 
 
 def test_paths_below_the_roots_are_read(house: Path) -> None:
@@ -90,7 +96,7 @@ def dropped(path: Path, name: str) -> Any:
 )
 def test_a_dropped_file_is_read_whatever_its_name(tmp_path: Path, name: str) -> None:
     np.savetxt(tmp_path / "scan.csv", np.random.default_rng(0).normal(100, 1, (30, 424)), delimiter=",")
-    job = read_upload(Uploads(dropped(tmp_path / "scan.csv", name)), Options(tr_s=2.0))
+    job = job_of(read_upload(Uploads(dropped(tmp_path / "scan.csv", name)), Options(tr_s=2.0)))
     assert job.wait(60) and job.error is None and job.defect is None
     assert job.result is not None and job.result.provenance.source_name == plain_name(name)
     assert job.result.provenance.source_name.isprintable()
@@ -100,7 +106,7 @@ def test_both_dropped_hemispheres_are_read(tmp_path: Path) -> None:
     (tmp_path / "left").write_bytes(gifti())
     (tmp_path / "right").write_bytes(gifti().replace(b"CortexLeft", b"CortexRight"))
     pair = Uploads(dropped(tmp_path / "left", "a.gii"), partner=dropped(tmp_path / "right", "b.gii"))
-    job = read_upload(pair, Options(tr_s=2.0))
+    job = job_of(read_upload(pair, Options(tr_s=2.0)))
     assert job.wait(60) and job.result is not None and job.result.quality is not None
     assert job.result.provenance.source_name == "a.gii + b.gii"
     assert not any("hemisphere was given" in n for n in job.result.notices)
@@ -132,10 +138,10 @@ def test_a_run_folder_whose_links_lead_outside(house: Path, link: str) -> None:
     path = {"bold": bold, "confounds": motion}[link]
     path.rename(house / path.name)
     path.symlink_to(house / path.name)
-    job = read_path(str(run), Options(tr_s=2.0))
+    job = job_of(read_path(str(run), Options(tr_s=2.0)))
     assert job.wait(60)
     if link == "bold":
-        assert job.error is not None and "no fMRIPrep BOLD run" in job.error.what
+        assert job.error is not None and "no BOLD run" in job.error.what
     else:
         assert job.result is not None and job.result.quality is not None
         assert job.result.quality.fd_mm is None

@@ -6,7 +6,7 @@ import pytest
 
 from app import jobs
 from app.jobs import Job, running
-from app.waiting import refresh_s
+from app.shell.task_bar import refresh_s
 from brainlm_core.errors import ScanError
 from brainlm_core.turns import OWNER
 

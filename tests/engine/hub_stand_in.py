@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -83,6 +84,14 @@ def serve(folder: Path) -> Iterator[Hub]:
         thread.join()
 
 
+@lru_cache
+def _etag(path: Path) -> str:
+    """Return the name that the hub gives a file; asked for often, and a large file takes seconds."""
+    content = path.read_bytes()
+    git = hashlib.sha1(f"blob {len(content)}\0".encode() + content)
+    return (hashlib.sha256(content) if len(content) >= LARGE else git).hexdigest()
+
+
 def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
@@ -113,22 +122,21 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def file(self, name: str, head: bool) -> None:
-            content = (state.folder / name).read_bytes()
-            large = len(content) >= LARGE
-            git = hashlib.sha1(f"blob {len(content)}\0".encode() + content)
-            etag = (hashlib.sha256(content) if large else git).hexdigest()
+            size, etag = (state.folder / name).stat().st_size, _etag(state.folder / name)
+            large = size >= LARGE
             asked = self.headers.get("Range", "")
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and state.ranges else 0
             self.send_response(206 if start else 200)
             self.send_header("ETag", f'"{etag}"')
             self.send_header("X-Repo-Commit", state.commit)
-            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Content-Length", str(size - start))
             if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
             self.end_headers()
             if head:
                 return
             state.gets.append((name, asked))
+            content = (state.folder / name).read_bytes()
             if large and state.garble:
                 content = content[:-1] + bytes([content[-1] ^ 1])
             if large and state.cut_after is not None:

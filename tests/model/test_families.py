@@ -21,6 +21,8 @@ def _config(family: str) -> dict:
         return PARCEL
     if family == "image_token":
         return {**IMAGE, "patch_size": 16}
+    if family == "context":
+        return {"family": "context", "process": config_of("default")}
     return config_of("default")
 
 

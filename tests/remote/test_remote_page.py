@@ -16,7 +16,7 @@ def test_the_chip_says_where_the_model_runs(
 ) -> None:
     monkeypatch.setenv("BRAINLM_SCHEDULER", shared_lab.address)
     page = open_page("networks.py").settle()
-    assert page.who.model_error is None
+    assert page.who.model_error is None and not page.who.tasks
     assert page.who.device == f"CPU on {host()}"
     chip = next(b for b in page.app.get("popover") if "Default model" in b.proto.popover.label)
     assert chip.proto.popover.label.endswith(f"CPU on {host()}")

@@ -88,10 +88,10 @@ def test_native_only_and_empty_folders(folder: tuple[Path, Path], tmp_path: Path
     func, atlas = folder
     for path in func.glob("*MNI*"):
         path.unlink()
-    with pytest.raises(ScanError, match="native space; run fMRIPrep with --output-spaces"):
+    with pytest.raises(ScanError, match="name no template; run fMRIPrep with --output-spaces"):
         read_scan(func, atlas=str(atlas))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ScanError, match="no fMRIPrep BOLD run"):
+    with pytest.raises(ScanError, match="no BOLD run"):
         read_scan(tmp_path / "empty")
 
 
@@ -123,3 +123,72 @@ def test_found_confounds_of_another_length_are_left_out_and_said(folder: tuple[P
     recording = read_scan(func, atlas=str(atlas))
     assert any("left out" in n and f"{T + 1} rows" in n for n in recording.notices)
     assert recording.quality is not None and recording.quality.fd_mm is None
+
+
+SPACE = "space-MNI152NLin2009cAsym_res-2"
+
+
+def touch(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    ("names", "best"),
+    [
+        ([f"{SPACE}_desc-denoised_bold.nii.gz", f"{SPACE}_desc-denoisedSmoothed_bold.nii.gz"], 0),
+        ([f"{SPACE}_desc-residual_bold.nii.gz", f"{SPACE}_desc-residual_smooth_bold.nii.gz"], 0),
+        ([f"{SPACE}_desc-denoised_bold.nii.gz", "space-fsLR_den-91k_desc-denoised_bold.dtseries.nii"], 0),
+        ([f"{SPACE}_desc-interpolated_bold.nii.gz", f"{SPACE}_desc-denoised_bold.nii.gz"], 1),
+        (
+            [
+                f"{SPACE}_desc-preproc_bold.nii.gz",
+                "space-MNI152NLin6Asym_desc-smoothAROMAnonaggr_bold.nii.gz",
+            ],
+            0,
+        ),
+        ([f"{SPACE}_desc-preproc_bold.nii.gz", f"{SPACE}_desc-denoised_bold.nii.gz"], 1),
+        ([f"echo-1_{SPACE}_desc-preproc_bold.nii.gz", f"{SPACE}_desc-preproc_bold.nii.gz"], 1),
+        (["space-T1w_desc-preproc_bold.nii.gz", "bold_space-MNI152NLin2009cAsym_preproc.nii.gz"], 1),
+        (
+            ["space-MNIPediatricAsym_cohort-3_desc-preproc_bold.nii.gz", f"{SPACE}_desc-preproc_bold.nii.gz"],
+            1,
+        ),
+        (["space-template_desc-preproc_bold.nii.gz", "space-T1w_desc-preproc_bold.nii.gz"], 0),
+    ],
+)
+def test_the_best_image_of_a_run(tmp_path: Path, names: list[str], best: int) -> None:
+    from brainlm_core.scans.fmriprep import find_runs
+
+    full = [f"sub-01_task-rest_{n}" for n in names]
+    touch(tmp_path / "func", *full)
+    assert [p.name for p in find_runs(tmp_path, "x").values()] == [full[best]]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([f"echo-{i}_{SPACE}_desc-preproc_bold.nii.gz" for i in (1, 2, 3)], "3 single echoes"),
+        (["space-MNIInfant_cohort-1_desc-preproc_bold.nii.gz"], "another brain's template .*infant"),
+        (["desc-preproc_bold.nii.gz"], "native space or name no template"),
+        (["a.nii.gz", "b.nii.gz"], "2 other images: .*name one of these files"),
+    ],
+)
+def test_folders_without_a_usable_image(tmp_path: Path, names: list[str], words: str) -> None:
+    from brainlm_core.scans.fmriprep import find_runs
+
+    touch(tmp_path / "func", *(f"sub-01_task-rest_{n}" for n in names))
+    with pytest.raises(ScanError, match=words):
+        find_runs(tmp_path, "x")
+
+
+def test_the_one_image_of_another_program(tmp_path: Path) -> None:
+    from brainlm_core.scans.fmriprep import companions, find_runs
+
+    touch(tmp_path / "FunImgARCWF" / "Sub_001", "wCovRegressed_4DVolume.nii.gz", "mean_mask.nii")
+    assert [p.name for p in find_runs(tmp_path, "x").values()] == ["wCovRegressed_4DVolume.nii.gz"]
+    old = tmp_path / "sub-1_task-rest_bold_space-MNI152NLin2009cAsym_preproc.nii.gz"
+    touch(tmp_path, "sub-1_task-rest_bold_confounds.tsv", old.name.replace("_preproc", "_brainmask"))
+    found = companions(old)
+    assert found.confounds is not None and found.mask is not None

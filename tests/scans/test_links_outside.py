@@ -81,7 +81,7 @@ def test_a_run_that_lies_outside_is_not_found(places: tuple[Path, Path, Path], h
     if how == "chain":
         (func / f"{BOLD}.nii.gz").rename(func.parent / "between")
         (func / f"{BOLD}.nii.gz").symlink_to("../between")
-    with pytest.raises(ScanError, match="holds no fMRIPrep BOLD run"):
+    with pytest.raises(ScanError, match="holds no BOLD run"):
         read(func, func.parent, atlas=str(atlas))
 
 

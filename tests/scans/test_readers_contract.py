@@ -75,6 +75,12 @@ def make_arrow(folder: Path) -> Path:
     return folder / "x.parquet"
 
 
+def make_workbook(folder: Path) -> Path:
+    from table_files import write_workbook
+
+    return write_workbook(folder / "x.xlsx", [list(range(424)), *bold_table(T).tolist()])
+
+
 def make_text(folder: Path) -> Path:
     np.savetxt(folder / "x.tsv", bold_table(T), delimiter="\t")
     return folder / "x.tsv"
@@ -90,12 +96,15 @@ GOOD: dict[str, Callable[[Path], Path]] = {
     "arrow": make_arrow,
     "mat": make_mat,
     "text": make_text,
+    "workbook": make_workbook,
 }
 #: Formats that are recognised only to be refused in words.
 REFUSED = {
     "hdf5": b"\x89HDF\r\n\x1a\n",
     "office": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     "picture": b"%PDF-1.7",
+    "minc": b"CDF\x01",
+    "dicom": b"\0" * 128 + b"DICM",
 }
 
 

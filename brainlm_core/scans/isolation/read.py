@@ -76,6 +76,7 @@ def read_isolated(
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    **more: Any,
 ) -> Recording:
     """Read a scan in a process of its own that is ended at once when ``cancelled`` says so.
 
@@ -83,6 +84,8 @@ def read_isolated(
     ----------
     path, tr_s, confounds, coordinates, atlas, space, cleaning, progress, name
         As :func:`brainlm_core.scans.read_scan`.
+    **more
+        Further options of :func:`brainlm_core.scans.read_scan`, as JSON can carry them.
     cancelled : callable, optional
         Asked often whether anybody still waits. ``progress`` is called once more then, so that it can raise
         what stops the caller.
@@ -103,7 +106,7 @@ def read_isolated(
     side = {"confounds": confounds, "coordinates": coordinates}
     options = {
         "tr_s": tr_s, "atlas": atlas, "space": space, "cleaning": cleaning,
-        **{k: None if v is None else os.path.abspath(v) for k, v in side.items()},
+        **{k: None if v is None else os.path.abspath(v) for k, v in side.items()}, **more,
     }  # fmt: skip
     if atlas is not None and Path(atlas).is_file():
         options["atlas"] = os.path.abspath(atlas)

@@ -1,0 +1,1 @@
+"""The context family: a kernel attention network that reads the recording beside its window."""
