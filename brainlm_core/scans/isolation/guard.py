@@ -24,10 +24,11 @@ _NEVER = (
     "pickle.find_class", "ftplib.", "smtplib.", "telnetlib.", "imaplib.", "poplib.", "webbrowser.",
     "socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo",
     "socket.gethostby", "urllib.", "http.client.", "winreg.", "ctypes.dlopen",
-    "os.chmod", "os.chown", "os.link", "os.symlink",
+    "os.chown", "os.link", "os.symlink",
 )  # fmt: skip
 _LOOKS = ("os.listdir", "os.scandir")
 _CHANGES = (
+    "os.chmod",
     "os.remove",
     "os.rmdir",
     "os.mkdir",
