@@ -210,7 +210,9 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
             key=f"confounds-{n}",
         )
         partner = st.file_uploader(
-            "Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}"
+            "Second file: other hemisphere, or the other half of .hdr/.img or .HEAD/.BRIK",
+            type=["gii", "gz", "img", "hdr", "HEAD", "BRIK", "nii", "mgz"],
+            key=f"partner-{n}",
         )
         cleaning = _cleaning(n)
         st.caption("Settings apply to the next scan you drop. Nothing is cleaned unless you ask for it.")

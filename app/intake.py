@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 #: Stated beside the drop zone.
 FORMATS = (
-    "4D NIfTI in MNI space (.nii, .nii.gz) · CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
+    "4D images in MNI space (NIfTI plain or packed, .mgz, AFNI, .hdr/.img, a ZIP of volumes) · "
+    "CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
     "tables with one column per parcel (.csv .tsv .txt .dat .1D .netts .xlsx .npy .npz .mat) · Parquet or "
     "Arrow · a recording saved here (.npz)"
 )
@@ -274,9 +275,10 @@ def _read(
     coordinates: Path | None = None,
     name: str | None = None,
 ) -> Recording:
-    from brainlm_core.scans import CleaningOptions, read_scan
+    from brainlm_core.scans import CleaningOptions
+    from brainlm_core.scans.isolation import read_isolated
 
-    return read_scan(
+    return read_isolated(
         path,
         tr_s=options.tr_s,
         confounds=confounds,
@@ -286,4 +288,5 @@ def _read(
         cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,
         progress=report,
         name=name,
+        cancelled=report.cancelled,
     )

@@ -182,10 +182,12 @@ _TABLE = (
         tasks={"networks": Wording("Both together", "connectivity and coordinates together")},
     ),
     Method(
-        "group_connectivity", "baseline", "Group without a scan", "group connectivity", *_GREEN,
+        "group_connectivity", "baseline", "Group connectivity, no scan", "group connectivity", *_GREEN,
         marker="square",
         tasks={
-            "networks": Wording("Group without a scan", "the group's average connectivity, without a scan")
+            "networks": Wording(
+                "Group connectivity, no scan", "the group's average connectivity, without a scan"
+            )
         },
     ),
     Method(
@@ -215,7 +217,7 @@ _TABLE = (
         "ridge", "baseline", "Ridge VAR", "ridge", *_BROWN, marker="square",
         tasks={
             "forecast": Wording("Ridge VAR", "ridge VAR"),
-            "reconstruct": Wording("Ridge, group covariance", "ridge from the visible parcels"),
+            "reconstruct": Wording("Ridge, visible parcels", "ridge from the visible parcels"),
         },
     ),
     Method(

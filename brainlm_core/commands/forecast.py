@@ -23,7 +23,7 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 40, 80, 160)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add_scan_arguments(parser)
-    add_model_arguments(parser)
+    add_model_arguments(parser, context=False)
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="folder for tables, arrays and the animation"
     )

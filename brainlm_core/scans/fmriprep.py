@@ -11,6 +11,8 @@ from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording, Step
 from brainlm_core.scans.bids import DatasetFile, DatasetIndex, DatasetRun, index_dataset, is_smoothed, runs_of
 from brainlm_core.scans.bids.index import IMAGE, describe
+from brainlm_core.scans.containers import by_number
+from brainlm_core.scans.limits import MIN_TIMEPOINTS
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.templates import NLIN6, NLIN2009C, judge_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
@@ -223,6 +225,24 @@ def find_run(folder: Path, name: str, may_open: Callable[[Path], bool] = lambda 
     return companions(best[0], may_open)
 
 
+def _single_volumes(source: ScanSource) -> tuple[Path, ...]:
+    """Return the files of a folder that holds nothing but one series of 3D volumes; empty otherwise."""
+    images: list[Path] = []
+    try:
+        for count, path in enumerate(source.path.rglob("*")):
+            if count > _MAX_ENTRIES or "_bold" in path.name:
+                return ()
+            is_image = path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
+            if is_image and not _NO_SERIES.search(path.name) and source.may_open(path) and path.is_file():
+                images.append(path)
+    except OSError:
+        return ()
+    numbered = {re.sub(r"\d+", "#", p.name) for p in images}
+    if len(images) < MIN_TIMEPOINTS or len(numbered) != 1 or len({p.parent for p in images}) != 1:
+        return ()
+    return tuple(sorted(images, key=lambda p: by_number(p.name)))
+
+
 def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     """Read the one run of a folder.
 
@@ -234,6 +254,11 @@ def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
     from brainlm_core.scans.readers import find_reader
     from brainlm_core.scans.source import make_source, probe
 
+    single = _single_volumes(request.source)
+    if single:
+        source = ScanSource(single, tuple(p.name for p in single), roots=request.source.roots)
+        series = find_reader(probe(source), single[0].name).read(replace(request, source=source))
+        return series if isinstance(series, Recording) else replace(series, read_from=source)
     run = find_run(request.source.path, request.source.name, request.source.may_open)
     source = make_source(ScanSource((run.bold,), (run.bold.name,), roots=request.source.roots))
     inner = replace(request, source=source)

@@ -44,9 +44,10 @@ def read_scan(
 
     Parameters
     ----------
-    path : path, ScanSource, or two paths
-        4D NIfTI, CIFTI, GIFTI (one hemisphere finds its partner beside it, or give both), a
-        table, a saved recording, or a folder of fMRIPrep derivatives.
+    path : path, ScanSource, or several paths
+        Volumes (NIfTI, FreeSurfer, AFNI; one file, a pair, or single volumes), CIFTI, GIFTI (one
+        hemisphere finds its partner beside it, or give both), a table, a saved recording, or a
+        folder of fMRIPrep derivatives.
     tr_s : float, optional
         Repetition time in s; wins over the file's.
     confounds : path, optional
@@ -86,11 +87,7 @@ def read_scan(
     source = make_source(path, name)
     looked = probe(source)
     reader = find_reader(looked, source.name)
-    if len(source.paths) > 1 and reader.key != "gifti":
-        raise ScanError(
-            f"{source.name} are no pair of GIFTI hemispheres",
-            "give one scan, or the left and right .func.gii",
-        )
+    _check_together(source, reader.key)
     request = ReadRequest(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
@@ -122,6 +119,20 @@ def read_scan(
         recording = replace(recording, notices=(*recording.notices, note))
     report(1.0, "done")
     return recording
+
+
+def _check_together(source: ScanSource, key: str) -> None:
+    """Refuse several files that are no one scan: hemispheres, a header and its numbers, single volumes."""
+    n = len(source.paths)
+    if n == 1 or key == "nifti" or (key == "gifti" and n == 2):
+        return
+    if n > 2:
+        raise ScanError(
+            f"{n} scans were given", "give one, the two hemispheres of one run, or its single volumes"
+        )
+    raise ScanError(
+        f"{source.name} are no pair of GIFTI hemispheres", "give one scan, or the left and right .func.gii"
+    )
 
 
 def is_doubtful(recording: Recording) -> bool:

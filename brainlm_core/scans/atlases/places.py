@@ -19,6 +19,7 @@ from brainlm_core.scans.atlases.catalogue import KnownAtlas
 from brainlm_core.scans.atlases.match import name_digests
 from brainlm_core.scans.atlases.names import digests, fold_name
 from brainlm_core.scans.atlases.tables import AtlasTable, PositionsNotHere
+from brainlm_core.scans.isolation.guard import fetching
 from brainlm_core.tables import original, write_rows
 from brainlm_core.writing import whole_file
 
@@ -107,7 +108,8 @@ def fetch_atlas(atlas: KnownAtlas, progress: Progress = lambda _f, _s: None) -> 
         tuple(names[i] for i in rows), tuple(f.side for f in folded),
         ("",) * len(rows), ("",) * len(rows), xyz[rows].astype(np.float32),
     )  # fmt: skip
-    _write(_cached(atlas), table)
+    with fetching():
+        _write(_cached(atlas), table)
 
 
 def _offline(atlas: KnownAtlas) -> PositionsNotHere:
@@ -122,7 +124,7 @@ def _download(atlas: KnownAtlas) -> tuple[list[str], NDArray[np.float64]]:
 
     name, arguments = _FETCHERS[atlas.key]
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), fetching():
             bunch = getattr(datasets, name)(data_dir=str(cache_dir() / "nilearn"), verbose=0, **arguments)
     except Exception as error:  # nilearn passes on whatever its HTTP library and the archives raise
         raise _offline(atlas) from error
