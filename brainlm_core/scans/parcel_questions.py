@@ -55,8 +55,7 @@ def names_unknown(grid: Grid, name: str) -> ScanError:
     if isinstance(unknown, UnknownNames) and unknown.n_found:
         return names_differ(unknown, None, name)
     return MissingCoordinates(
-        f"the names of the parcels in {name} are those of no parcellation that is known here (first: "
-        f"{', '.join(names[:3])})",
+        f"the names of the parcels in {name} are those of no parcellation that is known here",
         "give the coordinates of its parcels (--coordinates CSV)",
     )
 

@@ -21,6 +21,7 @@ from brainlm_core.atlas import a424
 from brainlm_core.scans import read_scan
 from tests.privacy.marks import DATES, FIRST, NAME, NOTE, PERSON
 from tests.scans.scan_files import AFFINE, SHAPE, bold_table, bold_volume, label_volume
+from tests.scans.table_files import write_workbook
 
 T = 32
 DICOM = {
@@ -141,7 +142,7 @@ def dtseries(folder: Path) -> Planted:
 
 def ptseries(folder: Path) -> Planted:
     five = a424().vertex_labels
-    names = [f"{NAME} {DATES[0]} {i}" for i in range(424)]
+    names = list(a424().names)  # foreign names are refused: see test_a_refusal_repeats_nothing_of_the_content
     vertices = [{"CIFTI_STRUCTURE_CORTEX_LEFT": np.flatnonzero(five[:10242] == i)} for i in range(424)]
     axis = nib.cifti2.ParcelsAxis(
         names,
@@ -256,12 +257,20 @@ def _mat_header(path: Path) -> None:
 
 
 def text_with_comments(folder: Path) -> Planted:
-    names = [f"{NAME}_{DATES[0]}_{i}" for i in range(424)]
+    names = list(a424().names)
     rows = "\n".join(",".join(f"{v:.3f}" for v in row) for row in bold_table(T))
     head = f"# {NOTE}\n% {PERSON}\n" + ",".join(names)
     (folder / "scan.csv").write_text(f"{head}\n{rows}\n", "utf-8")
     _sidecar(folder, "scan")
     return Planted(folder / "scan.csv")
+
+
+def workbook(folder: Path) -> Planted:
+    path = write_workbook(folder / "scan.xlsx", [list(a424().names), *bold_table(T).tolist()])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("docProps/core.xml", f"<coreProperties><creator>{PERSON}</creator></coreProperties>")
+        archive.writestr("xl/comments1.xml", f"<comments><comment>{NOTE} {DATES[0]}</comment></comments>")
+    return Planted(path, {"tr_s": 2.0})
 
 
 def text_with_row_names(folder: Path) -> Planted:
@@ -298,11 +307,14 @@ PLANTED: dict[str, tuple[Callable[[Path], Planted], ...]] = {
     "npy": (npy,),
     "arrow": (parquet, arrow_file),
     "mat": (mat, mat_with_one_matrix),
+    "workbook": (workbook,),
     "text": (text_with_comments, text_with_row_names, text_with_coordinates_and_confounds),
 }
 #: Formats that are refused, and how they begin.
 REFUSED = {
     "hdf5": b"\x89HDF\r\n\x1a\n",
+    "minc": b"CDF\x01",
+    "dicom": bytes(128) + b"DICM",
     "office": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     "picture": b"%PDF-1.7",
 }

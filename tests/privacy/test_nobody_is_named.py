@@ -155,6 +155,10 @@ def a_letter(path: Path) -> None:
     path.write_text(f"Dear {NOTE},\n\n{PERSON}\n" * 30, "utf-8")
 
 
+def no_known_parcels_of_a424(path: Path) -> None:
+    pd.DataFrame(bold_table(30), columns=[f"{NAME}_{i}" for i in range(424)]).to_csv(path, index=False)
+
+
 def no_known_parcels(path: Path) -> None:
     pd.DataFrame(bold_table(30, 17), columns=[f"{NAME}{i}" for i in range(17)]).to_csv(path, index=False)
 
@@ -170,6 +174,7 @@ def no_known_parcels(path: Path) -> None:
         ragged,
         a_letter,
         no_known_parcels,
+        no_known_parcels_of_a424,
     ],
 )
 def test_a_refusal_repeats_nothing_of_the_content(write: Callable[[Path], None], tmp_path: Path) -> None:
