@@ -15,8 +15,9 @@ from brainlm_core.cohort.importing import Found, ScanToAdd
 from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS, read_table
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
-from brainlm_core.packs import SCAN_SUFFIXES, Cohort, open_cohort
+from brainlm_core.packs import Cohort, open_cohort
 from brainlm_core.recording import Recording
+from brainlm_core.scans.readers import is_scan_name, scan_suffixes
 
 #: Files in a tree of derivatives that are looked at, at most.
 MAX_TREE_ENTRIES = 20_000_000
@@ -83,11 +84,12 @@ def find_scans(path: str | Path, options: ImportOptions | None = None) -> Found:
         raise ConfigError(f"there is no cohort {path.name}", "give a folder of scans, a pack or Arrow files")
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     arrow = [p for p in files if p.suffix in ARROW_SUFFIXES]
-    if arrow and not any(p.name.endswith(SCAN_SUFFIXES) for p in files):
+    scans = [p for p in files if is_scan_name(p.name)]
+    if arrow and len(arrow) == len(scans):
         return _arrow(arrow, path, options)
     if (path / "dataset_description.json").is_file() or any(path.glob("sub-*/")):
         return _tree(path, options)
-    return _folder([p for p in files if p.name.endswith(SCAN_SUFFIXES)], path, options)
+    return _folder(scans, path, options)
 
 
 def _folder(files: list[Path], path: Path, options: ImportOptions) -> Found:
@@ -273,9 +275,7 @@ def _people(table: pd.DataFrame | None) -> dict[str, str]:
 
 def _stem(name: str) -> str:
     """Return a file name without its format's ending."""
-    for ending in sorted(
-        (*SCAN_SUFFIXES, ".dtseries.nii", ".ptseries.nii", ".func.gii"), key=len, reverse=True
-    ):
-        if name.endswith(ending) and name != ending:
-            return name.removesuffix(ending)
+    for ending in scan_suffixes():
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
     return name.partition(".")[0] or name
