@@ -66,9 +66,10 @@ def _load() -> None:
 
 
 def _import_heavy_parts() -> None:
-    from brainlm_core.scans import volumes
+    from brainlm_core.scans import isolation
 
-    volumes.warm_up()  # about a second of a first upload
+    # The readers load in a process of their own meanwhile: seconds of a first upload.
+    threading.Thread(target=isolation.warm_up, daemon=True, name="warm-up of the readers").start()
     import brainlm_core.engine  # noqa: F401  (torch, a second or two)
     from brainlm_core.analyses import forecast, networks, perturb  # noqa: F401
 

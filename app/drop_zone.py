@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from app.intake import (
     FORMATS,
@@ -25,6 +27,9 @@ from app.state import Visitor
 from app.words import note, refusal
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording
+
+if TYPE_CHECKING:
+    from brainlm_core.scans.types import MissingChoice
 
 #: Work that ends within this time shows no progress line, in s.
 PATIENCE_S = 0.3
@@ -84,7 +89,11 @@ def drop_zone(who: Visitor) -> None:
 
 def missing_answer(who: Visitor) -> None:
     """Ask in place for the one thing that the dropped file does not say."""
-    if type(who.intake_error).__name__ != "MissingTR" or not st.session_state.get(f"drop-{who.drop_count}"):
+    if not st.session_state.get(f"drop-{who.drop_count}"):
+        return
+    if type(who.intake_error).__name__ == "MissingChoice":
+        _offer(who, cast("MissingChoice", who.intake_error))
+    if type(who.intake_error).__name__ != "MissingTR":
         return
 
     def answer() -> None:
@@ -95,6 +104,37 @@ def missing_answer(who: Visitor) -> None:
             "Repetition time (s)", min_value=0.05, max_value=20.0, value=None, format="%.3f", key="ask-tr"
         )
         st.form_submit_button("Read the file", type="primary", on_click=answer)
+
+
+def _offer(who: Visitor, question: MissingChoice) -> None:
+    """Draw the readings that are possible: beside a glimpse of each, or in a list."""
+    key = f"answers-{who.drop_count}"
+
+    def choose(chosen: dict[str, str]) -> None:
+        st.session_state[key] = {**st.session_state.get(key, {}), **chosen}
+
+    if question.previews:
+        for column, (words, chosen), signals in zip(
+            st.columns(len(question.options)), question.options, question.previews, strict=True
+        ):
+            with column:
+                st.image(_glimpse(signals), width="stretch", caption="One line per parcel, time to the right")
+                st.button(words, key=f"choose-{words}", on_click=choose, args=(chosen,))
+    elif question.options:
+        readings = dict(question.options)
+
+        def take() -> None:
+            choose(readings[st.session_state["choose-reading"]])
+
+        with st.form("choose", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+            st.selectbox("Read it as", list(readings), key="choose-reading")
+            st.form_submit_button("Read the file", type="primary", on_click=take)
+
+
+def _glimpse(signals: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return z-scored signals (parcels, volumes) as grey levels, each value some pixels large."""
+    grey = np.clip(signals * 42 + 128, 0, 255).astype(np.uint8)
+    return np.kron(grey, np.ones((4, 4), np.uint8))
 
 
 def begin(who: Visitor, task: Task[Recording]) -> None:
@@ -146,7 +186,9 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
     """Draw the optional inputs; return them, and the dropped files by role when there is a scan."""
     n = who.drop_count
     asks = type(who.intake_error).__name__ if who.intake_error else ""
-    with st.expander("Settings for your scan", expanded=asks in ("MissingTR", "MissingCoordinates")):
+    with st.expander(
+        "Settings for your scan", expanded=asks in ("MissingTR", "MissingCoordinates", "MissingChoice")
+    ):
         tr_s = st.number_input(
             "Repetition time (s)",
             min_value=0.05,
@@ -159,7 +201,7 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
         )
         coordinates = st.file_uploader(
             "Coordinates of the parcels (CSV: x, y, z in mm, MNI)",
-            type=["csv", "tsv", "txt"],
+            type=["csv", "tsv", "txt", "xlsx"],
             key=f"coordinates-{n}",
         )
         confounds = st.file_uploader(
@@ -168,12 +210,14 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
             key=f"confounds-{n}",
         )
         partner = st.file_uploader(
-            "Other hemisphere (second GIFTI file)", type=["gii", "gz"], key=f"partner-{n}"
+            "Second file: other hemisphere, or the other half of .hdr/.img or .HEAD/.BRIK",
+            type=["gii", "gz", "img", "hdr", "HEAD", "BRIK", "nii", "mgz"],
+            key=f"partner-{n}",
         )
         cleaning = _cleaning(n)
         st.caption("Settings apply to the next scan you drop. Nothing is cleaned unless you ask for it.")
     uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates)
-    return Options(tr_s, cleaning), uploads
+    return Options(tr_s, cleaning, st.session_state.get(f"answers-{n}", {})), uploads
 
 
 def _cleaning(n: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from brainlm_core.analyses.decode import DecodeOptions, DecodeResult
 from brainlm_core.errors import BrainLMError
 from brainlm_core.look import decode as look
 from brainlm_core.look.columns import words
+from brainlm_core.tables import table_bytes
 
 PREDICTORS = {
     "ridge": "Ridge",
@@ -163,4 +164,4 @@ def _classes(result: DecodeResult) -> None:
 def guesses_csv(result: DecodeResult) -> bytes:
     """Return one row per recording."""
     table: pd.DataFrame = result.table()
-    return table.to_csv(index=False, float_format="%.6g").encode()
+    return table_bytes(table)

@@ -17,6 +17,7 @@ from brainlm_core.analyses.decode import DecodeResult
 from brainlm_core.analyses.embed import EmbeddingMap
 from brainlm_core.cohort.files import write_embeddings
 from brainlm_core.scratch import scratch
+from brainlm_core.tables import table_bytes
 
 
 def map_csv(own: Desk, made: EmbeddingMap) -> bytes:
@@ -26,7 +27,7 @@ def map_csv(own: Desk, made: EmbeddingMap) -> bytes:
     table.insert(1, "trust", made.trust)
     table.insert(1, "map_y", made.xy[:, 1])
     table.insert(1, "map_x", made.xy[:, 0])
-    return table.to_csv(index=False, float_format="%.6g").encode()
+    return table_bytes(table)
 
 
 def parquet(own: Desk, *, selected_only: bool) -> bytes:
@@ -52,7 +53,7 @@ def buttons(own: Desk, made: EmbeddingMap) -> None:
         if len(own.selected):
             st.download_button(
                 "Selection (.csv)",
-                lambda: own.cohort.table().iloc[own.selected].to_csv(index=False).encode(),
+                lambda: table_bytes(own.cohort.table().iloc[own.selected], float_format=None),
                 f"{stem}-selection.csv",
                 "text/csv",
                 key="emb-selection-csv",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import N_VERTICES, Parcellation
 from brainlm_core.recording import Recording
 from brainlm_core.scratch import scratch
+from brainlm_core.tables import table_bytes
 
 
 class Savable(Protocol):
@@ -37,7 +38,7 @@ def recording_csv(recording: Recording) -> bytes:
     """Return signals as a table, one row per volume, first column time in s."""
     table = pd.DataFrame(recording.signals.T, columns=_unique(recording.parcellation.names))
     table.insert(0, "time_s", np.arange(recording.n_timepoints) * recording.tr_s)
-    return table.to_csv(index=False, float_format="%.6g").encode()
+    return table_bytes(table)
 
 
 def provenance_json(recording: Recording) -> bytes:
@@ -64,7 +65,7 @@ def matrix_csv(values: NDArray[np.float32], names: Sequence[str]) -> bytes:
     """Return a parcel × parcel matrix with names, query by row."""
     columns = _unique(names)
     table = pd.DataFrame(values, index=pd.Index(columns, name="query"), columns=columns)
-    return table.to_csv(float_format="%.6g").encode()
+    return table_bytes(table, index=True)
 
 
 def cifti_map(values: NDArray[np.float32], parcellation: Parcellation, map_names: Sequence[str]) -> bytes:

@@ -16,6 +16,7 @@ from brainlm_core.analyses.forecast_result import ForecastResult
 from brainlm_core.base.methods import ordered, title_of
 from brainlm_core.recording import Recording
 from brainlm_core.render import Scene, film_bytes, png_bytes
+from brainlm_core.tables import table_bytes
 
 
 def buttons(recording: Recording, now: Picture, stem: str) -> None:
@@ -29,11 +30,7 @@ def buttons(recording: Recording, now: Picture, stem: str) -> None:
         return scene_of(own, recording.parcellation, simulated=simulated, theme=theme)
 
     def table() -> bytes:
-        return (
-            forecast_table(own, recording.parcellation.names)
-            .to_csv(index=False, float_format="%.6g")
-            .encode()
-        )
+        return table_bytes(forecast_table(own, recording.parcellation.names))
 
     def arrays() -> bytes:
         stream = io.BytesIO()

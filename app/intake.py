@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 #: Stated beside the drop zone.
 FORMATS = (
-    "4D NIfTI in MNI space (.nii, .nii.gz) · CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
-    "tables with one column per parcel (.csv .tsv .txt .dat .1D .npy .npz .mat) · Parquet or Arrow · "
-    "a recording saved here (.npz)"
+    "4D images in MNI space (NIfTI plain or packed, .mgz, AFNI, .hdr/.img, a ZIP of volumes) · "
+    "CIFTI (.dtseries.nii, .ptseries.nii) · GIFTI (.func.gii) · "
+    "tables with one column per parcel (.csv .tsv .txt .dat .1D .netts .xlsx .npy .npz .mat) · Parquet or "
+    "Arrow · a recording saved here (.npz)"
 )
 #: Folders below which a path on this machine may be read; `BRAINLM_ROOTS` replaces them.
 ROOTS_VARIABLE = "BRAINLM_ROOTS"
@@ -48,10 +49,13 @@ class Options:
         Repetition time in s; None takes the file's.
     cleaning : dict
         Fields of :class:`brainlm_core.scans.CleaningOptions`; empty for none.
+    answers : dict
+        What was asked about a table: ``atlas``, ``rows_are`` of :func:`brainlm_core.scans.read_scan`.
     """
 
     tr_s: float | None = None
     cleaning: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -271,14 +275,18 @@ def _read(
     coordinates: Path | None = None,
     name: str | None = None,
 ) -> Recording:
-    from brainlm_core.scans import CleaningOptions, read_scan
+    from brainlm_core.scans import CleaningOptions
+    from brainlm_core.scans.isolation import read_isolated
 
-    return read_scan(
+    return read_isolated(
         path,
         tr_s=options.tr_s,
         confounds=confounds,
         coordinates=coordinates,
+        atlas=options.answers.get("atlas"),
+        rows_are=options.answers.get("rows_are"),
         cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,
         progress=report,
         name=name,
+        cancelled=report.cancelled,
     )

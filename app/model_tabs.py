@@ -26,7 +26,7 @@ from app.state import Visitor
 from app.words import facts, note
 from brainlm_core.analyses.model_card import CARD_NAME, BarDistance, CardTable, load_card
 from brainlm_core.recording import Recording
-from brainlm_core.weights import default_folder
+from brainlm_core.weights import BUNDLED, bundled_folder, default_folder
 
 #: What the training choices mean, one line each.
 CHOICES = (
@@ -73,8 +73,10 @@ LIMITS = (
     (
         "Of what is shown here",
         (
-            "Attention is what the model reads, responses are what it expects, embeddings are what it keeps. "
-            "None of them is a cause.",
+            "Responses are what the model expects, embeddings are what it keeps, and attention is what it "
+            "reads only where taking it away changes the answers. None of them is a cause.",
+            "What a model shows of one scan may be what all brains share: Networks and Perturb ask the same "
+            "of no scan, and claim only what stands above that.",
             "A score without its baseline says nothing. Every score here has one, and several lose to it.",
             "For research only. Not for diagnosis.",
         ),
@@ -111,8 +113,9 @@ def card(who: Visitor, _: Recording) -> None:
 
 
 def _card_folder(who: Visitor) -> Path:
-    folder = Path(who.model.name)
-    return folder if who.model.name != "default" and (folder / CARD_NAME).is_file() else default_folder()
+    bundled = who.model.name in BUNDLED
+    folder = bundled_folder(who.model.name) if bundled else Path(who.model.name)
+    return folder if (folder / CARD_NAME).is_file() else default_folder()
 
 
 def _distance(bar: BarDistance) -> dict[str, str]:

@@ -36,6 +36,11 @@ class ModelEntry:
 
 MODELS: tuple[ModelEntry, ...] = (
     ModelEntry("default", "Default model", "Small, bundled, ready at once."),
+    ModelEntry(
+        "context",
+        "Context network",
+        "Bundled. A kernel attention network that reads the whole recording beside the window.",
+    ),
     ModelEntry("13m", "BrainLM 13M", "Published weights. One token is one parcel for 20 volumes.", True),
     ModelEntry("111m", "BrainLM 111M", "Published weights. One token mixes 16 parcels.", True),
     ModelEntry(

@@ -14,6 +14,7 @@ from app.shell.tasks import Task
 from app.state import Visitor
 from brainlm_core.analyses.network_scores import MethodScores
 from brainlm_core.analyses.networks import AttentionView, NetworksOptions, NetworksResult
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.recording import Recording
 
 #: Slot of the task.
@@ -36,6 +37,8 @@ class Picture:
         The k networks.
     scores : tuple of MethodScores
         As far as they are known.
+    dependence : ScanDependence or None
+        What the scan adds to what all brains share.
     """
 
     view: AttentionView | None = None
@@ -43,6 +46,7 @@ class Picture:
     cls: NDArray[np.float32] | None = None
     clustering: object | None = None
     scores: tuple[MethodScores, ...] = ()
+    dependence: ScanDependence | None = None
 
     def score(self, method: str) -> MethodScores | None:
         """Return the scores of one method, None while unknown."""
@@ -80,7 +84,9 @@ def picture(who: Visitor, options: NetworksOptions) -> Picture:
 
     result: NetworksResult | None = who.results.get(scores_key(who, options))
     if result is not None:
-        return Picture(result.view, result.attention, result.cls, result.clustering, result.scores)
+        return Picture(
+            result.view, result.attention, result.cls, result.clustering, result.scores, result.dependence
+        )
     view: AttentionView | None = who.results.get(view_key(who, options))
     if view is None:
         return Picture()

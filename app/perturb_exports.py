@@ -16,6 +16,7 @@ from brainlm_core.analyses.perturb import responder_table
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.look.words import capital
 from brainlm_core.render import Panel, Scene, film_bytes, png_bytes
+from brainlm_core.tables import table_bytes
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb import PerturbResult, Response, Stage
@@ -58,7 +59,7 @@ def buttons(stage: Stage, response: Response, result: PerturbResult | None) -> N
 
     def table() -> bytes:
         null = None if result is None else result.null
-        return responder_table(response, stage, null).to_csv(index=False, float_format="%.6g").encode()
+        return table_bytes(responder_table(response, stage, null))
 
     offers = (
         ("Film (.gif)", lambda: film_bytes(scene(), "gif"), "gif", "image/gif"),

@@ -104,7 +104,9 @@ def bank_task(who: Visitor, desk: Desk, state: PageState, rows: tuple[SliderRow,
     return Task(BANK, _bank_key(who, state, rows), "Preparing the sliders", work, then=lambda n_done: None)
 
 
-def companions_task(who: Visitor, desk: Desk, scenario: Scenario, first: Response) -> Task[PerturbResult]:
+def companions_task(
+    who: Visitor, recording: Recording, desk: Desk, scenario: Scenario, first: Response
+) -> Task[PerturbResult]:
     """Compute what must stand beside a response; parts are published as they come."""
 
     def work(report: Report) -> PerturbResult:
@@ -118,7 +120,9 @@ def companions_task(who: Visitor, desk: Desk, scenario: Scenario, first: Respons
             response = respond(engine, stage, [scenario], progress=tell, cancel=stop, label=label)[0]
             desk.keep(desk.full, scenario, response, MAX_ANSWERS)
         tell = within(report, 0.08, 1.0)
-        return accompany(engine, stage, response, progress=tell, cancel=stop, publish=report.publish)
+        return accompany(
+            engine, recording, stage, response, progress=tell, cancel=stop, publish=report.publish
+        )
 
     def take(result: PerturbResult) -> None:
         desk.keep(desk.results, scenario, result, MAX_RESULTS)
@@ -156,7 +160,7 @@ def advance(who: Visitor, recording: Recording, state: PageState) -> None:
     if lacking and tasks.run(who, bank_task(who, desk, state, rows)).state is State.RUNNING:
         return
     if scenario is not None and scenario not in desk.results:
-        tasks.run(who, companions_task(who, desk, scenario, desk.answers[scenario]))
+        tasks.run(who, companions_task(who, recording, desk, scenario, desk.answers[scenario]))
 
 
 def _answer_key(who: Visitor, scenarios: tuple[Scenario, ...]) -> tuple[object, ...]:

@@ -67,6 +67,13 @@ ASSETS = (
         "tables",
     ),
     Asset(
+        "effective_connectivity_mmp360.npz",
+        "effective connectivity (source, target) between the 360 cortical parcels, mean over 800 HCP people: "
+        "ncclab-sustech/NPI, Nature Methods 2025",
+        "figures; repository Apache-2.0",
+        "effective",
+    ),
+    Asset(
         "ukb1000_norm_stats.csv",
         "per-parcel statistics of 1,000 UK Biobank recordings, from the history of the BrainLM repository",
         "figures; repository Apache-2.0",
@@ -155,6 +162,12 @@ ASSETS = (
         "kernel model fitted on 15 HCP and 871 ABIDE I recordings; see its MODEL_CARD.md",
         "HCP open-access data use terms, ABIDE CC BY-NC-SA 3.0: non-commercial (see LICENCE.txt there)",
         "brainlm pretrain configs/default-bundled.yaml",
+    ),
+    Asset(
+        "weights/context/*",
+        "gains of a kernel attention network, trained on 12 HCP recordings; see its MODEL_CARD.md",
+        "HCP open-access data use terms, ABIDE CC BY-NC-SA 3.0: non-commercial (see LICENCE.txt there)",
+        "brainlm pretrain configs/context.yaml",
     ),
     Asset(
         "verify/*/*",
@@ -320,6 +333,13 @@ def build_verify(sources: Path, out: Path) -> None:
             shutil.copyfile(sources / "spec" / "fixtures" / case / name, out / "verify" / case / name)
 
 
+def build_effective(sources: Path, out: Path) -> None:
+    """Carry the published effective connectivity over, in half precision."""
+    with np.load(sources / "data" / "npi_ec_mmp360.npz", allow_pickle=False) as store:
+        table = store["effective_connectivity"].astype(np.float16)
+    _savez(out / "effective_connectivity_mmp360.npz", {"source_by_target": table})
+
+
 def build_fs_lr(sources: Path, out: Path) -> None:
     """Reduce the official grayordinate labels to one label per fs_LR 32k vertex."""
     build_fs_lr_labels(sources / "atlas" / "A424.dlabel.nii", out)
@@ -337,6 +357,7 @@ def build_volume(sources: Path | None, out: Path) -> None:
 
 TARGETS: dict[str, Callable[[Path, Path], None]] = {
     "tables": build_tables,
+    "effective": build_effective,
     "atlases": build_atlases,
     "surface": build_surface,
     "statistics": build_statistics,

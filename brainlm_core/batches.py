@@ -151,10 +151,11 @@ class Batches:
             raise
         return True
 
-    def _context(self, windows: Windows, part: slice) -> dict[str, Any]:
+    def _context(self, windows: Windows, part: slice, whole: bool = False) -> dict[str, Any]:
         """Return the keyword for what the windows of a batch may read; nothing for most models.
 
-        A rest of a recording is diagonalised once, however many questions are asked of its window.
+        A rest of a recording is diagonalised once, however many questions are asked of its window. With
+        ``whole`` nothing is hidden in the windows, and all of the recording may be read, themselves included.
         """
         if windows.context is None or not self.model.reads_recording:
             return {}
@@ -162,16 +163,19 @@ class Batches:
 
         picked = windows.context.pick(part)
         lengths, parts = picked.n_outside(), []
-        for row, number in enumerate(picked.numbers):
-            key = (int(number), str(self.device))
+        whole = whole and bool(lengths.any())
+        for row, number in enumerate(picked.numbers[:1] if whole else picked.numbers):
+            key = ("whole" if whole else int(number), str(self.device))
             known = picked.memo.get(key)
             if known is None:
-                moments = torch.from_numpy(picked.outside(row))[None].to(self.device)
-                n = torch.tensor([float(lengths[row])], device=self.device)
+                found = picked.whole() if whole else picked.outside(row)
+                moments = torch.from_numpy(found)[None].to(self.device)
+                n = torch.tensor([float(picked.n_samples if whole else lengths[row])], device=self.device)
                 known = ContextStatistics.of_moments(moments, n)
                 picked.memo.put(key, known)
             parts.append(known)
-        return {"context": ContextStatistics.joined(parts, torch.from_numpy(picked.rows).to(self.device))}
+        rows = np.zeros_like(picked.rows) if whole else picked.rows
+        return {"context": ContextStatistics.joined(parts, torch.from_numpy(rows).to(self.device))}
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array.copy()).to(self.device)

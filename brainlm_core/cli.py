@@ -16,6 +16,7 @@ import numpy as np
 from brainlm_core import __version__
 from brainlm_core.commands import COMMANDS, CommandResult
 from brainlm_core.errors import BrainLMError
+from brainlm_core.writing import private_files
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     only = arguments[0] if arguments and arguments[0] in COMMANDS else None
     args = build_parser(only).parse_args(arguments)
     try:
-        result: CommandResult = _module(args.command).run(args)
+        with private_files():
+            result: CommandResult = _module(args.command).run(args)
         if args.json:
             for item in result.objects:
                 print(json.dumps(_finite(item), default=_jsonable, allow_nan=False))

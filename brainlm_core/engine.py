@@ -245,7 +245,8 @@ class Engine(Batches):
         average : bool
             Mean over windows (summed as they come); False keeps one map per window.
         hidden : ndarray (W, P, T) or None
-            As in :meth:`reconstruct`; everything visible by default.
+            As in :meth:`reconstruct`; everything visible by default, and then a model that reads the
+            recording reads all of it.
         steadied : float
             Of a model that reads the recording: share of the group that the scan's map is steadied with,
             0 (the scan alone) to 1.
@@ -271,7 +272,8 @@ class Engine(Batches):
         group: list[NDArray[np.int64]] = []
 
         def one(part: slice, signal: Tensor, xyz: Tensor, hide: Tensor | None) -> None:
-            answer = self.model.attention(signal, xyz, hide, **self._context(windows, part), **how)
+            context = self._context(windows, part, whole=hidden is None)
+            answer = self.model.attention(signal, xyz, hide, **context, **how)
             new, new_cls = answer.maps.float().cpu().numpy(), answer.cls.float().cpu().numpy()
             group[:] = [answer.group.cpu().numpy()]
             if not average:

@@ -36,6 +36,7 @@ LICENCES: tuple[Licence, ...] = (
         "fsaverage5 surfaces, MNI152 template",
         "FreeSurfer licence; MNI (Fonov 2011), as shipped with nilearn",
     ),
+    Licence("published effective connectivity (NPI, Nature Methods 2025)", "figures; Apache-2.0"),
     Licence("ABIDE, HCP recordings", "not part of this repository"),
 )
 

@@ -248,13 +248,9 @@ def _folder(path: Path, table: pd.DataFrame | None, tr_s: float | None) -> Cohor
 def _table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the phenotypes without the columns that may tell who somebody is, and which these were."""
     from brainlm_core.cohort.personal import leave_out_personal
+    from brainlm_core.cohort.phenotypes import read_table
 
-    if not path.is_file():
-        raise ConfigError(f"there is no phenotypes file {path.name}", "check the path")
-    try:
-        table = pd.read_csv(path, dtype={"subject_id": str, "scan_id": str})
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not a readable CSV", "save it as comma-separated text") from error
+    table = read_table(path)
     return leave_out_personal(table, keep=("subject_id", "scan_id"))
 
 
@@ -274,7 +270,7 @@ def _parcellation(n_columns: int, coordinates: str | Path | Sequence[str | Path]
                 "give --coordinates with x, y, z in mm per column",
             )
         return known[n_columns]()
-    from brainlm_core.scans.parcel_tables import read_coordinates
+    from brainlm_core.scans.coordinates import read_coordinates
 
     paths = [coordinates] if isinstance(coordinates, str | Path) else list(coordinates)
     tables = [read_coordinates(p) for p in paths]

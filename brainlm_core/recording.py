@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -163,6 +163,63 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class ColumnMatch:
+    """How the columns of a table found their parcels.
+
+    Parameters
+    ----------
+    by : {"names", "numbers", "order"}
+        What decided.
+    atlas : str
+        The parcellation in words.
+    names : tuple of str
+        As they stand in the file, one per parcel of the recording that was read, ``""`` where it had no
+        column; empty when the file has no names.
+    lost : tuple of str
+        Parcels without a column.
+    left_out : tuple of str
+        Columns that are no parcels.
+    older_names : bool
+        Whether the names are those of an earlier release of the parcellation.
+    """
+
+    by: str
+    atlas: str
+    names: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    older_names: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """Return what there is to say of it, JSON-serialisable and short."""
+        return {
+            "by": self.by,
+            "atlas": self.atlas,
+            "n_matched": sum(map(bool, self.names)) if self.by == "names" else 0,
+            "n_lost": len(self.lost),
+            "lost": list(self.lost[:10]),
+            "left_out": list(self.left_out[:10]),
+            "older_names": self.older_names,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, JSON-serialisable."""
+        return {**asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ColumnMatch:
+        """Rebuild from :meth:`to_dict`."""
+        return cls(
+            by=str(data["by"]),
+            atlas=str(data["atlas"]),
+            names=tuple(map(str, data["names"])),
+            lost=tuple(map(str, data["lost"])),
+            left_out=tuple(map(str, data["left_out"])),
+            older_names=bool(data["older_names"]),
+        )
+
+
+@dataclass(frozen=True)
 class Recording:
     """Parcel signals of one run. Immutable: each step returns a new one.
 
@@ -181,6 +238,8 @@ class Recording:
         Filled by :func:`brainlm_core.scans.quality.assess`.
     notices : tuple of str
         Sentences a user should read (resampled, padded, approximated, …).
+    columns : ColumnMatch or None
+        How the columns of the table that was read found their parcels; None for images.
 
     Raises
     ------
@@ -194,6 +253,7 @@ class Recording:
     provenance: Provenance
     quality: Quality | None = None
     notices: tuple[str, ...] = ()
+    columns: ColumnMatch | None = None
 
     def __post_init__(self) -> None:
         signals = np.array(self.signals, dtype=np.float32)  # own copy, so that freezing is ours
@@ -256,6 +316,8 @@ class Recording:
             "provenance": self.provenance.to_dict(),
             "notices": list(self.notices),
         }
+        if self.columns is not None:
+            meta["columns"] = self.columns.to_dict()
         if self.quality is not None:
             q = self.quality
             meta["quality"] = {
@@ -318,4 +380,5 @@ class Recording:
             provenance=Provenance.from_dict(meta["provenance"]),
             quality=quality,
             notices=tuple(map(str, meta.get("notices", ()))),
+            columns=ColumnMatch.from_dict(meta["columns"]) if "columns" in meta else None,
         )

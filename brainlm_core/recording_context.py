@@ -115,3 +115,7 @@ class RecordingContext:
             return np.zeros(self.total.shape, dtype=np.float32)
         own = self.values[row].astype(np.float64)
         return np.asarray((self.total - own @ own.T) / left, dtype=np.float32)
+
+    def whole(self) -> FloatArray:
+        """Return the mean outer product (P, P) of all samples of the recording."""
+        return np.asarray(self.total / self.n_samples, dtype=np.float32)

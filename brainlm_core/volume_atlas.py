@@ -154,6 +154,11 @@ def official_file(remote: RemoteAtlas, *, patience_s: float = DOWNLOAD_PATIENCE_
 _failed: set[str] = set()
 
 
+def do_not_download() -> None:
+    """Use what is in the cache and nothing else, for the rest of this process."""
+    _failed.update(remote.url for remote in OFFICIAL.values())
+
+
 def _download_within(remote: RemoteAtlas, folder: Path, patience_s: float) -> Path | None:
     """Try once per process, in a thread: name look-ups and connections ignore time limits."""
     if remote.url in _failed:

@@ -18,6 +18,11 @@ from brainlm_core.paths import assets_dir, cache_dir
 PUBLISHED_LICENCE = "CC BY-NC-ND 4.0"
 LICENCE_URL = "https://creativecommons.org/licenses/by-nc-nd/4.0/"
 RANDOM_PREFIX = "random:"
+#: Models that come with the program: what they are, in words.
+BUNDLED = {
+    "default": "Gaussian process with attention",
+    "context": "kernel attention network that reads the recording",
+}
 #: Seed of the random twins.
 RANDOM_SEED = 0
 
@@ -95,8 +100,13 @@ class LoadedModel:
 
 
 def default_folder() -> Path:
-    """Return the folder of the bundled weights."""
-    return assets_dir() / "weights" / "default"
+    """Return the folder of the default model's weights."""
+    return bundled_folder("default")
+
+
+def bundled_folder(name: str) -> Path:
+    """Return the folder of the weights of one of :data:`BUNDLED`."""
+    return assets_dir() / "weights" / name
 
 
 def config_of(name: str) -> dict[str, Any]:
@@ -114,7 +124,7 @@ def load(
     Parameters
     ----------
     name : str
-        ``default``, ``13m``, ``111m``, ``650m``, a folder, or ``random:`` and one of these.
+        ``default``, ``context``, ``13m``, ``111m``, ``650m``, a folder, or ``random:`` and one of these.
     progress : callable or None
         Called with a share 0–1 and a sentence.
     accept_licence : bool
@@ -134,7 +144,7 @@ def load(
         If the published weights cannot be fetched now.
     """
     name = name.strip()
-    name = name.lower() if name.lower() in PUBLISHED else name
+    name = name.lower() if name.lower() in {*PUBLISHED, *BUNDLED} else name
     if name.startswith(RANDOM_PREFIX):
         base = name.removeprefix(RANDOM_PREFIX)
         model = random_model(config_of(base), RANDOM_SEED)
@@ -145,8 +155,8 @@ def load(
         return _load_published(name, progress, accept_licence)
     folder = _folder(name)
     model = load_folder(folder)
-    if name == "default":
-        return LoadedModel(model, name, bundled_licence(), "bundled with BrainLM Explorer")
+    if name in BUNDLED:
+        return LoadedModel(model, name, bundled_licence(name), "bundled with BrainLM Explorer")
     return LoadedModel(model, name, "as stated by its author", f"local folder {folder.name}")
 
 
@@ -193,8 +203,8 @@ def _acceptance_file() -> Path:
 
 
 def _folder(name: str) -> Path:
-    if name == "default":
-        folder = default_folder()
+    if name in BUNDLED:
+        folder = default_folder() if name == "default" else bundled_folder(name)
         if not (folder / "config.json").is_file():
             raise CheckpointError(
                 "the bundled weights are missing", "reinstall BrainLM Explorer or choose another model"
@@ -204,14 +214,14 @@ def _folder(name: str) -> Path:
     if not name or not folder.is_dir():
         raise ConfigError(
             f"there is no model or folder named {name!r}",
-            f"choose default, {', '.join(PUBLISHED)}, random:NAME, or a folder with config.json",
+            f"choose {', '.join([*BUNDLED, *PUBLISHED])}, random:NAME, or a folder with config.json",
         )
     return folder
 
 
-def bundled_licence() -> str:
-    """Return the licence of the bundled weights, first line of their ``LICENCE.txt``."""
-    path = default_folder() / "LICENCE.txt"
+def bundled_licence(name: str = "default") -> str:
+    """Return the licence of bundled weights, first line of their ``LICENCE.txt``."""
+    path = bundled_folder(name) / "LICENCE.txt"
     return (
         path.read_text(encoding="utf-8").splitlines()[0].strip() if path.is_file() else "see its model card"
     )

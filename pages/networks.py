@@ -23,7 +23,12 @@ from app.theme import colour_stops
 from app.words import capital, how, legend, note, sentence
 from brainlm_core.recording import Recording
 
-SHOWN = {"networks": "Networks", "row": "Attention of a parcel", "cls": "Summary token"}
+SHOWN = {
+    "networks": "Networks",
+    "row": "Attention of a parcel",
+    "adds": "What this scan adds",
+    "cls": "Summary token",
+}
 REDUCTIONS = {"average": "Average", "rollout": "Rollout", "layer/head": "Layer or head"}
 
 LINK = (
@@ -104,6 +109,9 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
             charts.attention_row(now.attention, parcels, parcel),
             charts.connectivity_row(now.view.connectivity, parcels, parcel),
         ]
+    elif shown == "adds" and now.dependence is not None:
+        parcel = who.picked if who.picked is not None else default_parcel(recording)
+        panels = charts.added_by_scan(now.dependence, parcels, parcel)
     elif shown == "cls" and now.cls is not None:
         panels.insert(0, charts.summary_map(now.cls))
     with st.container(key="picture"):
@@ -115,15 +123,23 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
     if shown == "row" and now.attention is not None:
         parcel = who.picked if who.picked is not None else default_parcel(recording)
         note(charts.strongest_groups(now.attention[parcel], parcels, parcel))
-    note("Click a parcel to see where it attends. " + not_shown(shown))
+    if shown == "adds":
+        note(
+            "This appears once the halves of the recording have been compared."
+            if now.dependence is None
+            else charts.dependence_words(now.dependence)
+        )
+    family = "" if now.view is None else now.view.model.family
+    note("Click a parcel to see where it attends. " + not_shown(shown, family))
 
 
-def not_shown(shown: str) -> str:
+def not_shown(shown: str, family: str) -> str:
     """Return the one line on what the picture does not show."""
     return {
         "networks": "Not shown: how sure the clustering is of a parcel; borders are softer than they look.",
-        "row": "Not shown: cause. Attention says what the model reads, not what drives what.",
-        "cls": "Not shown: importance. The summary token reads these parcels; other paths reach it too.",
+        "row": f"Not shown: cause. {charts.attention_words(family)}",
+        "adds": "Not shown: why they differ. State, movement and the scanner differ between scans too.",
+        "cls": "Not shown: importance. Other paths than attention reach the summary token too.",
     }[shown]
 
 
@@ -149,7 +165,10 @@ def summary(who: Visitor, now: Picture) -> None:
     if refused(who):
         sentence("The model could not be used; the known networks are shown.")
         return
-    sentence(charts.who_wins(now.scores, is_random=now.view is not None and now.view.model.is_random))
+    is_random = now.view is not None and now.view.model.is_random
+    sentence(charts.who_wins(now.scores, is_random=is_random, dependence=now.dependence))
+    if now.dependence is not None:
+        note(charts.dependence_words(now.dependence))
     if now.view is not None:
         for text in now.view.notices:
             note(capital(text))
@@ -215,8 +234,7 @@ def strips(now: Picture) -> None:
         baseline_strip(
             charts.strip_rows(now.scores, "knn"),
             title="Known network named by the five nearest parcels (share)",
-            limits=(0.2, 0.9),
-            reference=charts.PUBLISHED,
+            limits=(0.1, 0.9),
         )
         + baseline_strip(
             charts.strip_rows(now.scores, "ari"),
@@ -310,7 +328,7 @@ def tab_scores(_: Visitor, __: Recording, now: Picture) -> None:
     st.dataframe(scores_table(now.scores), hide_index=True, alt="Scores of every method with 95 % intervals.")
     note(
         "Value, and in brackets the 95 % interval over which parcels there are. "
-        "Homologues in one fold: a parcel cannot copy its mirror image."
+        "Homologues in one fold: a parcel cannot copy its mirror image. " + charts.PUBLISHED_WORDS
     )
 
 
@@ -342,9 +360,14 @@ def tab_how(who: Visitor, _: Recording, now: Picture) -> None:
             "Networks: normalised-cut spectral clustering, matched one to one to the seven known networks by "
             "overlap (Hungarian method).",
             "Intervals: which parcels there are (bootstrap or jackknife over homologues), not other people.",
+            "No scan: the same question asked of the recording with each parcel's phases shuffled. What this "
+            "scan adds: its map minus that of no scan, shrunk by how far the two halves of the recording, "
+            "each against a control of its own, agree on it.",
         ],
         "model: Ortega Caro et al. 2024; networks: Yeo et al. 2011; rollout: Abnar & Zuidema 2020.",
-        "what drives what. Attention says what the model reads; connectivity alone may say as much.",
+        "what drives what. "
+        + charts.attention_words("" if now.view is None else now.view.model.family)
+        + " Connectivity alone may say as much.",
     )
     if now.view is not None:
         st.caption(

@@ -8,9 +8,10 @@ import streamlit as st
 
 from app import perturb_charts as charts
 from app import perturb_exports, perturb_state, perturb_work
-from app.brain_view import BrainPanel, fallback_figure
+from app.brain_view import BrainPanel, brain_view, fallback_figure
 from app.charts.strip import baseline_strip
 from app.chips import chip_row
+from app.flat_brain import flat_brains
 from app.models import title_of
 from app.perturb_desk import Desk
 from app.perturb_message import message, sentence_of, share_of
@@ -24,9 +25,16 @@ from app.state import Visitor, visitor
 from app.theme import palette
 from app.words import capital, how, note, refusal, sentence
 from brainlm_core.analyses.perturb import PerturbOptions, notices_of
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import BrainLMError, ConfigError
-from brainlm_core.look.perturb import dose_sentence, null_sentence, strip_rows
+from brainlm_core.look.perturb import (
+    added_by_scan,
+    dependence_sentence,
+    dose_sentence,
+    null_sentence,
+    strip_rows,
+)
 from brainlm_core.recording import Recording
 
 
@@ -43,6 +51,8 @@ def main() -> None:
     with said:
         desk = perturb_work.desk_of(who)
         sentence(sentence_of(state, recording, None if desk is None else desk.best(state.scenario)))
+        if (found := dependence_of(who, state)) is not None:
+            sentence(dependence_sentence(found))
     with work:
         working(who, state)
     brain(who, recording, state)
@@ -139,7 +149,7 @@ def beside(who: Visitor, state: PageState) -> None:
                 limits=(-0.5, 1.0),
             )
         )
-        note("Bars: the middle 95 % of the same for 200 random sets of parcels.")
+        note("Bars: the middle 95 % of the same for 200 random sets of parcels like the targets.")
         remarks(who, state, desk, scenario)
     with right:
         dose = result.dose if result is not None else parts.get("dose")
@@ -162,7 +172,7 @@ def remarks(who: Visitor, state: PageState, desk: Desk, scenario: Scenario) -> N
     if result is not None:
         note(null_sentence(result.null))
     elif COMPANIONS in who.jobs:
-        note("The null is being computed: the same action on 200 random sets of parcels.")
+        note("The null is being computed: the same action on 200 random sets of parcels like the targets.")
     beyond = tasks.parts(who, COMPANIONS).get("interaction") if result is None else result.interaction
     if beyond is not None:
         note(
@@ -184,11 +194,19 @@ def details(key: str) -> None:
         return
     state = perturb_state.page_state(who, recording)
     tabs = st.tabs(
-        ["Responders", "Over time", "Predictions", "Scenario", "How this is computed", "Export"],
+        [
+            "Responders",
+            "What this scan adds",
+            "Over time",
+            "Predictions",
+            "Scenario",
+            "How this is computed",
+            "Export",
+        ],
         key="pt-tabs",
         on_change="rerun",
     )
-    drawn = (tab_responders, tab_time, tab_predictions, tab_scenario, tab_how, tab_export)
+    drawn = (tab_responders, tab_adds, tab_time, tab_predictions, tab_scenario, tab_how, tab_export)
     for tab, draw in zip(tabs, drawn, strict=True):
         if tab.open:
             with tab:
@@ -224,6 +242,32 @@ def tab_responders(who: Visitor, _: Recording, state: PageState) -> None:
         "the model saw; not over people. Not shown where fewer than three draws gave an answer. "
         "More draws are under Scenario."
     )
+
+
+def tab_adds(who: Visitor, recording: Recording, state: PageState) -> None:
+    """Draw the scan's answer, the answer without it, and the difference."""
+    found = dependence_of(who, state)
+    if found is None:
+        note("The same question has not been asked without the scan yet.")
+        return
+    panels = added_by_scan(found)
+    event = brain_view(panels, recording.parcellation, key="pt-adds", height=360)
+    if event.webgl_missing:
+        flat_brains(panels, recording.parcellation)
+    note(
+        "No scan: the same recording with the phases of every parcel shuffled. The difference is shrunk by "
+        "how far the two halves of the recording, each against a control of its own, agree on it. Not shown: "
+        "why scans differ; state, movement and the scanner differ too."
+    )
+
+
+def dependence_of(who: Visitor, state: PageState) -> ScanDependence | None:
+    """Return what the scan adds to the answer, None until it is known."""
+    desk = perturb_work.desk_of(who)
+    result = None if desk is None or state.scenario is None else desk.results.get(state.scenario)
+    if result is not None:
+        return result.dependence
+    return tasks.parts(who, COMPANIONS).get("dependence")
 
 
 def tab_time(who: Visitor, recording: Recording, state: PageState) -> None:
@@ -315,8 +359,11 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
             "mask draws.",
             "While dragging: responses at a few strengths per slider, joined by straight lines and added up. "
             "The interaction is how far the exact answer lies from that.",
-            "Null: the same action on 200 random sets of parcels, as many in each hemisphere, at the same "
-            "masks; z and false discovery rate (Benjamini-Hochberg). Dose: −3 to +3 SD and a straight line.",
+            "Null: the same action on 200 random sets of parcels, as many in each hemisphere, as compact and "
+            "as alike, each with masks of its own, compared at their distance to the parcel that answers; z, "
+            "and a false discovery rate that such sets themselves keep. Dose: −3 to +3 SD.",
+            "No scan: the same question asked of the recording with each parcel's phases shuffled. Group "
+            "without a scan: ridge on the group's covariance, from what the model sees.",
             "Predictions without the model's answer: connectivity with the targets, nearness, the targets' "
             "attention; and the same architecture with random weights. The model also mixes parcels by other "
             "paths than attention.",

@@ -21,7 +21,7 @@ from app.state import Visitor, visitor
 from app.words import capital, duration, facts, how, note, sentence, verdict
 from brainlm_core.look.signals import LIMIT_SD, frames
 from brainlm_core.look.words import quality_facts
-from brainlm_core.recording import Recording
+from brainlm_core.recording import ColumnMatch, Recording
 
 VIEWS = {"signal": "Signal over time", "tsnr": "Signal to noise", "coverage": "Coverage"}
 
@@ -250,10 +250,24 @@ def tab_origin(_: Visitor, recording: Recording) -> None:
             ("Atlas", source.atlas or recording.parcellation.name),
             ("Kind", "Simulated, no person was scanned" if source.simulated else "Measured"),
         ]
+        if recording.columns is not None:
+            rows.append(("Columns", columns_in_words(recording.columns)))
         for i, step in enumerate(source.steps, 1):
             settings = ", ".join(f"{k} = {v}" for k, v in step.parameters.items())
             rows.append((f"Step {i}", f"{step.name}{': ' if settings else ''}{settings}"))
         facts(rows)
+
+
+def columns_in_words(columns: ColumnMatch) -> str:
+    """Say how the columns of a table found their parcels."""
+    named = [c for c in columns.names if c]
+    how = {
+        "names": f"{len(named)} names matched to {columns.atlas}, first {', '.join(named[:3])}",
+        "numbers": f"matched to {columns.atlas} by their numbers",
+    }.get(columns.by, f"taken in the order of {columns.atlas}")
+    lost = f"; without a column: {', '.join(columns.lost[:5])}" if columns.lost else ""
+    aside = f"; set aside: {', '.join(columns.left_out[:5])}" if columns.left_out else ""
+    return f"{how}{lost}{aside}"
 
 
 def figures(recording: Recording) -> list[tuple[str, str]]:

@@ -12,10 +12,13 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.look.attention import (
     EVEN,
     LIMIT_R,
-    PUBLISHED,
+    PUBLISHED_WORDS,
+    added_by_scan,
     attention_row,
+    attention_words,
     cluster_categories,
     connectivity_row,
+    dependence_words,
     export_maps,
     found_networks,
     known_networks,
@@ -27,14 +30,18 @@ from brainlm_core.look.attention import (
     thumbnail_scale,
     who_wins,
 )
+from brainlm_core.tables import table_bytes
 
 __all__ = [
     "EVEN",
     "LIMIT_R",
-    "PUBLISHED",
+    "PUBLISHED_WORDS",
+    "added_by_scan",
     "attention_row",
+    "attention_words",
     "cluster_categories",
     "connectivity_row",
+    "dependence_words",
     "export_maps",
     "export_table",
     "found_networks",
@@ -52,4 +59,4 @@ __all__ = [
 def export_table(maps: NDArray[np.float32], names: Sequence[str], parcellation: Parcellation) -> bytes:
     """Return one row per parcel with the maps of the page, as CSV."""
     table = parcel_table(parcellation, dict(zip(names, maps, strict=True)))
-    return table.to_csv(index=False, float_format="%.6g").encode()
+    return table_bytes(table)

@@ -14,6 +14,7 @@ from app.theme import colour_stops, group_words, palette, plotly_layout
 from brainlm_core.analyses.attribute_result import Attribution
 from brainlm_core.atlas import Parcellation
 from brainlm_core.look.attribution import AGREE_WORDS
+from brainlm_core.tables import table_bytes
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -84,7 +85,7 @@ def export_table(found: Attribution, parcellation: Parcellation) -> bytes:
         "sd over references": found.parcels_sd,
         "summary token attention": found.attention,
     }
-    return parcel_table(parcellation, columns).to_csv(index=False, float_format="%.6g").encode()
+    return table_bytes(parcel_table(parcellation, columns))
 
 
 def _capital(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from brainlm_core.errors import BrainLMError
 
 def middleware() -> list[Middleware]:
     """Return what every request passes first; ends the process in one sentence where it must not start."""
+    os.umask(0o077)  # whatever the server makes is for its owner alone
     try:
         return [Middleware(Guard, rules=serving.checked_rules())]
     except BrainLMError as error:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from brainlm_core.analyses.attribute_direction import Direction
 from brainlm_core.analyses.attribute_result import AttributeOptions, Attribution
+from brainlm_core.base.surrogates import shuffled_phases
 from brainlm_core.engine import Cancelled, Engine
 from brainlm_core.errors import AnalysisError, EngineError
 from brainlm_core.recording import Recording
@@ -269,17 +270,6 @@ def _groups(
     together = torch.from_numpy(network[:, None] * patches + patch[None])
     words = f"one network for {length * windows.tr_s:.3g} s"
     return together.contiguous().to(engine.device), words
-
-
-def shuffled_phases(values: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Return signals (P, T) with the same spectrum and mean in each parcel, and phases of chance."""
-    spectrum = np.fft.rfft(values.astype(np.float64), axis=1)
-    phase = random.uniform(0, 2 * np.pi, spectrum.shape)
-    phase[:, 0] = 0
-    if values.shape[1] % 2 == 0:
-        phase[:, -1] = 0
-    out = np.fft.irfft(np.abs(spectrum) * np.exp(1j * (phase + np.angle(spectrum))), values.shape[1], axis=1)
-    return np.asarray(out, dtype=np.float32)
 
 
 def _whole_windows(engine: Engine, recording: Recording, most: int) -> Windows:

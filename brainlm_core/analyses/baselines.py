@@ -9,7 +9,9 @@ that do not vary in the seen part are forecast as their own value.
 - ar: an autoregressive model per parcel, Yule–Walker coefficients by the Levinson–Durbin recursion,
   order by the Bayesian information criterion (Brockwell & Davis 1991, sections 8.1–8.2, 9.3);
 - ridge: a vector autoregression on the leading principal components of all parcels, ridge penalty
-  chosen on the newest fifth of the seen part, and the parcel's own AR for what the components leave.
+  chosen on the newest fifth of the seen part, and the parcel's own AR for what the components leave;
+- linear mix: the mean of three forecasts that err apart: one autoregression for all parcels, the vector
+  autoregression on 30 components, and an autoregression for each of 50 components.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ MAX_ORDER = 10
 #: Principal components of the vector autoregression, at most; and at most this share of the seen samples.
 #: 20 to 50 differ by less than .02 in R² on resting scans; 30 with one lag was best.
 MAX_COMPONENTS, COMPONENT_SHARE = 30, 0.33
+#: Principal components that get an autoregression each in the linear mix, at most.
+MIX_COMPONENTS = 50
 #: Ridge penalties that are tried, in units of the mean variance of a component times the samples.
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 #: Share of the seen part, its newest end, on which the penalty is chosen.
@@ -138,6 +142,33 @@ def fit_ar(centred: Array, max_order: int = MAX_ORDER) -> Autoregression:
     return Autoregression(best, order, np.where(safe, best_noise, 0.0))
 
 
+def fit_pooled_ar(centred: Array, max_order: int = MAX_ORDER) -> Autoregression:
+    """Fit one autoregression to all signals (P, N) together, order by BIC over all of their samples."""
+    n_signals, n = centred.shape
+    max_order = min(max_order, n - 1)
+    covariance = autocovariance(centred, max_order).mean(axis=0)
+    phi, best = np.zeros(max_order), np.zeros(max_order)
+    noise = best_noise = float(covariance[0])
+    order, score = 0, np.inf
+    if noise > 0:
+        size = n * n_signals
+        score = size * np.log(noise)
+        for p in range(1, max_order + 1):
+            known = phi[: p - 1] @ covariance[p - 1 : 0 : -1]
+            reflection = float((covariance[p] - known) / noise)
+            previous = phi[: p - 1].copy()
+            phi[: p - 1] = previous - reflection * previous[::-1]
+            phi[p - 1] = reflection
+            noise *= max(1 - reflection**2, 1e-12)
+            criterion = size * np.log(noise) + p * np.log(size)
+            if criterion < score:
+                score, order, best, best_noise = criterion, p, phi.copy(), noise
+    every = (n_signals,)
+    return Autoregression(
+        np.broadcast_to(best, (n_signals, max_order)), np.full(every, order), np.full(every, best_noise)
+    )
+
+
 def mean_forecast(seen: FloatArray, steps: int) -> FloatArray:
     """Return the mean of the seen part; see the module for shapes."""
     return _repeat(seen.mean(axis=2, dtype=np.float64), steps)
@@ -162,12 +193,20 @@ def ridge_forecast(seen: FloatArray, steps: int) -> FloatArray:
     return _in_source_units(out, mean, spread)
 
 
+def linear_mix_forecast(seen: FloatArray, steps: int) -> FloatArray:
+    """Return the mean of pooled AR, VAR on components and AR by component; see the module for shapes."""
+    centred, mean, spread = _standardised(seen)
+    out = np.stack([_mix_one(window, steps) for window in centred])  # (W, P, steps)
+    return _in_source_units(out, mean, spread)
+
+
 #: Baselines by the key of the results, in the order in which they are listed.
 BASELINES: Mapping[str, Callable[[FloatArray, int], FloatArray]] = {
     "mean": mean_forecast,
     "last_value": last_value_forecast,
     "ar": ar_forecast,
     "ridge": ridge_forecast,
+    "linear_mix": linear_mix_forecast,
 }
 
 
@@ -220,26 +259,41 @@ def _repeat(values: NDArray[np.floating], steps: int) -> FloatArray:
 
 def _ridge_one(centred: Array, steps: int) -> Array:
     """Forecast one standardised window (P, N) → (P, steps)."""
-    from scipy.linalg import eigh
-
-    n = centred.shape[1]
-    k = int(min(MAX_COMPONENTS, COMPONENT_SHARE * n, centred.shape[0]))
-    # Through the samples, N × N: cheaper than an SVD for N < P, and only the leading k are wanted.
-    values, vectors = eigh(centred.T @ centred, subset_by_index=(n - k, n - 1))
-    kept = values > 1e-9 * max(values[-1], 1e-300)
-    if not kept.any():
-        return np.zeros((len(centred), steps))
-    size, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    scores = vectors * size  # (N, k)
-    loadings = centred @ vectors / size  # (P, k), orthonormal columns
+    scores, loadings = _components(centred, MAX_COMPONENTS)
     component_part = _var(scores, steps)  # (k, steps)
     rest = centred - loadings @ scores.T
     own = fit_ar(rest).forecast(rest, steps)
     return np.asarray(loadings @ component_part + own)
 
 
+def _components(centred: Array, most: int) -> tuple[Array, Array]:
+    """Return scores (N, k) and orthonormal loadings (P, k) of the leading components, weakest first."""
+    from scipy.linalg import eigh
+
+    n = centred.shape[1]
+    k = int(min(most, COMPONENT_SHARE * n, centred.shape[0]))
+    # Through the samples, N × N: cheaper than an SVD for N < P, and only the leading k are wanted.
+    values, vectors = eigh(centred.T @ centred, subset_by_index=(n - k, n - 1))
+    kept = values > 1e-9 * max(values[-1], 1e-300)
+    size, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    return vectors * size, centred @ vectors / size
+
+
+def _mix_one(centred: Array, steps: int) -> Array:
+    """Forecast one standardised window (P, N) by the three linear ways → (P, steps)."""
+    pooled = fit_pooled_ar(centred).forecast(centred, steps)
+    scores, loadings = _components(centred, MIX_COMPONENTS)
+    each = np.ascontiguousarray(scores.T)
+    apart = loadings @ fit_ar(each).forecast(each, steps)
+    few = scores.shape[1] - min(MAX_COMPONENTS, scores.shape[1])
+    together = loadings[:, few:] @ _var(scores[:, few:], steps)
+    return np.asarray((pooled + together + apart) / 3)
+
+
 def _var(scores: Array, steps: int) -> Array:
     """Forecast components (N, k) by a ridge VAR(1) → (k, steps)."""
+    if not scores.shape[1]:
+        return np.zeros((0, steps))
     before, after = scores[:-1], scores[1:]
     cut = int(len(before) * (1 - VALIDATION_SHARE))
     errors = [

@@ -32,6 +32,7 @@ from brainlm_core.base.methods import methods_of, ordered, words_of
 from brainlm_core.cohort.columns import words
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine import Cancelled
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_file
 
 Array = NDArray[np.float64]
@@ -134,7 +135,7 @@ class DecodeResult:
             folder, "decode", self.to_dict(), {"truth": np.asarray(self.truth), **arrays}
         )
         with whole_file(folder / "guesses.csv") as part:
-            self.table().to_csv(part, index=False)
+            write_table(part, self.table(), float_format=None)
         return (*paths, folder / "guesses.csv")
 
 

@@ -18,7 +18,9 @@ Array = NDArray[np.float64]
 PREDICTORS = ("ridge", "logistic", "svm", "mlp")
 TASKS = ("auto", "regression", "classification")
 #: Fewest people, fewest people per class, and fewest sites when sites are left out.
-MIN_PEOPLE, MIN_PER_CLASS, MIN_SITES = 40, 10, 3
+MIN_PEOPLE, MIN_PER_CLASS, MIN_SITES = 20, 10, 3
+#: With fewer people than this a score says little, and this is said.
+FEW_PEOPLE = 40
 #: A numeric column with more different values than this is a number, with fewer a set of classes.
 MAX_CLASSES = 10
 #: Acquisition columns that are regressed out of brain features, and that stand as a baseline of their own.
@@ -133,6 +135,8 @@ def pose(embeddings: Embeddings, options: DecodeOptions) -> Question:
             f"{n_people} people with {options.target} are too few to decode",
             f"bring at least {MIN_PEOPLE}",
         )
+    if n_people < FEW_PEOPLE:
+        notices += (f"{n_people} people are few: the intervals are wide, and a score may be chance.",)
     groups = _groups(part, options)
     classes: tuple[str, ...] = ()
     if task == "classification":
@@ -155,6 +159,13 @@ def _values(column: pd.Series, options: DecodeOptions) -> tuple[str, pd.Series, 
     )
     n_values = column.nunique()
     task = options.task
+    told = int(number.notna().sum())
+    if not is_number and n_values > MAX_CLASSES and told >= 0.5 * int(column.notna().sum()):
+        odd = [str(v) for v in column[column.notna() & number.isna()].unique()]
+        raise ConfigError(
+            f"{options.target} holds text among its numbers ({', '.join(map(repr, odd[:3]))})",
+            "write plain numbers with a decimal point, or leave these cells empty",
+        )
     if task == "auto":
         task = "regression" if is_number and n_values > MAX_CLASSES else "classification"
     if task == "regression" and not is_number:

@@ -23,6 +23,7 @@ from brainlm_core.analyses.result_files import write_json_and_arrays
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine import Cancelled
 from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_file
 
 FloatArray = NDArray[np.float32]
@@ -172,7 +173,7 @@ class EmbeddingMap:
         folder = Path(folder)
         paths = write_json_and_arrays(folder, "map", self.to_dict(), {"xy": self.xy, "trust": self.trust})
         with whole_file(folder / "map.csv") as part:
-            self.table().to_csv(part, index=False)
+            write_table(part, self.table(), float_format=None)
         return (*paths, folder / "map.csv")
 
 

@@ -22,6 +22,7 @@ from brainlm_core.analyses.embed import EmbeddingMap, checked, principal
 from brainlm_core.analyses.result_files import write_json_and_arrays
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import ConfigError
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_file
 
 Array = NDArray[np.float64]
@@ -102,7 +103,7 @@ class Uses:
         folder = Path(folder)
         paths = write_json_and_arrays(folder, "uses", self.to_dict(), {"r2": self.r2, "p": self.p})
         with whole_file(folder / "uses.csv") as part:
-            self.table().to_csv(part, index=False)
+            write_table(part, self.table(), float_format=None)
         return (*paths, folder / "uses.csv")
 
 

@@ -40,7 +40,7 @@ Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
 
 #: What can be evaluated, in order.
-PARTS = ("masked", "forecast", "networks", "decode")
+PARTS = ("masked", "context", "forecast", "networks", "decode")
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ def evaluate(
     }
     steps: dict[str, Callable[[], dict[str, Any]]] = {
         "masked": lambda: _masked(engine, twin, cohort, rows, options, notices, progress, cancel),
+        "context": lambda: _context(engine, cohort, rows, options, notices, progress, cancel),
         "forecast": lambda: _forecast(engine, twin, cohort, rows, options, notices, progress, cancel),
         "networks": lambda: _networks(engine, twin, cohort, rows, options, notices, progress, cancel),
         "decode": lambda: _decode(engine, twin, cohort, options, notices, progress, cancel),
@@ -189,6 +190,32 @@ def _masked(
     if not any("ridge" in methods for methods in table.values()):
         notices.append("No ridge: the training set has no parcels at these positions.")
     return {"masked_r2": table}
+
+
+def _context(
+    engine: Engine,
+    cohort: Cohort,
+    rows: list[int],
+    options: EvaluateOptions,
+    notices: list[str],
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> dict[str, Any]:
+    """Score what the rest of the recording is worth; nothing for a model that does not read it."""
+    if engine.spec.context != "recording":
+        return {}
+    from brainlm_core.analyses.evaluate_context import context_scores
+
+    scans = [
+        (row, windows)
+        for row, windows in _windows(engine, cohort, rows, options.n_windows, [])
+        if windows.context is not None and windows.context.n_outside().all()
+    ]
+    if not scans:
+        notices.append("Context: no recording is long enough to read anything beside a window.")
+        return {"context": None}
+    recordings = [cohort.recording(row) for row, _ in scans]
+    return {"context": context_scores(engine, cohort, scans, recordings, options.seed, progress, cancel)}
 
 
 def _predictions(

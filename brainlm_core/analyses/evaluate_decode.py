@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.decode import decode
-from brainlm_core.analyses.decode_inputs import MIN_PEOPLE, MIN_SITES, DecodeOptions
+from brainlm_core.analyses.decode_inputs import FEW_PEOPLE, MIN_SITES, DecodeOptions
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.features import embed_recording, plain_features
 from brainlm_core.engine import Cancelled
@@ -49,8 +49,8 @@ def decode_cohort(
     """
     table = cohort.phenotypes
     wanted = [t for t in TARGETS if table is not None and t in table and table[t].nunique() > 1]
-    if table is None or not wanted or len(cohort) < MIN_PEOPLE:
-        notices.append(f"No decoding: it needs age_years, sex or diagnosis of at least {MIN_PEOPLE} people.")
+    if table is None or not wanted or len(cohort) < FEW_PEOPLE:
+        notices.append(f"No decoding: it needs age_years, sex or diagnosis of at least {FEW_PEOPLE} people.")
         return None
     people = embed_in_memory(engine, twin, cohort, progress, cancel)
     sites = len(set(filter(None, people.sites)))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from brainlm_core.analyses.forecast_metrics import MEASURES, network_scores, parcel_scores, skill_map
 from brainlm_core.analyses.result_files import plain
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def save_result(result: ForecastResult, folder: Path) -> tuple[Path, ...]:
     }
     with whole_files(folder) as part:
         for name, table in tables.items():
-            table.to_csv(part / name, index=False, float_format="%.6g")
+            write_table(part / name, table)
         with (part / "forecast.npz").open("wb") as stream:
             np.savez_compressed(stream, **arrays(result))
         (part / "forecast.json").write_text(

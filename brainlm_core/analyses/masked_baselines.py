@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.group_statistics import STATISTICS_NAME, group_covariance
 from brainlm_core.errors import ConfigError
 from brainlm_core.weights import default_folder
 
@@ -31,9 +32,6 @@ PARCEL_SHARE = 0.1
 FUTURE_SAMPLES = 20
 #: Ridge penalty in units of the mean variance; flat between .1 and .2 on the validation subjects.
 RIDGE = 0.15
-#: A parcel farther than this from every parcel of the training set has no ridge, in mm.
-MAX_ANCHOR_MM = 1.0
-STATISTICS_NAME = "group_statistics.npz"
 
 
 def statistics_folder(model_name: str) -> Path:
@@ -137,20 +135,10 @@ class GroupRidge:
     def load(cls, folder: Path, xyz: NDArray[np.floating]) -> GroupRidge | None:
         """Read the training set's covariance for parcels at ``xyz`` (P, 3) in mm.
 
-        None when the statistics are missing or have no such parcels.
+        None when the statistics are missing or know nothing near such parcels.
         """
-        path = folder / STATISTICS_NAME
-        if not path.is_file():
-            return None
-        with np.load(path, allow_pickle=False) as store:
-            for key in sorted(k for k in store.files if k.startswith("positions_")):
-                positions = store[key].astype(np.float64)
-                distance = np.linalg.norm(np.asarray(xyz)[:, None] - positions[None], axis=-1)
-                if distance.min(axis=1).max() <= MAX_ANCHOR_MM:
-                    rows = distance.argmin(axis=1)
-                    matrix = store[key.replace("positions", "covariance")].astype(np.float64)
-                    return cls(matrix[np.ix_(rows, rows)])
-        return None
+        group = group_covariance(xyz, folder)
+        return None if group is None else cls(group.matrix)
 
     def predict(self, values: FloatArray, hidden: BoolArray) -> FloatArray:
         """Predict hidden entries; moments with the same visible parcels are solved together."""

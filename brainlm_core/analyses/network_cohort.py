@@ -10,7 +10,6 @@ Two readings, both beside every baseline:
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.controls import SURROGATES
+from brainlm_core.analyses.network_controls import control_map, control_scores, log_map
 from brainlm_core.analyses.network_reference import group_connectivity
 from brainlm_core.analyses.network_scores import (
     Array,
@@ -41,9 +42,11 @@ from brainlm_core.analyses.networks import (
     twin_engine,
     twin_map,
 )
+from brainlm_core.analyses.scan_dependence import correlation
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import AnalysisError
+from brainlm_core.tables import write_rows
 from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
@@ -78,6 +81,8 @@ class CohortNetworkScores:
         Accuracy of always naming the largest network (first recording).
     model : str
     options : NetworksOptions
+    alike : mapping of str to Score
+        By control: correlation of a recording's log map with that of the control, mean over recordings.
     """
 
     names: tuple[str, ...]
@@ -89,6 +94,7 @@ class CohortNetworkScores:
     chance: float
     model: str
     options: NetworksOptions
+    alike: Mapping[str, Score]
 
     def to_dict(self) -> dict[str, Any]:
         """Return means, differences and group scores, each value with ``ci95``."""
@@ -98,6 +104,7 @@ class CohortNetworkScores:
                 metric: {method: score.to_dict() for method, score in row.items()}
                 for metric, row in self.differences.items()
             },
+            "map_correlation": {kind: score.to_dict() for kind, score in self.alike.items()},
             "group_average": score_table(self.group) if self.group else None,
             "n_networks": self.options.n_networks,
             "n_recordings": len(self.names),
@@ -115,13 +122,14 @@ class CohortNetworkScores:
     def save(self, folder: str | Path) -> Path:
         """Write ``network_scores.csv``, one row per recording, metric and method; return its path."""
         path = Path(folder) / "network_scores.csv"
-        with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["recording", "metric", "method", "value"])
-            for metric, methods in self.values.items():
-                for method, values in methods.items():
-                    for name, value in zip(self.names, values, strict=True):
-                        writer.writerow([name, metric, method, "" if np.isnan(value) else f"{value:.6f}"])
+        rows = (
+            (name, metric, method, "" if np.isnan(value) else f"{value:.6f}")
+            for metric, methods in self.values.items()
+            for method, values in methods.items()
+            for name, value in zip(self.names, values, strict=True)
+        )
+        with whole_file(path) as part:
+            write_rows(part, ["recording", "metric", "method", "value"], rows)
         return path
 
 
@@ -162,6 +170,7 @@ def cohort_network_scores(
     rows: list[tuple[MethodScores, ...]] = []
     names: list[str] = []
     chance = float("nan")
+    alike: dict[str, list[float]] = {kind: [] for kind in SURROGATES}
     sums = _Sums()
     for i, recording in enumerate(recordings):
         if progress is not None:
@@ -169,17 +178,25 @@ def cohort_network_scores(
             progress(share, f"Network scores: recording {i + 1}" + (f" of {total}" if total else ""))
         view = attention_of(engine, recording, options, None, cancel)
         own, other = chosen_map(view, options), twin_map(view, options, twin, None, cancel)
+        controls = {
+            kind: control_map(engine, view, recording, options, kind, cancel=cancel) for kind in SURROGATES
+        }
+        logs = {"own": log_map(own, view.usable)}
+        logs |= {kind: log_map(values, view.usable) for kind, values in controls.items()}
+        for kind in controls:
+            alike[kind].append(correlation(logs["own"], logs[kind]))
         setting = view.setting(options)
         rows.append(
             (
                 attention_scores(view, options, attention=own),
                 attention_row(other, view.group, setting, method="random_twin"),
+                *(control_scores(values, view, options, kind) for kind, values in controls.items()),
                 *baseline_scores(view, options),
             )
         )
         names.append(recording.provenance.source_name)
         chance = setting.labelled.chance() if i == 0 else chance
-        sums.add(view, own, other)
+        sums.add(view, own, other, *controls.values())
     if not rows:
         raise AnalysisError("the cohort holds no recording", "give at least one")
     who = tuple(map(str, range(len(rows)))) if subjects is None else tuple(subjects)
@@ -198,6 +215,7 @@ def cohort_network_scores(
         chance=chance,
         model=engine.info.model_name,
         options=options,
+        alike={kind: mean_interval(np.array(v), who, seed=options.seed) for kind, v in alike.items()},
     )
 
 
@@ -234,10 +252,14 @@ class _Sums:
         setting = ScoreSetting(
             labelled_parcels(self.parcellation, usable), usable, options.n_networks, options.seed
         )
-        connectivity, own, other = (total / np.maximum(self.count, 1) for total in self.maps)
+        connectivity, own, other, *controls = (total / np.maximum(self.count, 1) for total in self.maps)
         return (
             attention_row(own, self.group, setting),
             attention_row(other, self.group, setting, method="random_twin"),
+            *(
+                attention_row(values, self.group, setting, method=kind)
+                for kind, values in zip(SURROGATES, controls, strict=True)
+            ),
             *baseline_rows(
                 connectivity,
                 self.parcellation.xyz,

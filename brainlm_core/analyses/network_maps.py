@@ -7,7 +7,6 @@ in the CIFTI parcellated file as the one 2 mm MNI152 voxel nearest to their cent
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import N_VERTICES, Parcellation
 from brainlm_core.errors import AnalysisError
+from brainlm_core.tables import write_rows
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
@@ -205,6 +205,9 @@ def _write_all(result: NetworksResult, folder: Path) -> tuple[Path, ...]:
         group=result.view.group,
         usable=result.view.usable,
         layer_head_thumbnails=result.thumbnails,
+        log2_attention_no_scan=result.dependence.no_scan.astype(np.float32),
+        added_by_scan=result.dependence.difference.astype(np.float32),
+        added_by_scan_faded=result.dependence.faded().astype(np.float32),
     )
     return (
         summary,
@@ -235,44 +238,37 @@ def attention_received(attention: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _write_parcels(path: Path, result: NetworksResult, received: NDArray[np.float32]) -> Path:
     parcellation, clustering = result.view.parcellation, result.clustering
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        header = ["parcel", "name", "x_mm", "y_mm", "z_mm", "hemisphere", "structure", "yeo7", "network"]
-        writer.writerow([*header, "cls_attention", "attention_received", "has_signal"])
-        for i, name in enumerate(parcellation.names):
-            found = clustering.labels[i]
-            writer.writerow(
-                [
-                    i + 1,
-                    name,
-                    *(f"{v:g}" for v in parcellation.xyz[i]),
-                    parcellation.hemisphere[i],
-                    parcellation.structure[i],
-                    parcellation.yeo7[i],
-                    clustering.names[found] if found >= 0 else "",
-                    f"{result.cls[i]:.6g}",
-                    f"{received[i]:.6g}",
-                    int(result.view.usable[i]),
-                ]
-            )
+    header = ["parcel", "name", "x_mm", "y_mm", "z_mm", "hemisphere", "structure", "yeo7", "network"]
+    rows = (
+        [
+            i + 1,
+            name,
+            *(f"{v:g}" for v in parcellation.xyz[i]),
+            parcellation.hemisphere[i],
+            parcellation.structure[i],
+            parcellation.yeo7[i],
+            clustering.names[clustering.labels[i]] if clustering.labels[i] >= 0 else "",
+            f"{result.cls[i]:.6g}",
+            f"{received[i]:.6g}",
+            int(result.view.usable[i]),
+        ]
+        for i, name in enumerate(parcellation.names)
+    )
+    write_rows(path, [*header, "cls_attention", "attention_received", "has_signal"], rows)
     return path
 
 
 def _write_scores(path: Path, result: NetworksResult) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["method", "score", "value", "ci95_low", "ci95_high", "reason"])
-        for row in result.scores:
-            for name, score in (
-                ("knn_accuracy", row.knn),
-                ("knn_accuracy_homologues", row.knn_homologues),
-                ("ari", row.ari),
-            ):
-                if score is None:
-                    continue
-                figures = (score.value, *(score.ci95 or (None, None)))
-                cells = ["" if x is None else f"{x:.6f}" for x in figures]
-                writer.writerow([row.method, name, *cells, score.reason])
+    rows = []
+    for row in result.scores:
+        kinds = (("knn_accuracy", row.knn), ("knn_accuracy_homologues", row.knn_homologues), ("ari", row.ari))
+        for name, score in kinds:
+            if score is None:
+                continue
+            figures = (score.value, *(score.ci95 or (None, None)))
+            cells = ["" if x is None else f"{x:.6f}" for x in figures]
+            rows.append([row.method, name, *cells, score.reason])
+    write_rows(path, ["method", "score", "value", "ci95_low", "ci95_high", "reason"], rows)
     return path
 
 

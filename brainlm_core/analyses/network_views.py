@@ -179,7 +179,7 @@ def attention_of(
     EngineError
         If the recording does not fit the model.
     """
-    windows = _pick(engine.windows(recording), options or NetworksOptions())
+    windows = pick_windows(engine.windows(recording), options or NetworksOptions())
     attention = engine.attention(windows, average=True, progress=progress, cancel=cancel)
     connectivity = np.mean(
         [
@@ -260,7 +260,14 @@ def network_order(parcellation: Parcellation) -> tuple[NDArray[np.intp], tuple[B
     return order, blocks
 
 
-def _pick(windows: Windows, options: NetworksOptions) -> Windows:
+def pick_windows(windows: Windows, options: NetworksOptions) -> Windows:
+    """Return the windows that the options name.
+
+    Raises
+    ------
+    ConfigError
+        If one of them does not exist.
+    """
     if options.windows == "all":
         return windows
     index = (0,) if options.windows == "first" else options.windows

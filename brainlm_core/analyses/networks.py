@@ -8,6 +8,7 @@ The steps, in their order:
 3. :func:`networks_of`: k networks by clustering, matched to the Yeo-7 networks.
 4. :func:`attention_scores`, :func:`baseline_scores`, :func:`twin_scores`: the same scores for the model,
    for connectivity and coordinates, and for the same architecture with random weights.
+5. :func:`scan_controls`: the same question asked of no scan, and of each half of the recording.
 
 :func:`analyse` runs all of it and publishes each part as it comes, so that a page can draw it.
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.network_controls import control_map, control_scores, map_dependence
 from brainlm_core.analyses.network_scores import (
     Clustering,
     MethodScores,
@@ -42,6 +44,8 @@ from brainlm_core.analyses.network_views import (
     network_order,
     thumbnails,
 )
+from brainlm_core.analyses.scan_dependence import ScanDependence
+from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
 
@@ -63,6 +67,7 @@ __all__ = [
     "chosen_map",
     "network_order",
     "networks_of",
+    "scan_controls",
     "thumbnails",
     "twin_engine",
     "twin_map",
@@ -90,6 +95,8 @@ class NetworksResult:
         In the order of the table of methods.
     notices : tuple of str
         What a reader must know.
+    dependence : ScanDependence
+        The map of the scan beside the map of no scan, and what the halves say of the difference.
     """
 
     view: AttentionView
@@ -100,6 +107,7 @@ class NetworksResult:
     clustering: Clustering
     scores: tuple[MethodScores, ...]
     notices: tuple[str, ...]
+    dependence: ScanDependence
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: values by method, intervals and reasons beside them."""
@@ -110,6 +118,7 @@ class NetworksResult:
             out[name] = {method: cell["value"] for method, cell in cells.items()}
             out[f"{name}_ci95"] = {method: cell["ci95"] for method, cell in cells.items()}
         out["not_scored"] = setting.labelled.reason or None
+        out["depends_on_scan"] = self.dependence.to_dict()
         labelled = setting.labelled
         return {
             **out,
@@ -197,6 +206,42 @@ def twin_scores(
     return attention_row(chosen, view.group, view.setting(options), method="random_twin")
 
 
+def scan_controls(
+    engine: Engine,
+    recording: Recording,
+    view: AttentionView,
+    options: NetworksOptions,
+    attention: NDArray[np.float32],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[MethodScores, ScanDependence]:
+    """Ask the same question of no scan, and of each half of the recording; see ``network_controls``.
+
+    Parameters
+    ----------
+    attention : ndarray (n_parcels, n_parcels)
+        The scan's own chosen map.
+
+    Returns
+    -------
+    MethodScores
+        Of the control ``no_scan``.
+    ScanDependence
+    """
+    if progress is not None:
+        progress(0.0, "Asking the same of no scan")
+    control = control_map(engine, view, recording, options, cancel=cancel)
+    scores = control_scores(control, view, options)
+    later = portion(progress, 0.3, 1.0)
+    return scores, map_dependence(engine, view, recording, options, attention, control, later, cancel)
+
+
+def in_order(*rows: MethodScores) -> tuple[MethodScores, ...]:
+    """Return scores in the order of the table of methods."""
+    by_method = {row.method: row for row in rows}
+    return tuple(by_method[method] for method in ordered(by_method))
+
+
 def twin_engine(engine: Engine) -> Engine:
     """Return the same architecture with random weights; the engine itself if it is such a twin."""
     return engine.twin()
@@ -257,7 +302,11 @@ def analyse(
     baselines = baseline_scores(view, options)
     hand_over("scores", (own, *baselines))
     tell(0.6, "Running the random-weights twin")
-    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 1.0), cancel)
+    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 0.75), cancel)
+    hand_over("scores", (own, other, *baselines))
+    control, dependence = scan_controls(
+        engine, recording, view, options, attention, portion(progress, 0.75, 1.0), cancel
+    )
     return NetworksResult(
         view=view,
         options=options,
@@ -265,6 +314,7 @@ def analyse(
         cls=chosen_cls(view, options),
         thumbnails=thumbnails(view),
         clustering=clustering,
-        scores=(own, other, *baselines),
+        scores=in_order(own, control, other, *baselines),
         notices=view.notices,
+        dependence=dependence,
     )

@@ -24,18 +24,22 @@ from brainlm_core.analyses.perturb_companions import (
     agreements,
     dose_curve,
     knowledge,
+    scan_agreement,
     twin_agreement,
     twin_response,
 )
+from brainlm_core.analyses.perturb_controls import response_dependence
 from brainlm_core.analyses.perturb_interaction import interaction
 from brainlm_core.analyses.perturb_null import N_SETS, NullMap, matched_plans, no_null, null_map
 from brainlm_core.analyses.perturb_response import Response, prepare, respond
 from brainlm_core.analyses.perturb_trials import Stage
 from brainlm_core.analyses.result_files import plain
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
@@ -99,6 +103,8 @@ class PerturbResult:
         Of the random-weights twin.
     notices : tuple of str
         What a reader must know.
+    dependence : ScanDependence
+        The answer beside the answer without the scan, and what the halves say of the difference.
     interaction : float or None
         Root mean square over parcels, in SD, of what several actions do together beyond each alone; None for
         a single action.
@@ -111,6 +117,7 @@ class PerturbResult:
     agreement: tuple[Agreement, ...]
     twin: Response
     notices: tuple[str, ...]
+    dependence: ScanDependence
     interaction: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,7 +140,13 @@ class PerturbResult:
             "unit": "SD of each parcel's signal",
             "n_targets": int(plan.targets.sum()),
             "n_answering": int((~np.isnan(response.summary)).sum()),
-            "null": {"n_sets": null.n_sets, "n_draws": null.n_draws, "reason": null.reason or None},
+            "null": {
+                "n_sets": null.n_sets,
+                "matched_on": list(null.matched_on),
+                "n_draws": null.n_draws,
+                "reason": null.reason or None,
+            },
+            "depends_on_scan": self.dependence.to_dict(),
             "dose": {
                 "doses_sd": list(self.dose.doses_sd),
                 "response": self.dose.curve.tolist(),
@@ -184,14 +197,11 @@ class PerturbResult:
             parts = [part / path.name for path in paths]
             parts[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
             parts[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
-            responder_table(response, self.stage, null).to_csv(parts[2], index=False, float_format="%.6g")
+            write_table(parts[2], responder_table(response, self.stage, null))
             fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
-            pd.DataFrame(
-                {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
-            ).to_csv(parts[3], index=False, float_format="%.6g")
-            pd.DataFrame([_agreement_row(a) for a in self.agreement]).to_csv(
-                parts[4], index=False, float_format="%.6g"
-            )
+            dose = {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
+            write_table(parts[3], pd.DataFrame(dose))
+            write_table(parts[4], pd.DataFrame([_agreement_row(a) for a in self.agreement]))
             with parts[5].open("wb") as stream:
                 np.savez_compressed(stream, **self._arrays())
         return tuple(paths)
@@ -212,6 +222,9 @@ class PerturbResult:
             "z": null.z,
             "q": null.q,
             "dose_maps_sd": self.dose.maps,
+            "no_scan_sd": self.dependence.no_scan.astype(np.float32),
+            "added_by_scan_sd": self.dependence.difference.astype(np.float32),
+            "added_by_scan_faded_sd": self.dependence.faded().astype(np.float32),
             "twin_sd": self.twin.summary,
             **{f"prediction_{a.predictor}": a.prediction for a in self.agreement},
             "parcel_names": np.array(self.stage.parcellation.names, dtype=np.str_),
@@ -304,11 +317,14 @@ def analyse(
     response = respond(engine, stage, [scenario], progress=portion(progress, 0.0, 0.15), cancel=cancel)[0]
     if np.isnan(response.summary).all():
         raise AnalysisError("no parcel answered", "use more draws or fewer targets")
-    return accompany(engine, stage, response, options, portion(progress, 0.15, 1.0), cancel, twin=twin)
+    return accompany(
+        engine, recording, stage, response, options, portion(progress, 0.15, 1.0), cancel, twin=twin
+    )
 
 
 def accompany(
     engine: Engine,
+    recording: Recording,
     stage: Stage,
     response: Response,
     options: PerturbOptions | None = None,
@@ -324,6 +340,8 @@ def accompany(
     ----------
     engine : Engine
         That gave the response.
+    recording : Recording
+        That the stage was cut from.
     stage : Stage
     response : Response
     options : PerturbOptions, optional
@@ -332,7 +350,8 @@ def accompany(
         The random-weights twin when it is loaded already.
     publish : callable, optional
         Called with a name and a part of the result as soon as it is there: ``agreement`` (of what needs no
-        answer of a model), ``dose``, ``interaction``, and ``agreement`` again with the twin's.
+        answer of a model), ``dose``, ``interaction``, ``dependence``, and ``agreement`` again with the
+        controls.
 
     Returns
     -------
@@ -347,7 +366,8 @@ def accompany(
     options, scenario = options or PerturbOptions(), response.plan.scenario
     hand_over = publish or (lambda name, part: None)
     known = knowledge(engine, stage, cancel)
-    early = agreements(known, response, _sets(stage, response, options)) if publish is not None else ()
+    sets = _sets(stage, response, options)
+    early = agreements(known, response, sets) if publish is not None else ()
     hand_over("agreement", early)
     dose = dose_curve(engine, stage, scenario, progress=portion(progress, 0.0, 0.08), cancel=cancel)
     hand_over("dose", dose)
@@ -355,31 +375,37 @@ def accompany(
     if len(scenario.actions) > 1:
         beyond = interaction(engine, stage, scenario, cancel)
         hand_over("interaction", beyond)
+    tell = portion(progress, 0.08, 0.12)
+    found = response_dependence(engine, recording, stage, response, progress=tell, cancel=cancel)
+    control = scan_agreement(response, found)
+    hand_over("dependence", found)
+    hand_over("agreement", (*early, control))
     twin = twin or twin_engine(engine)
-    other = twin_response(twin, stage, scenario, progress=portion(progress, 0.08, 0.15), cancel=cancel)
+    other = twin_response(twin, stage, scenario, progress=portion(progress, 0.12, 0.15), cancel=cancel)
     own = twin_agreement(response, other)
-    hand_over("agreement", (*early, own))
-    null = _null(engine, stage, response, options, portion(progress, 0.15, 1.0), cancel)
+    hand_over("agreement", (*early, control, own))
+    null = _null(engine, stage, response, options, sets, portion(progress, 0.15, 1.0), cancel)
     return PerturbResult(
         stage,
         response,
         null,
         dose,
-        (*agreements(known, response, null.sets), own),
+        (*(early or agreements(known, response, sets)), control, own),
         other,
         notices_of(stage, response),
+        found,
         beyond,
     )
 
 
-def _sets(stage: Stage, response: Response, options: PerturbOptions) -> list[Plan]:
+def _sets(stage: Stage, response: Response, options: PerturbOptions) -> tuple[Plan, ...]:
     """Return the actions on the random sets of the null, before their responses are known."""
     if options.n_sets == 0:
-        return []
+        return ()
     try:
-        return [p for plans in matched_plans(stage, response.plan, options.n_sets) for p in plans]
+        return matched_plans(stage, response.plan, options.n_sets)
     except ConfigError:
-        return []  # the null itself says why there are none
+        return ()  # the null itself says why there are none
 
 
 def _null(
@@ -387,12 +413,15 @@ def _null(
     stage: Stage,
     response: Response,
     options: PerturbOptions,
+    sets: tuple[Plan, ...],
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> NullMap:
     if options.n_sets == 0:
         return no_null(response, "no null was asked for")
-    return null_map(engine, stage, response, n_sets=options.n_sets, progress=progress, cancel=cancel)
+    return null_map(
+        engine, stage, response, n_sets=options.n_sets, plans=sets, progress=progress, cancel=cancel
+    )
 
 
 def _largest(response: Response) -> float:

@@ -25,14 +25,14 @@ from brainlm_core.analyses.perturb_companions import (
     twin_agreement,
     twin_response,
 )
-from brainlm_core.analyses.perturb_masks import Plan, make_plan
-from brainlm_core.analyses.perturb_null import N_SETS, random_sets
+from brainlm_core.analyses.perturb_null import N_SETS, matched_plans
 from brainlm_core.analyses.perturb_response import prepare, respond
-from brainlm_core.analyses.perturb_trials import Cancel, Progress, Stage
+from brainlm_core.analyses.perturb_trials import Cancel, Progress
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.atlas import YEO7
 from brainlm_core.errors import AnalysisError, ScanError
 from brainlm_core.packs import Cohort
+from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ class Survey:
         folder = Path(folder)
         paths = folder / "agreement.csv", folder / "agreement_each.csv"
         with whole_files(folder) as part:
-            self.table().to_csv(part / paths[0].name, index=False, float_format="%.4f")
-            self.each().to_csv(part / paths[1].name, index=False, float_format="%.4f")
+            write_table(part / paths[0].name, self.table(), float_format="%.4f")
+            write_table(part / paths[1].name, self.each(), float_format="%.4f")
         return paths
 
 
@@ -188,7 +188,7 @@ def survey(
         mine = []
         for scenario in scenarios:
             response = respond(engine, stage, [scenario], cancel=cancel)[0]
-            sets = _random_plans(stage, response.plan, n_sets)
+            sets = matched_plans(stage, response.plan, n_sets)
             other = twin_response(twin, stage, scenario, cancel=cancel)
             mine.append((*agreements(known, response, sets), twin_agreement(response, other)))
         names.append(cohort.ids[row])
@@ -207,10 +207,3 @@ def survey(
     return Survey(
         tuple(names), tuple(networks), predictors, rho, chance, engine.info.model_name, tuple(notices)
     )
-
-
-def _random_plans(stage: Stage, plan: Plan, n_sets: int) -> list[Plan]:
-    """Return random matched sets from all parcels that are no target: no mask binds them, nothing is run."""
-    rng = np.random.default_rng([plan.scenario.seed, 13])
-    scenarios = random_sets(plan, stage.frame, ~plan.excluded, n_sets, rng)
-    return [make_plan(scenario, stage.frame, stage.grid) for scenario in scenarios]

@@ -1,12 +1,14 @@
 """What must stand beside a response before anybody believes it.
 
-1. :mod:`brainlm_core.analyses.perturb_null`: the same actions on random parcel sets of the same size and
-   hemispheres; where does the response stand out from what any such set would give (z, Benjamini-Hochberg)?
+1. :mod:`brainlm_core.analyses.perturb_null`: the same actions on random parcel sets like
+   the targets (number, hemispheres, compactness, mutual correlation); where does the response stand
+   out from what any such set would give?
 2. :func:`dose_curve`: does the response grow with the dose, and linearly?
 3. :func:`predictions` and :func:`agreements`: how much of the map would functional connectivity, distance,
    or the model's attention have said without the model's answer? Each correlation stands beside the same
    correlation with the predictions for the random sets.
 4. :func:`twin_response`: the same architecture with random weights.
+5. :mod:`brainlm_core.analyses.perturb_controls`: the same question asked of no scan.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.group_statistics import group_covariance
 from brainlm_core.analyses.network_features import functional_connectivity
+from brainlm_core.analyses.perturb_controls import group_answers, published_connectivity, weighted_rows
 from brainlm_core.analyses.perturb_masks import Plan
 from brainlm_core.analyses.perturb_null import MIN_SETS
 from brainlm_core.analyses.perturb_response import Response, respond
 from brainlm_core.analyses.perturb_trials import Cancel, FloatArray, Progress, Stage
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Action, Scenario
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 DOSE_DRAWS = 2
 TWIN_DRAWS = 4
 DOSES_SD = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+#: Predictions without a sign: they are compared with the size of the response.
+_UNSIGNED = ("distance", "attention", "attention_to_seed")
 #: Responders that the dose curve averages.
 N_RESPONDERS = 10
 
@@ -141,11 +148,19 @@ class Knowledge:
         Between parcel positions.
     attention : ndarray (P, P), float64 or None
         Query × key, mean over layers and heads, everything visible; None when the model has none.
+    stage : Stage
+    group : ndarray (P, P), float64 or None
+        Covariance of the group, no scan used; None where it is unknown.
+    effective : ndarray (P, P), float64 or None
+        Published effective connectivity, source × target; None for other parcels.
     """
 
     connectivity: NDArray[np.float64]
     distance_mm: NDArray[np.float64]
     attention: NDArray[np.float64] | None
+    stage: Stage
+    group: NDArray[np.float64] | None = None
+    effective: NDArray[np.float64] | None = None
 
 
 def knowledge(engine: Engine, stage: Stage, cancel: Cancel | None = None) -> Knowledge:
@@ -156,7 +171,15 @@ def knowledge(engine: Engine, stage: Stage, cancel: Cancel | None = None) -> Kno
         attention = engine.attention(stage.window, cancel=cancel).parcel_map().astype(np.float64)
     except NotImplementedError:
         attention = None
-    return Knowledge(functional_connectivity(stage.whole), distance, attention)
+    group = group_covariance(stage.parcellation.xyz)
+    return Knowledge(
+        functional_connectivity(stage.whole),
+        distance,
+        attention,
+        stage,
+        None if group is None else group.matrix,
+        published_connectivity(stage.parcellation),
+    )
 
 
 def predictions(known: Knowledge, response: Response) -> dict[str, FloatArray]:
@@ -165,7 +188,8 @@ def predictions(known: Knowledge, response: Response) -> dict[str, FloatArray]:
     Seeds are weighted by how much the actions changed them. ``functional_connectivity``: weighted mean
     correlation with the seeds; ``distance``: minus the distance to the nearest seed in mm;
     ``attention``: how much the seeds look at the parcel (the seeds' rows); ``attention_to_seed``: how
-    much the parcel looks at the seeds (their columns).
+    much the parcel looks at the seeds (their columns); ``group_ridge``: ridge on the group's covariance;
+    ``published_effective_connectivity``: weighted mean of the seeds' rows.
     """
     plan = response.plan
     change = response.input_change[:, plan.first : plan.stop].astype(np.float64)
@@ -187,6 +211,11 @@ def _predict(
     if known.attention is not None:
         out["attention"] = np.abs(share) @ known.attention[seeds]
         out["attention_to_seed"] = np.abs(share) @ known.attention[:, seeds].T
+    if known.group is not None:
+        out["group_ridge"] = group_answers(known.group, known.stage, plan, weight, signed=signed)
+    if known.effective is not None:
+        rows = weighted_rows(known.effective, seeds, share)
+        out["published_effective_connectivity"] = rows if signed else np.abs(rows)
     return {name: np.where(plan.excluded, np.nan, values).astype(np.float32) for name, values in out.items()}
 
 
@@ -219,7 +248,7 @@ def agreements(known: Knowledge, response: Response, sets: Sequence[Plan]) -> tu
 
 
 def _compared(response: Response, predictor: str) -> FloatArray:
-    return response.summary if predictor == "functional_connectivity" else np.abs(response.summary)
+    return np.abs(response.summary) if predictor in _UNSIGNED else response.summary
 
 
 def chance_p(value: float, draws: NDArray[np.float64]) -> float:
@@ -258,6 +287,12 @@ def twin_response(
     return respond(
         twin, stage, [scenario], draws=draws, progress=progress, cancel=cancel, label="Random-weights twin"
     )[0]
+
+
+def scan_agreement(response: Response, found: ScanDependence) -> Agreement:
+    """Return the rank correlation of the response with the answer without the scan."""
+    control = np.asarray(found.no_scan, dtype=np.float32)
+    return Agreement("no_scan", rank_correlation(response.summary, control), np.empty(0), None, control)
 
 
 def twin_agreement(response: Response, twin: Response) -> Agreement:

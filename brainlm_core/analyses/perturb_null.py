@@ -1,27 +1,45 @@
-"""The null of a response: the same actions on random parcel sets of the same size and hemispheres."""
+"""Matched-set null distribution of a response: the same actions on random parcel sets like the targets.
+
+The steps, in their order:
+
+1. :func:`matched_plans`: sets of as many parcels in each hemisphere, as compact and as alike as the targets
+   (:mod:`brainlm_core.analyses.perturb_sets`).
+2. :func:`null_map`: each set is asked as a visitor would ask it: with masks of its own, one draw each.
+3. Per parcel, answers of the sets are regressed on how near a set lies to the parcel, so that the targets are
+   compared with sets at their own distance. z is the answer to the targets against that line, in units of
+   the spread around it, for one more set.
+4. p: how often sets left out one by one lie as far out, over all parcels; q: Benjamini–Hochberg, and never
+   smaller than the share of the sets that would have had a discovery at it. Sets drawn like the targets
+   find something at q < .05 in one of twenty cases, whatever the tails.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.analyses.perturb_actions import Frame, counterparts, parcels_target
+from brainlm_core.analyses.network_features import functional_connectivity
 from brainlm_core.analyses.perturb_masks import Plan, draw_masks, make_plan
-from brainlm_core.analyses.perturb_response import Response, mean_over_draws, summarise
+from brainlm_core.analyses.perturb_response import Response, summarise
+from brainlm_core.analyses.perturb_sets import likeness, random_sets
 from brainlm_core.analyses.perturb_trials import Cancel, FloatArray, Progress, Stage, Trial, run_trials
-from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
 
+Array = NDArray[np.float64]
 #: Random sets of the null; fewer than :data:`MIN_SETS` say nothing.
 N_SETS, MIN_SETS = 200, 20
+#: A parcel needs as many sets that it answered.
+MIN_ANSWERS = 10
 #: Mask draws over which the sets of the null are spread, each set in one of them.
 NULL_DRAWS = 4
+#: How fast nearness falls off, in mm.
+NEARNESS_MM = 25.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,19 +51,19 @@ class NullMap:
     n_sets : int
         Random sets that were run.
     n_draws : int
-        Mask draws that they are spread over, and that ``observed`` is the mean of.
+        Mask draws that they are spread over.
     observed : ndarray (P,), float32
-        Summary of the response over those draws.
+        Summary of the response in the first mask draw in which the parcel answered.
     mean, sd : ndarray (P,), float32
-        Of the summary over the sets in whose draw the parcel was hidden.
+        What a set at the targets' distance gives, and the spread around that.
     z : ndarray (P,), float32
-        (observed - mean) / (sd * sqrt(1 + 1/n)); NaN at targets.
-    p : ndarray (P,), float32
-        Two-sided, Student's t with n - 1 degrees of freedom.
-    q : ndarray (P,), float32
-        Benjamini-Hochberg adjusted over all answering parcels.
+        (observed - mean) / sd, sd widened for one more set; NaN at targets.
+    p, q : ndarray (P,), float32
+        Two-sided; see the module.
     sets : tuple of Plan
         The random sets.
+    matched_on : tuple of str
+        What they share with the targets.
     reason : str
         Why there is no null; empty when there is one.
     """
@@ -59,6 +77,7 @@ class NullMap:
     p: FloatArray
     q: FloatArray
     sets: tuple[Plan, ...]
+    matched_on: tuple[str, ...] = ()
     reason: str = ""
 
     @property
@@ -67,82 +86,25 @@ class NullMap:
         return None if self.reason else int((self.q < 0.05).sum())
 
 
-def random_sets(
-    plan: Plan, frame: Frame, allowed: NDArray[np.bool_], n_sets: int, rng: np.random.Generator
-) -> list[Scenario]:
-    """Return the scenario on random parcel sets: per action the same number of parcels in each hemisphere.
-
-    Actions that share targets go on sharing them. No set is drawn twice, so that fewer may come back
-    where few exist. For swaps pairs of counterparts are drawn.
-
-    Parameters
-    ----------
-    plan : Plan
-    frame : Frame
-    allowed : ndarray (P,), bool
-        Parcels to draw from.
-    n_sets : int
-    rng : Generator
-
-    Raises
-    ------
-    ConfigError
-        If there are hardly more parcels to draw from than targets: all sets would be the same.
-    """
-    side = np.asarray(frame.parcellation.hemisphere)
-    allowed = allowed & (frame.sd > 0)
-    other = counterparts(frame.parcellation)
-    named = [a.rows for a in plan.actions]
-    if any(a.action.kind == "swap" for a in plan.actions):
-        allowed = (
-            allowed & (other >= 0) & allowed[other] & (side == "L")
-        )  # a pair is named by its left member
-        named = [np.unique(np.where((side[r] == "R") & (other[r] >= 0), other[r], r)) for r in named]
-    touched = np.unique(np.concatenate(named))
-    pools = {str(s): np.flatnonzero(allowed & (side == s)) for s in np.unique(side[touched])}
-    for s, pool in pools.items():
-        if len(pool) < 1.5 * int((side[touched] == s).sum()):
-            raise ConfigError(
-                "the targets fill so much of a hemisphere that random sets would all be the same parcels",
-                "choose fewer targets for a null",
-            )
-    seen: set[bytes] = set()
-    out: list[Scenario] = []
-    for _ in range(20 * n_sets):
-        move = np.arange(len(side))
-        for s, pool in pools.items():
-            mine = touched[side[touched] == s]
-            move[mine] = rng.choice(pool, size=len(mine), replace=False)
-        key = np.sort(move[touched]).tobytes()
-        if key in seen:
-            continue
-        seen.add(key)
-        actions = [
-            replace(a.action, targets=parcels_target(move[rows]))
-            for a, rows in zip(plan.actions, named, strict=True)
-        ]
-        out.append(plan.scenario.with_actions(actions))
-        if len(out) == n_sets:
-            break
-    return out
-
-
-def matched_plans(stage: Stage, plan: Plan, n_sets: int = N_SETS) -> tuple[tuple[Plan, ...], ...]:
-    """Return the random sets of the null by mask draw: drawn from what the model sees beside the targets.
+def matched_plans(stage: Stage, plan: Plan, n_sets: int = N_SETS) -> tuple[Plan, ...]:
+    """Return the random sets of the null, drawn from all parcels that are no target.
 
     Raises
     ------
     ConfigError
         If the targets leave too few parcels to draw from.
     """
-    out = []
-    for draw, mask in enumerate(draw_masks(plan, stage.grid, range(NULL_DRAWS))):
-        seen = ~mask[:, plan.first : plan.stop].any(axis=1) & ~plan.excluded
-        rng = np.random.default_rng([plan.scenario.seed, 11, draw])
-        count = len(range(draw, n_sets, NULL_DRAWS))
-        scenarios = random_sets(plan, stage.frame, seen, count, rng)
-        out.append(tuple(make_plan(scenario, stage.frame, stage.grid) for scenario in scenarios))
-    return tuple(out)
+    rng = np.random.default_rng([plan.scenario.seed, 11])
+    alike = likeness(stage.frame, functional_connectivity(stage.whole))
+    scenarios = random_sets(plan, stage.frame, ~plan.excluded, n_sets, rng, alike)
+    return tuple(make_plan(scenario, stage.frame, stage.grid) for scenario in scenarios)
+
+
+def matched_on(plan: Plan) -> tuple[str, ...]:
+    """Return what the sets of the null share with the targets."""
+    swaps = any(a.action.kind == "swap" for a in plan.actions)
+    pairs = () if swaps or plan.targets.sum() < 2 else ("compactness", "mutual correlation")
+    return ("number", "hemisphere", *pairs, "distance to the answering parcels")
 
 
 def null_map(
@@ -151,14 +113,13 @@ def null_map(
     response: Response,
     *,
     n_sets: int = N_SETS,
+    plans: tuple[Plan, ...] = (),
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> NullMap:
-    """Compare a response with the same actions on random matched sets.
+    """Compare a response with the same actions on random matched sets, each asked with masks of its own.
 
-    In each of :data:`NULL_DRAWS` mask draws the sets are drawn from the parcels that the model sees there
-    beside the targets: the mask is the same for the targets and for every set, so one pass without actions
-    serves them all.
+    ``plans`` are the sets (:func:`matched_plans`) when they are drawn already.
 
     Raises
     ------
@@ -166,47 +127,139 @@ def null_map(
         If the caller cancelled.
     """
     plan = response.plan
-    masks = draw_masks(plan, stage.grid, range(NULL_DRAWS))
     try:
-        matched = matched_plans(stage, plan, n_sets)
+        plans = plans or matched_plans(stage, plan, n_sets)
     except ConfigError as error:
         return no_null(response, error.what)
-    trials = [Trial(plan, mask) for mask in masks]
-    trials += [Trial(other, masks[draw]) for draw, others in enumerate(matched) for other in others]
-    if len(trials) - NULL_DRAWS < MIN_SETS:
-        return no_null(response, f"only {len(trials) - NULL_DRAWS} other sets of this size exist")
+    if len(plans) < MIN_SETS:
+        return no_null(response, f"only {len(plans)} other sets of this size exist")
+    n_draws = min(NULL_DRAWS, len(response.summary_by_draw))
+    trials = [Trial(p, draw_masks(p, stage.grid, [i % n_draws])[0]) for i, p in enumerate(plans)]
     values = np.full((len(trials), len(response.summary)), np.nan, dtype=np.float32)
     which = 0 if response.statistic == "effect" else 1
     for i, answer in run_trials(
         engine, stage, trials, progress=progress, cancel=cancel, label="Random sets of parcels"
     ):
-        values[i] = summarise(answer, plan.counted)[which]
-    observed = mean_over_draws(values[:NULL_DRAWS])
-    return _z_map(observed, values[NULL_DRAWS:], NULL_DRAWS, tuple(t.plan for t in trials[NULL_DRAWS:]))
+        values[i] = summarise(answer, plans[i].counted)[which]
+    near = np.stack([nearness(stage, p) for p in plans])
+    observed = first_answer(response.summary_by_draw[:n_draws])
+    return z_map(observed, values, nearness(stage, plan), near, n_draws, plans, matched_on(plan))
 
 
-def _z_map(observed: FloatArray, sets: FloatArray, n_draws: int, plans: tuple[Plan, ...]) -> NullMap:
-    """Return the null from the summaries of the random sets, (sets, P)."""
-    from scipy.stats import false_discovery_control, t
+def nearness(stage: Stage, plan: Plan) -> Array:
+    """Return how near the targets lie to each parcel, (P,): mean of a falling exponential of distance."""
+    place = stage.parcellation.position.astype(np.float64)
+    seeds = np.flatnonzero(plan.targets)
+    distance = np.linalg.norm(place[:, None] - place[None, seeds], axis=-1)
+    return np.asarray(np.exp(-distance / NEARNESS_MM).mean(axis=1))
 
-    known = ~np.isnan(sets)
-    n = known.sum(axis=0)
-    mean = mean_over_draws(sets).astype(np.float64)
-    deviation = np.where(known, sets - mean, 0.0)
-    enough = (n >= MIN_SETS) & ~np.isnan(observed)
-    sd = np.sqrt(np.divide((deviation**2).sum(axis=0), n - 1, out=np.full(n.shape, np.nan), where=n > 1))
-    wide = sd * np.sqrt(1 + 1 / np.maximum(n, 1))
-    z = np.divide(observed - mean, wide, out=np.full(n.shape, np.nan), where=enough & (wide > 0))
-    p = np.where(np.isnan(z), np.nan, 2 * t.sf(np.abs(np.nan_to_num(z)), np.maximum(n - 1, 1)))
-    q = np.full(p.shape, np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        q[tested] = false_discovery_control(p[tested], method="bh")
-    single = [np.asarray(a, dtype=np.float32) for a in (mean, sd, z, p, q)]
-    return NullMap(len(sets), n_draws, observed, single[0], single[1], single[2], single[3], single[4], plans)
+
+def first_answer(by_draw: FloatArray) -> FloatArray:
+    """Return the answer in the first draw that has one, (K, P) → (P,): one draw, as for each set."""
+    at = (~np.isnan(by_draw)).argmax(axis=0)
+    return np.take_along_axis(by_draw, at[None], axis=0)[0]
+
+
+def z_map(
+    observed: FloatArray,
+    sets: FloatArray,
+    near: Array,
+    near_sets: Array,
+    n_draws: int = 1,
+    plans: tuple[Plan, ...] = (),
+    matched: tuple[str, ...] = (),
+) -> NullMap:
+    """Return the null from the summaries of the random sets.
+
+    Parameters
+    ----------
+    observed : ndarray (P,)
+        Answer to the targets; NaN where there is none.
+    sets : ndarray (sets, P)
+        Answers to the random sets; NaN where there is none.
+    near, near_sets : ndarray (P,), (sets, P)
+        How near targets and sets lie to each parcel.
+    """
+    line = _Line(sets, near_sets)
+    enough = (line.n >= MIN_ANSWERS) & ~np.isnan(observed)
+    expected, wide = line.at(near)
+    z = np.divide(observed - expected, wide, out=np.full(len(observed), np.nan), where=enough & (wide > 0))
+    left_out = np.where(enough, line.left_out(), np.nan)  # (sets, P)
+    p = _p(np.abs(z), np.abs(left_out))
+    q = _adjusted(p[None])[0]
+    lowest = _lowest(_adjusted(_p(np.abs(left_out), np.abs(left_out))))  # (sets,)
+    share = (1 + np.searchsorted(np.sort(lowest), q, side="right")) / (1 + len(lowest))
+    q = np.where(np.isnan(q), np.nan, np.maximum(q, np.minimum(share, 1.0)))
+    single = [np.asarray(a, dtype=np.float32) for a in (expected, wide, z, p, q)]
+    return NullMap(
+        len(sets), n_draws, observed, single[0], single[1], single[2], single[3], single[4], plans, matched
+    )
+
+
+class _Line:
+    """Least-squares line of each parcel's answers on the nearness of the sets."""
+
+    def __init__(self, sets: FloatArray, near: Array) -> None:
+        self.known = ~np.isnan(sets)
+        self.n = self.known.sum(axis=0)
+        count = np.maximum(self.n, 1)
+        self.x = np.where(self.known, near, 0.0)
+        y = np.where(self.known, sets.astype(np.float64), 0.0)
+        self.x_mean, self.y_mean = self.x.sum(axis=0) / count, y.sum(axis=0) / count
+        self.dx = np.where(self.known, near - self.x_mean, 0.0)
+        dy = np.where(self.known, y - self.y_mean, 0.0)
+        self.sxx = (self.dx**2).sum(axis=0)
+        self.slope = np.divide(
+            (self.dx * dy).sum(axis=0), self.sxx, out=np.zeros(len(count)), where=self.sxx > 0
+        )
+        self.rest = dy - self.slope * self.dx
+        self.squares = (self.rest**2).sum(axis=0)
+
+    def at(self, near: Array) -> tuple[Array, Array]:
+        """Return what one more set at ``near`` (P,) gives, and its spread."""
+        dx = near - self.x_mean
+        lever = 1 / np.maximum(self.n, 1) + np.divide(
+            dx**2, self.sxx, out=np.zeros(len(dx)), where=self.sxx > 0
+        )
+        variance = self.squares / np.maximum(self.n - 2, 1)
+        return self.y_mean + self.slope * dx, np.sqrt(variance * (1 + lever))
+
+    def left_out(self) -> Array:
+        """Return z of every set against the line through the others, (sets, P); NaN without an answer."""
+        lever = 1 / np.maximum(self.n, 1) + np.divide(
+            self.dx**2, self.sxx, out=np.zeros(self.dx.shape), where=self.sxx > 0
+        )
+        free = np.clip(1 - lever, 1e-6, None)
+        variance = np.clip(self.squares - self.rest**2 / free, 0, None) / np.maximum(self.n - 3, 1)
+        wide = np.sqrt(variance * free)
+        return np.divide(self.rest, wide, out=np.full(wide.shape, np.nan), where=self.known & (wide > 0))
+
+
+def _p(size: Array, pool: Array) -> Array:
+    """Return how often the pool lies as far out: (count + 1) / (size of the pool + 1); NaN stays."""
+    ranked = np.sort(pool[~np.isnan(pool)])
+    above = len(ranked) - np.searchsorted(ranked, np.nan_to_num(size), side="left")
+    return np.where(np.isnan(size), np.nan, np.minimum((1 + above) / (1 + len(ranked)), 1.0))
+
+
+def _adjusted(p: Array) -> Array:
+    """Return Benjamini–Hochberg adjusted p along the last axis; NaN stays and does not count."""
+    order = np.argsort(p, axis=-1)  # NaN last
+    ranked = np.take_along_axis(p, order, axis=-1)
+    m = (~np.isnan(p)).sum(axis=-1, keepdims=True)
+    scaled = ranked * m / np.arange(1, p.shape[-1] + 1)
+    smallest = np.fmin.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1]
+    out = np.empty_like(p)
+    np.put_along_axis(out, order, np.where(np.isnan(ranked), np.nan, np.minimum(smallest, 1.0)), axis=-1)
+    return out
+
+
+def _lowest(q: Array) -> Array:
+    """Return the smallest q of each set, 1 where none was tested."""
+    return np.asarray(np.where(np.isnan(q), 1.0, q).min(axis=-1))
 
 
 def no_null(response: Response, reason: str) -> NullMap:
     """Return an empty null that says why it is empty."""
     blank = np.full(response.summary.shape, np.nan, dtype=np.float32)
-    return NullMap(0, 0, response.summary, blank, blank, blank, blank, blank, (), reason)
+    return NullMap(0, 0, response.summary, blank, blank, blank, blank, blank, (), reason=reason)

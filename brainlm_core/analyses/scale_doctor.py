@@ -9,7 +9,6 @@ judged by the same yardstick.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.tables import write_rows
 from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
@@ -94,10 +94,7 @@ class ScaleDoctorResult:
         with whole_files(folder) as part:
             text = json.dumps(self.to_dict(), indent=1) + "\n"
             (part / as_json.name).write_text(text, encoding="utf-8")
-            with (part / as_csv.name).open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream)
-                writer.writerow(["gain", "r2"])
-                writer.writerows(zip(self.gains, self.r2, strict=True))
+            write_rows(part / as_csv.name, ["gain", "r2"], zip(self.gains, self.r2, strict=True))
         return [as_json, as_csv]
 
 

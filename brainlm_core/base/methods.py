@@ -119,8 +119,6 @@ _TABLE = (
         tasks={
             "networks": Wording("No scan: phases shuffled", "the model's attention to no scan"),
             "perturb": Wording("No scan: phases shuffled", "the model's response without a scan"),
-            "forecast": Wording("No scan: phases shuffled", "the model shown no scan"),
-            "reconstruct": Wording("No scan: phases shuffled", "the model shown no scan"),
         },
     ),
     Method(
@@ -134,7 +132,7 @@ _TABLE = (
         tasks={
             "networks": Wording("Random weights", "attention of its random-weights twin"),
             "forecast": Wording("Random weights", "the random-weights twin"),
-            "perturb": Wording("Random weights", "response of the random-weights twin"),
+            "perturb": Wording("Random-weights twin", "response of the random-weights twin"),
             "reconstruct": Wording("Random weights", "random weights"),
             "decode": Wording("Random weights", "random weights"),
         },
@@ -184,10 +182,12 @@ _TABLE = (
         tasks={"networks": Wording("Both together", "connectivity and coordinates together")},
     ),
     Method(
-        "group_connectivity", "baseline", "Group without a scan", "group connectivity", *_GREEN,
+        "group_connectivity", "baseline", "Group connectivity, no scan", "group connectivity", *_GREEN,
         marker="square",
         tasks={
-            "networks": Wording("Group without a scan", "the group's average connectivity, without a scan")
+            "networks": Wording(
+                "Group connectivity, no scan", "the group's average connectivity, without a scan"
+            )
         },
     ),
     Method(
@@ -217,7 +217,7 @@ _TABLE = (
         "ridge", "baseline", "Ridge VAR", "ridge", *_BROWN, marker="square",
         tasks={
             "forecast": Wording("Ridge VAR", "ridge VAR"),
-            "reconstruct": Wording("Ridge, group covariance", "ridge from the visible parcels"),
+            "reconstruct": Wording("Ridge, visible parcels", "ridge from the visible parcels"),
         },
     ),
     Method(

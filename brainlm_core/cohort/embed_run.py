@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from brainlm_core import __version__
 from brainlm_core.cohort import personal
@@ -18,10 +18,12 @@ from brainlm_core.cohort.store import source_key
 from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings, embed_chunk
 from brainlm_core.errors import ConfigError, EngineError
 from brainlm_core.remote.safety import check_address, local_cluster, unreachable
+from brainlm_core.writing import one_writer
 
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
 Task = tuple[int, tuple[int, ...]]
+T = TypeVar("T")
 
 #: Recordings per task: large enough that a task outweighs its overhead, small enough to lose little.
 CHUNK = 8
@@ -109,14 +111,28 @@ def embed_cohort(
     Raises
     ------
     ConfigError
-        If the scheduler cannot be reached, no worker is left, or the disk is full.
+        If the scheduler cannot be reached, no worker is left, the disk is full, or another process writes
+        the same file.
     AnalysisError
         If no recording can be embedded.
     BrainLMError
         If the model cannot be loaded.
     """
-    start = time.perf_counter()
     settings, output = settings or EmbedSettings(), Path(output)
+    with one_writer(output):
+        return _embed(reference, output, settings, workers, scheduler, progress, cancel)
+
+
+def _embed(
+    reference: CohortReference,
+    output: Path,
+    settings: EmbedSettings,
+    workers: int | None,
+    scheduler: str | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> EmbedReport:
+    start = time.perf_counter()
     cohort = reference.open()
     keys = reference.keys(cohort)
     run_key = source_key(__version__, repr(settings), model_stamp(settings.model), *keys, *cohort.ids)
@@ -170,20 +186,21 @@ def _executor(
         yield _here, 1
         return
     if scheduler is not None:
-        with _client_of(scheduler) as client:
-            yield _on(client), _count(client)
+        with client_of(scheduler) as client:
+            yield _on(client), n_workers(client)
         return
-    n = min(_default_workers(settings) if workers is None else workers, n_tasks)
+    n = min(default_workers(settings.device) if workers is None else workers, n_tasks)
     if n < 1:
         raise ConfigError(f"{workers} workers cannot work", "give 1 or more, or 0 for this process alone")
     with local_cluster(n) as client:
         yield _on(client), n
 
 
-def _default_workers(settings: EmbedSettings) -> int:
+def default_workers(device: str) -> int:
+    """Return how many processes work on this machine: one per core, one in all on a GPU."""
     from brainlm_core.devices import choose_device
 
-    if choose_device(settings.device).type != "cpu":
+    if choose_device(device).type != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
@@ -204,7 +221,8 @@ def _check(cancel: Cancel | None) -> None:
 
 
 @contextmanager
-def _client_of(address: str) -> Iterator[Any]:
+def client_of(address: str) -> Iterator[Any]:
+    """Yield a client of a running scheduler that has a worker."""
     from distributed import Client
 
     check_address(address)
@@ -225,7 +243,8 @@ def _client_of(address: str) -> Iterator[Any]:
         client.close()
 
 
-def _count(client: Any) -> int:
+def n_workers(client: Any) -> int:
+    """Return how many workers a cluster has now."""
     return len(client.nthreads())
 
 
@@ -235,39 +254,53 @@ def _on(client: Any) -> Run:
     def run(
         reference: CohortReference, settings: EmbedSettings, tasks: Sequence[Task], cancel: Cancel | None
     ) -> Iterator[ChunkResult]:
-        from distributed import wait
-
         absolute = _absolute(reference)
-        waiting = iter(tasks)
-        running: dict[Any, Task] = {}
 
-        def submit(n: int) -> None:
-            for task in islice(waiting, n):
-                future = client.submit(embed_chunk, absolute, settings, *task, pure=False, retries=2)
-                running[future] = task
+        def submit(task: Task) -> Any:
+            return client.submit(embed_chunk, absolute, settings, *task, pure=False, retries=2)
 
-        submit(_count(client) * (1 + QUEUED_PER_WORKER))
-        alone_since: float | None = None
-        while running:
-            _check(cancel)
-            try:
-                finished = wait(list(running), timeout=1, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                finished = set()
-            if not finished:
-                alone_since = _still_alive(client, alone_since)
-                continue
-            for future in finished:
-                task = running.pop(future)
-                submit(1)
-                yield _result(future, task)
+        for future, task in as_finished(client, submit, tasks, cancel):
+            yield _result(future, task)
 
     return run
 
 
+def as_finished(
+    client: Any, submit: Callable[[T], Any], tasks: Sequence[T], cancel: Cancel | None
+) -> Iterator[tuple[Any, T]]:
+    """Yield (future, task) as a cluster finishes them, few in flight at any time.
+
+    Raises
+    ------
+    ConfigError
+        If no worker is left.
+    """
+    from distributed import wait
+
+    waiting = iter(tasks)
+    running: dict[Any, T] = {
+        submit(t): t for t in islice(waiting, n_workers(client) * (1 + QUEUED_PER_WORKER))
+    }
+    alone_since: float | None = None
+    while running:
+        _check(cancel)
+        try:
+            finished = wait(list(running), timeout=1, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            finished = set()
+        if not finished:
+            alone_since = _still_alive(client, alone_since)
+            continue
+        for future in finished:
+            task = running.pop(future)
+            for following in islice(waiting, 1):
+                running[submit(following)] = following
+            yield future, task
+
+
 def _still_alive(client: Any, alone_since: float | None) -> float | None:
     """Return since when there is no worker; ConfigError when that is too long."""
-    if _count(client) > 0:
+    if n_workers(client) > 0:
         return None
     now = time.monotonic()
     since = now if alone_since is None else alone_since

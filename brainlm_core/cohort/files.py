@@ -24,7 +24,7 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.personal import leave_out_personal, sentence
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
-from brainlm_core.writing import cannot_write
+from brainlm_core.writing import cannot_write, keep_private, private_folder
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1
@@ -71,7 +71,7 @@ class EmbeddingsWriter:
             if kind is None:
                 if self._writer is None:
                     raise ConfigError("there is nothing to write", "embed at least one recording")
-                self._temporary.chmod(0o644)
+                keep_private(self._temporary)
                 self._temporary.replace(self.path)
         except OSError as failure:
             raise cannot_write(self.path, failure) from failure
@@ -257,7 +257,7 @@ def vector_column(column: Any) -> NDArray[np.float32]:
 def _folder(path: Path) -> Path:
     folder = path.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise cannot_write(path, error) from error
     return folder

@@ -22,7 +22,7 @@ from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS
 from brainlm_core.cohort.tasks import ChunkResult, Row
 from brainlm_core.errors import AnalysisError
 from brainlm_core.packs import Cohort
-from brainlm_core.writing import cannot_write
+from brainlm_core.writing import cannot_write, private_folder
 
 #: Written by the run itself, so never a phenotype.
 _TAKEN = {*ACQUISITION, *RECORDING_KEYS, *SUBJECT_KEYS, "site"}
@@ -56,7 +56,7 @@ class Parts:
         self.cohort = cohort
         self.settings = settings
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private_folder(self.folder)
         except OSError as error:
             raise cannot_write(output, error) from error
 

@@ -9,12 +9,30 @@ from pathlib import Path
 import pandas as pd
 
 from brainlm_core.cohort import personal
+from brainlm_core.cohort.identifiers import (
+    RECORDING_KEYS,
+    SUBJECT_KEYS,
+    is_identifier,
+    loose_identifier,
+    plain_identifier,
+    plain_session,
+    recording_columns,
+    session_column,
+    session_of,
+    subject_columns,
+)
+from brainlm_core.cohort.people_values import tidy
 from brainlm_core.errors import ConfigError
 from brainlm_core.scans.named_tables import read_named_table
 
-#: Columns that name a recording or a person, the most exact first.
-RECORDING_KEYS = ("recording_id", "scan_id")
-SUBJECT_KEYS = ("subject_id", "participant_id", "subject")
+__all__ = [
+    "RECORDING_KEYS",
+    "SUBJECT_KEYS",
+    "Matching",
+    "match_phenotypes",
+    "name_some",
+    "read_table",
+]
 #: Identifiers named in a sentence before "and N more".
 _NAMED = 5
 
@@ -37,6 +55,8 @@ class Matching:
         Identifiers of the table that no recording has.
     left_out : tuple of str
         Columns that may tell who somebody is, see :func:`leave_out_personal`.
+    notices : tuple of str
+        What was changed in the values: codes for missing, spellings.
     """
 
     table: pd.DataFrame
@@ -45,6 +65,7 @@ class Matching:
     unmatched: tuple[str, ...]
     unused: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """Return how many matched, and which did not."""
@@ -56,6 +77,7 @@ class Matching:
             parts.append(f"rows of nobody here: {name_some(self.unused)}")
         if self.left_out:
             parts.append(personal.sentence(self.left_out))
+        parts += self.notices
         return "; ".join(parts) + "."
 
 
@@ -66,7 +88,9 @@ def name_some(ids: Sequence[str]) -> str:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV or TSV of phenotypes; identifiers stay text, ``n/a`` is missing as in BIDS.
+    """Read a table of phenotypes: text of any kind or a workbook; identifiers stay text.
+
+    Codes such as −9999 become missing and spellings of a sex one; ``attrs["notices"]`` of the table says so.
 
     Raises
     ------
@@ -76,7 +100,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"there is no phenotypes file {path.name}", "check the path")
-    return read_named_table(path, text=(*RECORDING_KEYS, *SUBJECT_KEYS), error=ConfigError)
+    table, notices = tidy(read_named_table(path, text=is_identifier, error=ConfigError))
+    table.attrs["notices"] = notices
+    return table
 
 
 def match_phenotypes(
@@ -84,8 +110,10 @@ def match_phenotypes(
 ) -> Matching:
     """Give every recording its row.
 
-    Columns that name recordings are tried first, then columns that name people; ``sub-`` in front and leading
-    zeros do not matter. Columns that may tell who somebody is are left out.
+    Columns that name recordings are tried first, then columns that name people, by all names that the
+    consortia use; ``sub-``, leading zeros, and if need be case and separators do not matter. Where a person
+    has several rows, the session in the recording's name chooses. Columns that may tell who somebody is are
+    left out.
 
     Parameters
     ----------
@@ -104,29 +132,32 @@ def match_phenotypes(
     ConfigError
         If no column holds identifiers, one of them names two rows, or none matches.
     """
-    present = [k for k in (*RECORDING_KEYS, *SUBJECT_KEYS) if k in table]
-    if not present:
+    recordings, people = recording_columns(table), subject_columns(table)
+    if not (recordings or people):
         raise ConfigError(
             f"{name} has no column of identifiers",
             f"add one called {RECORDING_KEYS[0]} or {SUBJECT_KEYS[0]}",
         )
-    best: tuple[str, list[str]] | None = None
-    hits = 0
-    for key in present:
-        wanted = [_plain(v) for v in (ids if key in RECORDING_KEYS else subjects)]
-        found = len(set(wanted) & set(table[key].map(_plain)))
-        if found > hits:
-            best, hits = (key, wanted), found
+    best: _Keys | None = None
+    for key in (*recordings, *people):
+        for plain in (plain_identifier, loose_identifier):
+            wanted = [plain(v) for v in (ids if key in recordings else subjects)]
+            index = table[key].map(plain)
+            hits = len(set(wanted) & (set(index) - {""}))
+            if hits > (best.hits if best else 0):
+                best = _Keys(key, wanted, index, hits)
     if best is None:
+        first = (*recordings, *people)[0]
         raise ConfigError(
-            f"none of the {len(ids)} recordings is named in {name} (it names {_examples(table[present[0]])}, "
+            f"none of the {len(ids)} recordings is named in {name} (it names {_examples(table[first])}, "
             f"the recordings are called {name_some(list(ids)[:2])})",
             "use the same identifiers in both",
         )
-    key, wanted = best
-    index = table[key].map(_plain)
+    if best.key in people:
+        best = _with_sessions(best, table, ids)
+    key, wanted, index = best.key, best.wanted, best.index
     twice = index[index.duplicated() & (index != "")].unique()
-    relevant = [t for t in twice if t in set(wanted)]
+    relevant = [str(t).replace("|", " session ") for t in twice if t in set(wanted)]
     if relevant:
         raise ConfigError(
             f"{name} names {len(relevant)} of the recordings more than once in {key}: {name_some(relevant)}",
@@ -136,18 +167,36 @@ def match_phenotypes(
     joined = rows.reindex(wanted).reset_index(drop=True)
     known = set(rows.index)
     missing = tuple(i for i, w in zip(ids, wanted, strict=True) if w not in known)
-    drop = [c for c in (*RECORDING_KEYS, *SUBJECT_KEYS) if c in joined]
-    unused = tuple(v for v in rows.index if v and v not in set(wanted))
+    drop = [c for c in (*recordings, *people) if c in joined]
+    unused = tuple(str(v) for v in rows.index if v and v not in set(wanted))
     kept, left_out = personal.leave_out_personal(joined.drop(columns=drop))
-    return Matching(kept, key, len(ids) - len(missing), missing, unused, left_out)
+    notices = tuple(table.attrs.get("notices", ()))
+    return Matching(kept, key, len(ids) - len(missing), missing, unused, left_out, notices)
 
 
-def _plain(value: object) -> str:
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    text = str(value).strip().removeprefix("sub-")
-    text = text.removesuffix(".0") if text.removesuffix(".0").isdigit() else text
-    return text.lstrip("0") or "0" if text.isdigit() else text
+@dataclass(frozen=True, eq=False)
+class _Keys:
+    """Identifiers of recordings and of a column, spelled alike."""
+
+    key: str
+    wanted: list[str]
+    index: pd.Series
+    hits: int
+
+
+def _with_sessions(keys: _Keys, table: pd.DataFrame, ids: Sequence[str]) -> _Keys:
+    """Tell the rows of one person apart by session, when table and recordings name sessions."""
+    column = session_column(table)
+    doubled = keys.index[keys.index.duplicated() & (keys.index != "")]
+    sessions = [session_of(i) for i in ids]
+    if column is None or doubled.empty or not any(sessions):
+        return keys
+    own = table[column].map(plain_session)
+    index = pd.Series(
+        [f"{i}|{s}" if i else "" for i, s in zip(keys.index, own, strict=True)], index=table.index
+    )
+    wanted = [f"{w}|{s}" for w, s in zip(keys.wanted, sessions, strict=True)]
+    return _Keys(f"{keys.key} and {column}", wanted, index, keys.hits)
 
 
 def _examples(column: pd.Series) -> str:

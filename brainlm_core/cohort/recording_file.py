@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
 from brainlm_core.recording import Provenance, Quality, Recording
+from brainlm_core.writing import keep_private, private_folder
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1
@@ -78,7 +79,7 @@ def write_recording(recording: Recording, path: Path) -> None:
     if recording.quality is not None:
         metadata[_QUALITY] = _quality_bytes(recording.quality)
     table = pa.table({"volume": column}).replace_schema_metadata(metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         with part.open("wb") as stream:
@@ -92,6 +93,7 @@ def write_recording(recording: Recording, path: Path) -> None:
             )
             stream.flush()
             os.fsync(stream.fileno())
+        keep_private(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -139,13 +141,14 @@ def save_parcellation(store: Path, parcellation: Parcellation) -> str:
     digest = parcellation_digest(parcellation)
     path = store / "parcellations" / f"{digest}.npz"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             with part.open("wb") as stream:
                 np.savez_compressed(stream, **parcellation.to_arrays())
                 stream.flush()
                 os.fsync(stream.fileno())
+            keep_private(part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -11,8 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from brainlm_core.cohort.identifiers import (
+    RECORDING_KEYS,
+    SUBJECT_KEYS,
+    recording_columns,
+    subject_columns,
+)
 from brainlm_core.cohort.importing import Found, ScanToAdd
-from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS, read_table
+from brainlm_core.cohort.phenotypes import read_table
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
 from brainlm_core.packs import Cohort, open_cohort
@@ -30,6 +36,8 @@ _ARROW_NAMES = {
     "subject_id": ("subject_id", "participant_id", "Patient ID", "patient_id", "eid"),
     "tr_s": ("tr_s", "TR", "tr"),
 }
+#: Names of files beside scans that are none, without their endings.
+_DOCUMENTS = frozenset({"readme", "changes", "license", "licence", "participants", "dataset_description"})
 
 
 @dataclass(frozen=True)
@@ -84,12 +92,32 @@ def find_scans(path: str | Path, options: ImportOptions | None = None) -> Found:
         raise ConfigError(f"there is no cohort {path.name}", "give a folder of scans, a pack or Arrow files")
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     arrow = [p for p in files if p.suffix in ARROW_SUFFIXES]
-    scans = [p for p in files if is_scan_name(p.name)]
+    scans = _scans_among(files)
     if arrow and len(arrow) == len(scans):
         return _arrow(arrow, path, options)
-    if (path / "dataset_description.json").is_file() or any(path.glob("sub-*/")):
+    is_tree = (path / "dataset_description.json").is_file() or any(path.glob("sub-*/"))
+    if is_tree or (not scans and any(p.is_dir() for p in path.iterdir())):  # HCP, DPABI, CONN, C-PAC
         return _tree(path, options)
     return _folder(scans, path, options)
+
+
+def _scans_among(files: list[Path]) -> list[Path]:
+    """Return the files that end as a scan does, without documents and the second file of a pair."""
+    names = {p.name.lower() for p in files}
+
+    def belongs_to_another(name: str) -> bool:
+        return any(
+            ending in name and name.rpartition(ending)[0] + header in names
+            for ending, header in ((".brik", ".head"), (".img", ".hdr"))
+        )
+
+    return [
+        p
+        for p in files
+        if is_scan_name(p.name)
+        and p.name.lower().partition(".")[0] not in _DOCUMENTS
+        and not belongs_to_another(p.name.lower())
+    ]
 
 
 def _folder(files: list[Path], path: Path, options: ImportOptions) -> Found:
@@ -105,19 +133,28 @@ def _folder(files: list[Path], path: Path, options: ImportOptions) -> Found:
 
 
 def _tree(path: Path, options: ImportOptions) -> Found:
-    from brainlm_core.scans.fmriprep import find_runs
+    from brainlm_core.scans.fmriprep import find_runs, runs_with_problems
 
-    runs = find_runs(path, path.name, MAX_TREE_ENTRIES)
+    runs = runs_with_problems(path, path.name, MAX_TREE_ENTRIES)
     table, name = _phenotypes(options, [path, path.parent, path.parent.parent])
     people = _people(table)
-    scans = [_file_scan(image, run, people, options) for run, image in sorted(runs.items())]
-    return Found("fMRIPrep derivatives", scans, table, name)
+    if not runs:  # one image of a program that nobody knows, or a sentence
+        runs = {label: (image, None) for label, image in find_runs(path, path.name, MAX_TREE_ENTRIES).items()}
+    scans = []
+    for run, (image, problem) in sorted(runs.items()):
+        scan = _file_scan(image, run, people, options)
+        scans.append(scan if problem is None else replace(scan, load=partial(_refuse, problem)))
+    return Found("derivatives", scans, table, name)
+
+
+def _refuse(problem: ScanError) -> Recording:
+    raise problem
 
 
 def _file_scan(path: Path, recording_id: str, people: dict[str, str], options: ImportOptions) -> ScanToAdd:
     from brainlm_core.scans.fmriprep import companions
 
-    match = _SUBJECT.match(path.name)
+    match = _SUBJECT.match(recording_id) or _SUBJECT.match(path.name)
     subject = people.get(recording_id) or (match.group(1) if match else recording_id)
     stamps = [_stamp(path)]
     if (confounds := companions(path).confounds) is not None:
@@ -266,8 +303,8 @@ def _people(table: pd.DataFrame | None) -> dict[str, str]:
     """Return who each recording is of, where a table says both."""
     if table is None:
         return {}
-    recording = next((k for k in RECORDING_KEYS if k in table), None)
-    subject = next((k for k in SUBJECT_KEYS if k in table), None)
+    recording = next(iter(recording_columns(table)), None)
+    subject = next(iter(subject_columns(table)), None)
     if recording is None or subject is None:
         return {}
     return dict(zip(table[recording].astype(str), table[subject].astype(str), strict=True))

@@ -38,12 +38,8 @@ from brainlm_core.cohort.recording_file import (
 from brainlm_core.errors import ConfigError
 from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
-from brainlm_core.writing import cannot_write
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there two imports at once are on the user
-    fcntl = None  # type: ignore[assignment]
+from brainlm_core.tables import original, table_text
+from brainlm_core.writing import cannot_write, keep_private, one_writer, private_folder
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1
@@ -191,7 +187,7 @@ class CohortStore:
             raise ConfigError(f"{path.name} holds other things", "give a new or empty folder for the store")
         about = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION}
         with _saying_what_fails(path):
-            path.mkdir(parents=True, exist_ok=True)
+            private_folder(path)
             _replace(path / _DESCRIPTION, json.dumps(about) + "\n")
         return cls(path)
 
@@ -293,7 +289,9 @@ class CohortStore:
         if not path.is_file():
             return None
         ids = [e.recording_id for e in self.entries]
-        return match_phenotypes(read_table(path), ids, [e.subject_id for e in self.entries], _PEOPLE).table
+        return match_phenotypes(
+            _as_told(read_table(path)), ids, [e.subject_id for e in self.entries], _PEOPLE
+        ).table
 
     def add_phenotypes(
         self, table: pd.DataFrame, name: str = "the phenotypes", only: Sequence[str] | None = None
@@ -328,7 +326,7 @@ class CohortStore:
         )
         with _saying_what_fails(self.path):
             text = pd.concat([front, joined.reset_index(drop=True)], axis=1)
-            _replace(self.path / _PEOPLE, text.to_csv(sep="\t", index=False, na_rep="n/a"))
+            _replace(self.path / _PEOPLE, table_text(text, separator="\t", missing="n/a", float_format=None))
         return matching
 
     def cohort(self) -> Cohort:
@@ -377,16 +375,7 @@ class CohortStore:
         ConfigError
             If another process is writing.
         """
-        with _saying_what_fails(self.path):
-            stream = (self.path / ".lock").open("w")
-        with stream:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise ConfigError(
-                        f"another process is writing to {self.path.name}", "wait until it has ended"
-                    ) from error
+        with one_writer(self.path, inside=True):
             self._read_journal()  # what others wrote until the lock was ours
             for part in self.path.glob("recordings/*/*.part"):  # left by a process that was killed
                 part.unlink(missing_ok=True)
@@ -455,6 +444,13 @@ def _saying_what_fails(path: Path) -> Iterator[None]:
         raise cannot_write(path, error) from error
 
 
+def _as_told(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of ours with the texts that it was made of."""
+    told = table.map(original)
+    told.columns = [original(name) for name in table.columns]
+    return told
+
+
 def _replace(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
@@ -462,6 +458,7 @@ def _replace(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        keep_private(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

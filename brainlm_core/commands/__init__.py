@@ -17,6 +17,7 @@ COMMANDS: tuple[str, ...] = (
     "perturb",
     "reconstruct",
     "report",
+    "bids",
     "cohort",
     "embed",
     "decode",

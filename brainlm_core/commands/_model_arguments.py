@@ -13,23 +13,29 @@ if TYPE_CHECKING:
     from brainlm_core.engine import Engine
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, ``--device``, ``--precision``, ``--context`` and ``--accept-licence``."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, context: bool = True) -> None:
+    """Add ``--model``, ``--device``, ``--precision``, ``--context`` and ``--accept-licence``.
+
+    Without ``context`` for a command that reads windows alone and calls something else so.
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         default="default",
         metavar="NAME|FOLDER",
-        help="default, 13m, 111m, 650m, a folder with config.json and weights, or random:NAME",
+        help="default, context, 13m, 111m, 650m, a folder with config.json and weights, or random:NAME",
     )
     group.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
     group.add_argument("--precision", default="auto", choices=PRECISIONS, help="bits to compute with")
-    group.add_argument(
-        "--context",
-        default="recording",
-        choices=CONTEXTS,
-        help="what a model that can reads beside its window: the rest of the recording (default), or nothing",
-    )
+    parser.set_defaults(read_beside="recording")
+    if context:
+        group.add_argument(
+            "--context",
+            dest="read_beside",
+            default="recording",
+            choices=CONTEXTS,
+            help="what a model that can reads beside its window: the rest of the recording, or nothing",
+        )
     group.add_argument(
         "--accept-licence",
         action="store_true",
@@ -48,7 +54,7 @@ def load_engine(args: argparse.Namespace) -> Engine:
         args.model,
         device=args.device,
         precision=args.precision,
-        context=args.context,
+        context=args.read_beside,
         accept_licence=args.accept_licence,
         progress=say if sys.stderr.isatty() else None,
     )

@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording
 
 
@@ -28,12 +27,27 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--coordinates", metavar="CSV", help="x, y, z in mm (MNI) of each parcel of a table")
     group.add_argument(
-        "--atlas", metavar="NAME|PATH", help="a424, a424-cortex, cc200, ho, a424-approximation, or a file"
+        "--atlas",
+        metavar="NAME|PATH",
+        help="a known parcellation (a424, a424-cortex, glasser-left-first, schaefer-400-7, 4s-456, aal, …), "
+        "a424-approximation, or a label volume",
+    )
+    group.add_argument(
+        "--rows-are",
+        choices=("volumes", "parcels"),
+        help="what the rows of a table are, where both could be",
     )
     group.add_argument(
         "--space",
         metavar="NAME",
         help="the image's template where its name and header do not say it, such as MNI152NLin6Asym",
+    )
+    group.add_argument(
+        "--isolated",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="read in a process of its own with a limit of memory and time, for files from strangers "
+        "(default: no, your own files with your own rights; the dashboard always does)",
     )
     cleaning = parser.add_argument_group("cleaning (off by default)")
     cleaning.add_argument("--detrend", action="store_true", help="remove each parcel's linear trend")
@@ -57,11 +71,10 @@ def load_recording(args: argparse.Namespace) -> Recording:
         As :func:`brainlm_core.scans.read_scan`.
     """
     from brainlm_core.scans import CleaningOptions, read_scan
+    from brainlm_core.scans.isolation import read_isolated
 
     if (demo := _demo(args.scan)) is not None:
         return demo
-    if len(args.scan) > 2:
-        raise ScanError(f"{len(args.scan)} scans were given", "give one, or the two hemispheres of one run")
     options = CleaningOptions(
         detrend=args.detrend,
         strategy=tuple(s.strip() for s in args.confound_strategy.split(",") if s.strip()),
@@ -69,13 +82,15 @@ def load_recording(args: argparse.Namespace) -> Recording:
         low_pass_hz=args.low_pass,
         censor_fd_mm=args.censor_fd,
     )
-    return read_scan(
+    read = read_isolated if args.isolated else read_scan
+    return read(
         args.scan if len(args.scan) > 1 else args.scan[0],
         tr_s=args.tr,
         confounds=args.confounds,
         coordinates=args.coordinates,
         atlas=args.atlas,
         space=args.space,
+        rows_are=args.rows_are,
         cleaning=options,
         progress=_on_terminal if sys.stderr.isatty() else None,
     )

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--workers", type=int, metavar="N", help="processes on this machine (one per core; 0: this one alone)"
     )
-    add_model_arguments(parser)
+    add_model_arguments(parser, context=False)
 
 
 def run(args: argparse.Namespace) -> CommandResult:

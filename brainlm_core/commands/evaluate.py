@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--where", metavar="COLUMN=A,B", help="only recordings with these values in the phenotypes"
     )
     what = parser.add_argument_group("what to evaluate")
-    what.add_argument("--parts", default="masked,forecast,networks,decode", help="some of these, by comma")
+    what.add_argument(
+        "--parts", default="masked,context,forecast,networks,decode", help="some of these, by comma"
+    )
     what.add_argument(
         "--limit", type=int, default=40, metavar="N", help="recordings for all but decode (40; 0 takes all)"
     )
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> CommandResult:
     """Evaluate, save, and say the main figures."""
     from brainlm_core.analyses.evaluate import EvaluateOptions, evaluate
+    from brainlm_core.writing import one_writer
 
     options = EvaluateOptions(
         limit=args.limit or None,
@@ -49,8 +52,9 @@ def run(args: argparse.Namespace) -> CommandResult:
         cohort = cohort.subset(_rows(args.rows, len(cohort)))
     if args.where:
         cohort = cohort.where(args.where)
-    result = evaluate(load_engine(args), cohort, options, _on_terminal if sys.stderr.isatty() else None)
-    path = result.save(args.output)
+    with one_writer(args.output):
+        result = evaluate(load_engine(args), cohort, options, _on_terminal if sys.stderr.isatty() else None)
+        path = result.save(args.output)
     facts = {**result.to_dict(), "files": [str(path)]}
     return CommandResult(objects=[facts], text=_in_words(facts))
 
@@ -77,6 +81,7 @@ def _in_words(facts: dict[str, Any]) -> str:
     for kind, methods in (facts.get("masked_r2") or {}).items():
         told = ", ".join(f"{m} {s['value']:.3f}" for m, s in methods.items())
         lines.append(f"masked R², {kind}: {told}")
+    lines += _context_in_words(facts.get("context"))
     forecast = facts.get("forecast")
     if forecast:
         for method, values in forecast["r2"].items():
@@ -91,6 +96,20 @@ def _in_words(facts: dict[str, Any]) -> str:
         told = ", ".join(f"{m} {s['value']:.3f}" for m, s in block["scores"].items())
         lines.append(f"{target} ({block['metric']}): {told}")
     return "\n".join([*lines, *facts["notices"], f"saved: {facts['files'][0]}"])
+
+
+def _context_in_words(context: dict[str, Any] | None) -> list[str]:
+    if not context:
+        return []
+    lines = []
+    for kind, methods in context["masked_r2"].items():
+        told = ", ".join(f"{m} {s['value']:.4f}" for m, s in methods.items())
+        lines.append(f"context, masked R², {kind}: {told}")
+    for name, figures in context["maps_of_halves"].items():
+        if isinstance(figures, dict):
+            told = ", ".join(f"{k} {v:.3f}" for k, v in figures.items() if v is not None)
+            lines.append(f"maps of halves, {name}: {told}")
+    return lines
 
 
 def _steps(values: list[float]) -> str:

@@ -23,7 +23,7 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 40, 80, 160)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add_scan_arguments(parser)
-    add_model_arguments(parser)
+    add_model_arguments(parser, context=False)
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="folder for tables, arrays and the animation"
     )
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "by default the last start with all its steps measured",
     )
     group.add_argument(
-        "--context", type=int, metavar="N", help="seen volumes (all that the model's window holds)"
+        "--seen", type=int, metavar="N", help="seen volumes (all that the model's window holds)"
     )
     group.add_argument(
         "--members", type=int, default=1, metavar="N", help="looks at the past that are averaged (1)"
@@ -78,7 +78,7 @@ def options_from(args: argparse.Namespace, recording: Recording) -> ForecastOpti
     return ForecastOptions(
         steps=args.steps,
         start=_start(args.start, recording),
-        context=args.context,
+        context=args.seen,
         members=args.members,
         n_starts=None if args.starts == "all" else _whole(args.starts, "--starts", "all"),
         seed=args.seed,

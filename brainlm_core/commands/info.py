@@ -67,20 +67,21 @@ def _models() -> list[dict[str, Any]]:
     from brainlm_core.errors import BrainLMError
 
     models = []
-    try:
-        family = str(weights.config_of("default").get("family", "parcel_token"))
-        ready, why = True, ""
-    except BrainLMError as error:
-        family, ready, why = "none", False, str(error)
-    models.append(
-        {
-            "name": "default",
-            "description": f"bundled, {family} family",
-            "licence": weights.bundled_licence(),
-            "ready": ready,
-            "why_not": why,
-        }
-    )
+    for name, words in weights.BUNDLED.items():
+        try:
+            family = str(weights.config_of(name).get("family", "parcel_token"))
+            ready, why = True, ""
+        except BrainLMError as error:
+            family, ready, why = "none", False, str(error)
+        models.append(
+            {
+                "name": name,
+                "description": f"bundled, {family} family: {words}",
+                "licence": weights.bundled_licence(name),
+                "ready": ready,
+                "why_not": why,
+            }
+        )
     accepted = weights.licence_accepted()
     for name, published in weights.PUBLISHED.items():
         here = hub.cached(published.folder) is not None

@@ -86,8 +86,11 @@ def _windows(text: str) -> Any:
 
 
 def _in_words(result: NetworksResult, folder: Path) -> str:
+    from brainlm_core.look.attention import dependence_words, who_wins
+
     labelled = result.view.setting(result.options).labelled
     lines = [
+        who_wins(result.scores, is_random=result.view.model.is_random, dependence=result.dependence),
         f"{result.view.provenance.source_name}: {result.options.n_networks} networks from the attention of "
         f"{result.view.model.model_name} ({result.options.in_words()})",
         f"{'':48}  k-NN accuracy       homologues together  ARI",
@@ -96,6 +99,7 @@ def _in_words(result: NetworksResult, folder: Path) -> str:
         lines.append(f"{row.title:48}  {_cell(row.knn):18}  {_cell(row.knn_homologues):19}  {_cell(row.ari)}")
     if not labelled.reason:
         lines.append(f"always naming the largest network: {labelled.chance():.3f}")
+    lines.append(dependence_words(result.dependence))
     lines += [f"  note: {notice}" for notice in result.notices]
     return "\n".join([*lines, f"saved to {folder}"])
 

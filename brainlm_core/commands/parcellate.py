@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> CommandResult:
         "notices": list(recording.notices),
         "template_overlap": None if quality is None else quality.template_overlap,
         "simulated": provenance.simulated,
+        "names_matched": None if recording.columns is None else recording.columns.summary(),
         "output": str(output),
     }
     told: list[str] = []

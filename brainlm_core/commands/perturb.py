@@ -62,8 +62,11 @@ def run(args: argparse.Namespace) -> CommandResult:
 
 
 def _in_words(result: PerturbResult, folder: Path) -> str:
+    from brainlm_core.look.perturb import dependence_sentence
+
     facts = result.to_dict()
     found = facts["n_significant_fdr05"]
+    matched = ", ".join(facts["null"]["matched_on"])
     lines = [
         f"{result.stage.provenance.source_name}: {facts['n_targets']} targets, "
         f"{facts['n_answering']} parcels answer ({result.stage.model.model_name}, "
@@ -72,8 +75,10 @@ def _in_words(result: PerturbResult, folder: Path) -> str:
         f"  random-weights twin: mean {facts['random_twin']['response_mean_abs']:.4f} SD",
         f"  no null: {facts['null']['reason']}"
         if found is None
-        else f"  {found} parcels stand out from {facts['null']['n_sets']} random matched sets (FDR .05)",
+        else f"  {found} parcels stand out from {facts['null']['n_sets']} random sets, matched on "
+        f"{matched} (FDR .05)",
         f"  dose: {result.dose.slope:+.4f} SD per SD, straight line explains {result.dose.r2:.3f}",
+        f"  {dependence_sentence(result.dependence)}",
         "  rank correlation of the response with",
     ]
     for agreement in result.agreement:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brainlm_core.analyses.network_metrics import Score
 from brainlm_core.analyses.network_scores import Clustering, MethodScores
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.atlas import Parcellation
-from brainlm_core.base.methods import methods_of, title_of, words_of
+from brainlm_core.base.methods import best_baseline, methods_of, title_of, words_of
 from brainlm_core.look.palette import NETWORK_COLOURS, group_words
 from brainlm_core.look.panels import BrainPanel, Category
-from brainlm_core.look.strip import Reference, Row
+from brainlm_core.look.strip import Row
 from brainlm_core.look.words import groups_present, label
 
 if TYPE_CHECKING:
@@ -23,10 +25,22 @@ if TYPE_CHECKING:
 LIMIT_R = 0.8
 #: Unit of attention on the page: 1 is what an even spread over all parcels would give.
 EVEN = "× even spread"
-#: Published 5-fold accuracy of a k-NN on attention of the 111M model (Ortega Caro et al. 2024).
-PUBLISHED = Reference(0.588, "published figure for attention")
+#: Published 5-fold accuracy of attention, with what it was measured on: another protocol, never drawn beside.
+PUBLISHED_WORDS = (
+    "Published for attention of the 111M model on UK Biobank recordings: 0.588 (Ortega Caro et al. 2024); "
+    "its recordings, labels and folds differ, so it is not drawn beside these."
+)
+#: What attention is, by family: only where taking it away changes the answers is it what the model reads.
+#: In the token families nothing else passes between parcels.
+_ATTENTION_IS = {
+    "kernel": "Attention of this model is read from its kernel. Its answers hardly pass through it: "
+    "without the trained attention they explain 0.001 less.",
+    "parcel_token": "Attention says what the model reads, not what drives what.",
+    "image_token": "Attention says what the model reads, not what drives what.",
+    "context": "Attention says what the model reads, not what drives what.",
+}
 #: In tables only: a strip of everything would be read by nobody.
-_TABLE_ONLY = ("functional_connectivity_centred",)
+_TABLE_ONLY = ("functional_connectivity_centred", "white_noise")
 #: Colours of clusters that match no known network.
 _SPARE = (
     "#8C6D31",
@@ -118,6 +132,31 @@ def connectivity_row(connectivity: ArrayLike, parcellation: Parcellation, parcel
     )
 
 
+def added_by_scan(found: ScanDependence, parcellation: Parcellation, parcel: int) -> list[BrainPanel]:
+    """Return one parcel's row of the scan's map, of the map of no scan, and of what the scan adds.
+
+    The difference is shrunk where the halves of the recording disagree, so that noise fades.
+    """
+    name = parcellation.names[parcel]
+    rows = np.stack([found.scan[parcel], found.no_scan[parcel]])
+    top = float(np.nanpercentile(np.abs(rows), 98)) or 1.0
+    gap = found.faded()[parcel]
+    # The scale is that of the unfaded difference: a difference that is not reliable has to look faint.
+    reach = float(np.nanpercentile(np.abs(found.difference), 99)) or 1.0
+    unit, about = "log₂ × even spread", f"attention of {label(parcellation, parcel)}"
+    return [
+        BrainPanel(f"This scan: {name}", rows[0], unit, "diverging", (-top, top), alt=f"Map of the {about}."),
+        BrainPanel(
+            "No scan: what all brains share", rows[1], unit, "diverging", (-top, top),
+            alt=f"The same for a recording with shuffled phases: {about}.",
+        ),
+        BrainPanel(
+            "What this scan adds, faded where halves disagree", gap, "log₂ ratio", "diverging",
+            (-reach, reach), alt=f"Difference of the two maps, faded where it is not reliable: {about}.",
+        ),
+    ]  # fmt: skip
+
+
 def summary_map(cls: NDArray[np.float32]) -> BrainPanel:
     """Return the panel of the summary token's attention."""
     values = relative(cls)
@@ -158,8 +197,15 @@ def strip_rows(scores: Sequence[MethodScores], measure: str) -> list[Row]:
     return rows
 
 
-def who_wins(scores: Sequence[MethodScores], *, is_random: bool = False) -> str:
-    """Say how the model compares; nothing is claimed that the intervals do not carry.
+def attention_words(family: str) -> str:
+    """Say what attention of a model family is: what it reads only where an ablation shows that."""
+    return _ATTENTION_IS.get(family, "Attention does not say what drives what.")
+
+
+def who_wins(
+    scores: Sequence[MethodScores], *, is_random: bool = False, dependence: ScanDependence | None = None
+) -> str:
+    """Say how the model compares; only what stands above no scan is claimed for the scan.
 
     Parameters
     ----------
@@ -167,6 +213,8 @@ def who_wins(scores: Sequence[MethodScores], *, is_random: bool = False) -> str:
         As far as they are known.
     is_random : bool
         Whether the model in hand was never trained itself.
+    dependence : ScanDependence, optional
+        Once it is known.
     """
     by_method = {row.method: row.knn for row in scores}
     own = by_method.get("attention")
@@ -174,27 +222,54 @@ def who_wins(scores: Sequence[MethodScores], *, is_random: bool = False) -> str:
         return "Reading which networks the model's attention draws."
     if own.value is None:
         return f"No score can be given: {own.reason}."
-    name, best = max(
-        (
-            (words_of(m, "networks"), by_method[m])
-            for m in methods_of("networks", "baseline")
-            if m in by_method and by_method[m].value is not None
-        ),
-        key=lambda item: item[1].value or 0.0,
-    )
-    verdict = _against(own, best)
-    whose = "The attention of random weights" if is_random else "The model's attention"
-    text = (
-        f"{whose} names the known network of {own.value:.0%} of parcels, {verdict} {name} ({best.value:.0%})."
-    )
+    control = by_method.get("no_scan")
+    whose = "the attention of random weights" if is_random else "the model's attention"
+    if control is None or control.value is None:
+        text = f"{_capital(whose)} names the known network of {own.value:.0%} of parcels"
+        text += _beside(own, by_method) + ". Whether that is from this scan is being asked."
+    elif _against(own, control) != "more often than" or (dependence and dependence.depends is False):
+        text = (
+            "This picture shows what all brains share, not this scan: "
+            f"{whose} names the known network of {own.value:.0%} of parcels, and of {control.value:.0%} when "
+            f"the scan is taken away (phases shuffled)."
+        )
+        scan = by_method.get("functional_connectivity")
+        if scan is not None and scan.value is not None:
+            text += f" Functional connectivity, which knows nothing but this scan, names {scan.value:.0%}."
+    else:
+        text = f"{_capital(whose)} names the known network of {own.value:.0%} of parcels"
+        text += _beside(own, by_method) + f"; without the scan it names {control.value:.0%}."
     twin = by_method.get("random_twin")
     if twin is not None and twin.value is not None and not is_random:
-        gained = _against(own, twin)
-        if gained == "more often than":
+        if _against(own, twin) == "more often than":
             text += f" Without training it names {twin.value:.0%}."
         else:
             text += f" Training adds nothing here: random weights name {twin.value:.0%}."
     return text.replace("%", " %")
+
+
+def _beside(own: Score, by_method: Mapping[str, Score]) -> str:
+    known = {m: s.value for m, s in by_method.items() if s.value is not None}
+    best = best_baseline(known, "networks")
+    if best is None:
+        return ""
+    return f", {_against(own, by_method[best])} {words_of(best, 'networks')} ({by_method[best].value:.0%})"
+
+
+def dependence_words(found: ScanDependence) -> str:
+    """Say in figures how far a map is the scan's."""
+    text = f"The map correlates {found.no_scan_correlation:.2f} with the map of no scan"
+    if found.split_half_correlation is None:
+        return f"{text}; {found.reason}, so nobody can say how steady it is."
+    text += f", and {found.split_half_correlation:.2f} between the halves of this recording."
+    added = found.added_split_half_correlation
+    if added is not None:
+        text += f" What the scan adds correlates {added:.2f} between the halves (0 for noise)."
+    return text.replace("-", "−")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _against(own, other) -> str:  # type: ignore[no-untyped-def]

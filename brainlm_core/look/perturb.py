@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from brainlm_core.analyses.perturb_companions import Agreement, DoseCurve
 from brainlm_core.analyses.perturb_masks import Plan
 from brainlm_core.analyses.perturb_null import NullMap
+from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.base.methods import methods_of, title_of
+from brainlm_core.look.panels import BrainPanel
 from brainlm_core.look.strip import Row
 
 
@@ -46,10 +48,48 @@ def null_sentence(null: NullMap) -> str:
     if not tested:
         return f"No parcel could be tested against the {null.n_sets} random sets."
     return (
-        f"{found} of {tested} parcels stand out from {null.n_sets} random sets of the same "
-        f"size and hemispheres "
-        "(false discovery rate 5 %)."
+        f"{found} of {tested} parcels stand out from {null.n_sets} random sets matched on "
+        f"{', '.join(null.matched_on[:-1])} and {null.matched_on[-1]} (false discovery rate 5 %)."
     )
+
+
+def dependence_sentence(found: ScanDependence) -> str:
+    """Say whether the answer is this scan's; only what stands above no scan is claimed for it."""
+    alone = (
+        f"it correlates {found.no_scan_correlation:.3f} with the answer without the scan (phases shuffled)"
+    )
+    if found.depends is None:
+        return f"Whether this answer is this scan's cannot be said: {alone}, {found.reason or 'no halves'}."
+    halves = f"{found.split_half_correlation:.3f} between the halves of the recording"
+    added = found.added_split_half_correlation
+    more = (
+        ""
+        if added is None
+        else f" What the scan adds correlates {added:.2f} between the halves (0 for noise)."
+    )
+    whose = (
+        "This answer is this scan's"
+        if found.depends
+        else "This answer is what all brains share, not this scan's"
+    )
+    return f"{whose}: {alone} and {halves}.{more}".replace("-", "−")
+
+
+def added_by_scan(found: ScanDependence) -> list[BrainPanel]:
+    """Return the answer of the scan, of no scan, and what the scan adds, faded where halves disagree."""
+    top = float(np.nanpercentile(np.abs(np.stack([found.scan, found.no_scan])), 99)) or 1.0
+    reach = float(np.nanpercentile(np.abs(found.difference), 99)) or 1.0
+    return [
+        BrainPanel("This scan", found.scan, "SD", "diverging", (-top, top), alt="Answer of this scan."),
+        BrainPanel(
+            "No scan: what all brains share", found.no_scan, "SD", "diverging", (-top, top),
+            alt="Answer for the recording with shuffled phases.",
+        ),
+        BrainPanel(
+            "What this scan adds, faded where halves disagree", found.faded(), "SD", "diverging",
+            (-reach, reach), alt="Difference of the two answers, faded where it is not reliable.",
+        ),
+    ]  # fmt: skip
 
 
 def dose_sentence(dose: DoseCurve) -> str:

@@ -171,8 +171,40 @@ def _named_family(config: Mapping[str, Any]) -> Family | None:
     return None
 
 
+#: Numbers of the largest model that is built, 4 GB of them: the largest published one has 650 million.
+MAX_PARAMETERS = 1_000_000_000
+
+
 def build(config: Mapping[str, Any]) -> MaskedModel:
-    """Build a model from a ``config.json`` dictionary; its weights are not initialised."""
+    """Build a model from a ``config.json`` dictionary; its weights are not initialised.
+
+    Raises
+    ------
+    CheckpointError
+        If no family recognises it, or it describes more than :data:`MAX_PARAMETERS`.
+    """
     family = family_of(config)
-    model: MaskedModel = family.module_class()(family.config_class().from_dict(config))
+    return build_family(family, family.config_class().from_dict(config))
+
+
+def build_family(family: Family, settings: Any) -> MaskedModel:
+    """Build a model of a family from its settings; its numbers are counted before any is allocated.
+
+    Raises
+    ------
+    CheckpointError
+        If they are more than :data:`MAX_PARAMETERS`.
+    """
+    import torch
+
+    with torch.device("meta"):
+        shape: MaskedModel = family.module_class()(settings)
+    n = sum(tensor.numel() for tensor in (*shape.parameters(), *shape.buffers()))
+    if n > MAX_PARAMETERS:
+        raise CheckpointError(
+            f"the configuration describes a model of {n / 1e6:,.0f} million parameters",
+            f"{MAX_PARAMETERS / 1e6:,.0f} million are the most that are built here, the largest published "
+            "model has 650",
+        )
+    model: MaskedModel = family.module_class()(settings)
     return model

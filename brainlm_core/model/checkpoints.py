@@ -79,6 +79,7 @@ def load_folder(path: str | Path) -> MaskedModel:
     files = find_state_files(folder)
     _check_size(files, _expected_bytes(_empty(config)))
     state = read_state(files)
+    state = {**_process_beside(folder, config, state), **state}
     model = _empty(with_tensors(config, state.keys()))
     state = {name: value for name, value in state.items() if not name.startswith(HEAD_PREFIX)}
     return load_state(model, state, folder.name)
@@ -88,6 +89,30 @@ def _empty(config: Mapping[str, Any]) -> MaskedModel:
     """Build a model that takes no memory yet."""
     with torch.device("meta"):
         return build(config)
+
+
+def _process_beside(
+    folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return the process of a context model from the folder beside its own; empty where it has one itself.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is named but is not there, or the name is a path.
+    """
+    name = config.get("process_folder")
+    if not name or any(key.startswith("process.") for key in state):
+        return {}
+    if not isinstance(name, str) or name in (".", "..") or Path(name).name != name:
+        raise CheckpointError(
+            f"{CONFIG_NAME} of {folder.name} names a process that is no folder beside it",
+            "use the config.json that came with the weights",
+        )
+    other = folder.parent / name
+    expected, files = _expected_bytes(_empty(read_config(other))), find_state_files(other)
+    _check_size(files, expected)
+    return {f"process.{key}": value for key, value in read_state(files).items()}
 
 
 def load_state(model: MaskedModel, state: Mapping[str, Tensor], name: str) -> MaskedModel:

@@ -95,6 +95,8 @@ class KernelConfig:
             _refuse(f"bank_sizes is {self.bank_sizes}")
         if not self.sharpness or len(self.sharpness) > 64 or not all(0 < s <= 4 for s in self.sharpness):
             _refuse(f"sharpness is {self.sharpness}")
+        if not 0 < self.patch_length <= self.n_timepoints:
+            _refuse(f"patch_length is {self.patch_length}")
         if self.n_timepoints % self.patch_length:
             _refuse(f"{self.n_timepoints} samples do not divide into patches of {self.patch_length}")
         if not (0 < self.adapt_first <= 1 and 0 < self.adapt_last <= 1 and 0 <= self.noise_exponent <= 1):

@@ -14,11 +14,19 @@ from brainlm_core.analyses import forecast_picture
 from brainlm_core.analyses.perturb import responder_table
 from brainlm_core.base.methods import METHODS, ordered, title_of
 from brainlm_core.errors import ConfigError
-from brainlm_core.look.attention import PUBLISHED, found_networks, known_networks, strip_rows, who_wins
+from brainlm_core.look.attention import (
+    PUBLISHED_WORDS,
+    attention_words,
+    dependence_words,
+    found_networks,
+    known_networks,
+    strip_rows,
+    who_wins,
+)
 from brainlm_core.look.forecast import strip_rows as race_rows
 from brainlm_core.look.palette import DARK, LIGHT, group_words
 from brainlm_core.look.panels import BrainPanel
-from brainlm_core.look.perturb import dose_sentence, moments, null_sentence
+from brainlm_core.look.perturb import dependence_sentence, dose_sentence, moments, null_sentence
 from brainlm_core.look.perturb import strip_rows as agreement_rows
 from brainlm_core.look.strip import baseline_strip
 from brainlm_core.report.charts import Line, line_chart
@@ -47,8 +55,8 @@ def networks(result: NetworksResult) -> Figure:
     return Figure(
         "networks",
         "Networks",
-        who_wins(result.scores, is_random=result.view.model.is_random),
-        "how sure the clustering is of a parcel, and cause: attention says what the model reads.",
+        who_wins(result.scores, is_random=result.view.model.is_random, dependence=result.dependence),
+        f"how sure the clustering is of a parcel, and cause. {attention_words(result.view.model.family)}",
         parcels,
         panels,
         data={**brains_data(panels), "attention": result.attention},
@@ -61,15 +69,15 @@ def network_scores(result: NetworksResult) -> Figure:
     drawing = baseline_strip(
         knn,
         title="Known network named by the five nearest parcels (share)",
-        limits=(0.2, 0.9),
-        reference=PUBLISHED,
+        limits=(0.1, 0.9),
     ) + baseline_strip(
         clusters, title="Clusters against known networks (adjusted Rand index)", limits=(0.0, 0.6)
     )
     return Figure(
         "network-scores",
         "Networks: the model beside what needs no model",
-        "Dots are scores, bars 95 % intervals over which parcels there are.",
+        "Dots are scores, bars 95 % intervals over which parcels there are. "
+        f"{dependence_words(result.dependence)} {PUBLISHED_WORDS}",
         "other people: the intervals are about parcels of this recording.",
         result.view.parcellation,
         drawing=drawing,
@@ -198,7 +206,8 @@ def companions(result: PerturbResult) -> Figure:
     return Figure(
         "companions",
         "Perturbation: what must stand beside it",
-        "Connectivity, nearness and attention without the model's answer, and random weights.",
+        f"{dependence_sentence(result.dependence)} Beside it: what connectivity, nearness, attention and the "
+        "group would have said without the model's answer, and random weights.",
         "other people: intervals and nulls are about this recording and this model.",
         result.stage.parcellation,
         drawing=drawing,

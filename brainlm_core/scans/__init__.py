@@ -10,11 +10,12 @@ from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.intake import read_scan
 from brainlm_core.scans.readers import READERS, Reader
 from brainlm_core.scans.source import ScanSource
-from brainlm_core.scans.types import MissingCoordinates, MissingTR
+from brainlm_core.scans.types import MissingChoice, MissingCoordinates, MissingTR
 
 __all__ = [
     "READERS",
     "CleaningOptions",
+    "MissingChoice",
     "MissingCoordinates",
     "MissingTR",
     "Reader",

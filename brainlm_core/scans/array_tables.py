@@ -141,7 +141,10 @@ def _choose(
     note = (f"Of the arrays in the file, {shown!r} was read.",) if others else ()
     values = _matrix(_run_of(arrays[chosen.name], arrays.get("offsets"), row, name), name)
     tr_s = float(arrays[times[0].name].reshape(-1)[0].real) if times else None
-    return Grid(values, tr_s=tr_s, steps=(Step("choose array", {"name": shown}),), notices=note)
+    pack = arrays.get("offsets")
+    atlas = "a424-cortex" if pack is not None and values.shape[1] == 360 else None  # packs are in A424 order
+    steps = (Step("choose array", {"name": shown}),)
+    return Grid(values, tr_s=tr_s, steps=steps, notices=note, atlas=atlas)
 
 
 def _run_of(values: NDArray[Any], offsets: NDArray[Any] | None, row: int | None, name: str) -> NDArray[Any]:

@@ -179,7 +179,7 @@ def grayordinate_labels(models: Any, atlas: GrayordinateAtlas, name: str) -> NDA
         rows = np.asarray(models.name == structure)
         if not rows.any():
             continue
-        size = int(models.nvertices.get(structure, 0))
+        size = int(models.nvertices.get(structure) or 0)
         surface = atlas.surfaces.get(f"{side}{size}")
         if surface is None or models.vertex[rows].max() >= size:
             raise ScanError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +16,16 @@ from brainlm_core.grayordinates import N_FS_LR, load_grayordinates
 from brainlm_core.recording import Step
 from brainlm_core.scans.columns import average_columns
 from brainlm_core.scans.gifti_xml import read_gifti_file
-from brainlm_core.scans.limits import check_length
+from brainlm_core.scans.limits import check_length, check_values
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.timing import RepetitionTime, from_header
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
 
 _SURFACES = {N_VERTICES: "fsaverage5", N_FS_LR: "fs_LR 32k"}
+#: Finer meshes whose first 10,242 vertices are those of fsaverage5 (FreeSurfer's subdivided icosahedra).
+FINER = {40_962: "fsaverage6", 163_842: "fsaverage"}
+#: Another mesh of the same size as fsaverage: fs_LR at 164k.
+_FS_LR_NAME = re.compile(r"fs_?LR|164k", re.IGNORECASE)
 #: How file names tell the hemisphere, and what the other one is called.
 _SIDE_MARKS = (
     ("hemi-L", "hemi-R"),
@@ -65,9 +71,49 @@ def read_gifti(request: ReadRequest) -> ParcelSignals:
     ScanError
         If a file is damaged, on another surface, or the two files do not belong together.
     """
+    return _average(request, read_hemisphere)
+
+
+def read_surface_nifti(request: ReadRequest) -> ParcelSignals:
+    """Read one value per vertex along the first axis of a volume file, as FreeSurfer writes it.
+
+    Raises
+    ------
+    ScanError
+        As :func:`read_gifti`.
+    """
+
+    def read(path: Path, name: str) -> Hemisphere:
+        from brainlm_core.scans.other_headers import mgh_time
+        from brainlm_core.scans.volume_files import open_volumes
+        from brainlm_core.scans.volume_stream import stream_first
+
+        source = ScanSource((path,), (name,), uploaded=request.source.uploaded, roots=request.source.roots)
+        scan = open_volumes(source)
+        n = n_vertices(scan.header.shape)
+        keep = N_VERTICES if n in FINER and not _FS_LR_NAME.search(name) else n
+        check_values(keep * scan.header.shape[3], path.stat().st_size, name)
+        values, tail = stream_first(scan.parts, scan.header, keep, name)
+        time = mgh_time(tail) if scan.time_is_behind else scan.header.tr
+        return Hemisphere(_side("", name), on_known_surface(values, name), time)
+
+    return _average(request, read)
+
+
+def n_vertices(shape: tuple[int, ...]) -> int:
+    """Return the vertices of a surface that was stored in a volume file, 0 when it is a volume.
+
+    FreeSurfer breaks an axis longer than 32,767 into three of which the middle one is 1.
+    """
+    n = shape[0] * shape[1] * shape[2]
+    return n if shape[1] == 1 and n in {*_SURFACES, *FINER, 59_292} else 0
+
+
+def _average(request: ReadRequest, read: Callable[[Path, str], Hemisphere]) -> ParcelSignals:
+    """Average the parcels of one or two hemispheres."""
     source = with_partner(request.source)
     request.progress(0.05, "reading the surfaces")
-    hemispheres = [read_hemisphere(p, n) for p, n in zip(source.paths, source.names, strict=True)]
+    hemispheres = [read(p, n) for p, n in zip(source.paths, source.names, strict=True)]
     sides = [h.side for h in hemispheres]
     if len(set(sides)) != len(sides):
         raise ScanError(
@@ -137,15 +183,29 @@ def read_hemisphere(path: Path, name: str) -> Hemisphere:
     data = read_gifti_file(path, name)
     steps = [data.meta.get("TimeStep"), data.first_meta.get("TimeStep")]
     structure = "".join(m.get("AnatomicalStructurePrimary", "") for m in (data.meta, data.first_meta))
-    values = _stack(data.arrays, name)
-    if values.shape[1] not in _SURFACES:
-        raise ScanError(
-            f"{name} has {values.shape[1]:,} vertices, neither the 10,242 of fsaverage5 "
-            "nor the 32,492 of fs_LR 32k",
-            "resample it to one of the two",
-        )
+    values = on_known_surface(_stack(data.arrays, name), name)
     check_length(values.shape[0], name)
     return Hemisphere(_side(structure, name), values, _time_step(steps))
+
+
+def on_known_surface(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Return values (n_timepoints, n_vertices) on fsaverage5 or fs_LR 32k.
+
+    Raises
+    ------
+    ScanError
+        If the mesh is another one.
+    """
+    n = values.shape[1]
+    if n in _SURFACES:
+        return values
+    if n in FINER and not _FS_LR_NAME.search(name):
+        return values[:, :N_VERTICES]
+    mesh = {59_292: " of fs_LR 59k", 163_842: " of fs_LR 164k"}.get(n, "")
+    raise ScanError(
+        f"{name} has {n:,} vertices{mesh}, a mesh for which there are no parcel labels here",
+        "resample it to fs_LR 32k, fsaverage5, fsaverage6 or fsaverage (wb_command -metric-resample)",
+    )
 
 
 def _stack(arrays: list[NDArray[np.generic]], name: str) -> NDArray[np.float32]:
@@ -153,7 +213,7 @@ def _stack(arrays: list[NDArray[np.generic]], name: str) -> NDArray[np.float32]:
         raise ScanError(f"{name} holds no functional data", "give a .func.gii time series")
     if len(arrays) == 1 and arrays[0].ndim == 2:
         matrix = arrays[0]
-        return np.asarray(matrix if matrix.shape[1] in _SURFACES else matrix.T, dtype=np.float32)
+        return np.asarray(matrix if matrix.shape[1] in {*_SURFACES, *FINER} else matrix.T, dtype=np.float32)
     if any(a.ndim != 1 or a.shape != arrays[0].shape for a in arrays):
         raise ScanError(f"{name} holds a surface or maps of different sizes", "give a .func.gii time series")
     values = np.empty((len(arrays), len(arrays[0])), np.float32)

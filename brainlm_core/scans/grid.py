@@ -26,6 +26,8 @@ class Grid:
         Repetition time when the file holds one (time column, ``tr_s`` entry).
     parcels_axis : int or None
         0 or 1 when the file's format fixes which axis holds the parcels.
+    atlas : str or None
+        Key of the parcellation, when the file's format fixes it (packs of this project's own).
     steps, notices : tuple
         What was done and what the user should read.
     """
@@ -35,5 +37,6 @@ class Grid:
     row_names: tuple[str, ...] | None = None
     tr_s: float | None = None
     parcels_axis: int | None = None
+    atlas: str | None = None
     steps: tuple[Step, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())

@@ -31,6 +31,7 @@ def read_scan(
     coordinates: str | os.PathLike[str] | None = None,
     atlas: str | None = None,
     space: str | None = None,
+    rows_are: str | None = None,
     cleaning: CleaningOptions | None = None,
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
@@ -43,9 +44,10 @@ def read_scan(
 
     Parameters
     ----------
-    path : path, ScanSource, or two paths
-        4D NIfTI, CIFTI, GIFTI (one hemisphere finds its partner beside it, or give both), a
-        table, a saved recording, or a folder of fMRIPrep derivatives.
+    path : path, ScanSource, or several paths
+        Volumes (NIfTI, FreeSurfer, AFNI; one file, a pair, or single volumes), CIFTI, GIFTI (one
+        hemisphere finds its partner beside it, or give both), a table, a saved recording, or a
+        folder of fMRIPrep derivatives.
     tr_s : float, optional
         Repetition time in s; wins over the file's.
     confounds : path, optional
@@ -53,11 +55,13 @@ def read_scan(
     coordinates : path, optional
         CSV with x, y, z in mm (MNI) per parcel, for tables on another parcellation.
     atlas : str, optional
-        Name of a known parcellation (``a424``, ``a424-cortex``, ``cc200``, ``ho``; for images also
+        Name of a known parcellation (see :func:`brainlm_core.scans.atlases.known_atlases`; for images also
         ``a424-approximation``), or path of a label volume or ``.dlabel.nii``.
     space : str, optional
         The template that an image was registered to, where name and header are wrong or silent:
         ``MNI152NLin6Asym`` or ``MNI152NLin2009cAsym``.
+    rows_are : {"volumes", "parcels"}, optional
+        What the rows of a table are, where both could be.
     cleaning : CleaningOptions, optional
         Nothing is cleaned by default.
     progress : callable, optional
@@ -83,16 +87,13 @@ def read_scan(
     source = make_source(path, name)
     looked = probe(source)
     reader = find_reader(looked, source.name)
-    if len(source.paths) > 1 and reader.key != "gifti":
-        raise ScanError(
-            f"{source.name} are no pair of GIFTI hemispheres",
-            "give one scan, or the left and right .func.gii",
-        )
+    _check_together(source, reader.key)
     request = ReadRequest(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
         atlas=atlas,
         space=space,
+        rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
         progress=report,
     )
@@ -118,6 +119,20 @@ def read_scan(
         recording = replace(recording, notices=(*recording.notices, note))
     report(1.0, "done")
     return recording
+
+
+def _check_together(source: ScanSource, key: str) -> None:
+    """Refuse several files that are no one scan: hemispheres, a header and its numbers, single volumes."""
+    n = len(source.paths)
+    if n == 1 or key == "nifti" or (key == "gifti" and n == 2):
+        return
+    if n > 2:
+        raise ScanError(
+            f"{n} scans were given", "give one, the two hemispheres of one run, or its single volumes"
+        )
+    raise ScanError(
+        f"{source.name} are no pair of GIFTI hemispheres", "give one scan, or the left and right .func.gii"
+    )
 
 
 def is_doubtful(recording: Recording) -> bool:
@@ -204,6 +219,7 @@ def _to_recording(
         provenance=provenance,
         quality=quality,
         notices=(*result.notices, *notices, *gaps),
+        columns=result.columns,
     )
     return recording, table
 

@@ -77,11 +77,11 @@ def _kind(column: NDArray[np.float64], label: str) -> tuple[str | None, float]:
         smallest = float(steps.min())
         ratio = steps / smallest
         if np.allclose(ratio, np.rint(ratio), atol=0.02):
-            return "time", _in_seconds(float(np.median(steps[ratio < 1.5])), label)
+            return "time", _in_seconds(float(f"{np.median(steps[ratio < 1.5]):.6g}"), label)
     if whole and (len(column) >= 10 or _rises_evenly(column)):
         return "index", 0.0
     if _rises_evenly(column):
-        return ("index", 0.0) if label in _INDEX_NAMES else ("time", float(steps[0]))
+        return ("index", 0.0) if label in _INDEX_NAMES else ("time", float(f"{np.median(steps):.6g}"))
     return None, 0.0
 
 

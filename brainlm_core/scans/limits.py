@@ -88,7 +88,7 @@ def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list
         than ``max_bytes``, or more than :data:`SUSPICIOUS_RATIO` times its size.
     """
     try:
-        _check_directory(path, name)
+        check_directory(path, name)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             names = _check_members(members, path, name, max_bytes)
@@ -103,12 +103,12 @@ def check_zip(path: Path, name: str, *, max_bytes: int = MAX_VALUES * 8) -> list
     return names
 
 
-def _check_directory(path: Path, name: str) -> None:
+def check_directory(path: Path, name: str, max_members: int = MAX_MEMBERS) -> None:
     """Refuse a list of members so long that reading the list alone would fill the memory."""
     with path.open("rb") as stream:
         end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]  # what zipfile itself will go by
-    if end is not None and end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:  # type: ignore[attr-defined]
-        raise ScanError(f"{name} is an archive of more than {MAX_MEMBERS} files", "give one recording")
+    if end is not None and end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES * max(1, max_members // MAX_MEMBERS):  # type: ignore[attr-defined]
+        raise ScanError(f"{name} is an archive of more than {max_members} files", "give one recording")
 
 
 def _check_members(members: list[zipfile.ZipInfo], path: Path, name: str, max_bytes: int) -> list[str]:
@@ -177,9 +177,9 @@ def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def check_expansion(unpacked: int, packed: int, name: str) -> None:
+def check_expansion(unpacked: int, packed: int, name: str, *, deflated: bool = True) -> None:
     """Refuse a compressed file that claims more than compression can hold, or is a bomb."""
-    if unpacked > packed * DEFLATE_LIMIT + (1 << 16):
+    if deflated and unpacked > packed * DEFLATE_LIMIT + (1 << 16):
         raise ScanError(
             f"{name} claims {unpacked / 1e9:.3g} GB of data but holds only {packed / 1e6:.3g} MB",
             "the header is wrong or the file is cut short: copy or export it again",

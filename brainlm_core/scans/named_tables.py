@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+$")
 def read_named_table(
     path: str | Path,
     *,
-    text: Sequence[str] = (),
+    text: Callable[[str], bool] = lambda _label: False,
     error: type[BrainLMError] = ScanError,
     name: str | None = None,
 ) -> pd.DataFrame:
@@ -72,8 +72,8 @@ def read_named_table(
     ----------
     path : path
         Text (``.csv``, ``.tsv``, ``.txt``, …, also ``.gz``) or ``.xlsx``.
-    text : sequence of str
-        Columns that stay text as written, compared without case: identifiers keep their zeros.
+    text : callable
+        Tells by its name whether a column stays text as written: identifiers keep their zeros.
     error : type
         Raised when it cannot be read.
     name : str, optional
@@ -95,7 +95,7 @@ def read_named_table(
         rows = read_workbook(path, shown, error) if is_workbook(path) else _text_rows(path, shown, error)
     except OSError as failure:
         raise error(f"{shown} cannot be opened", "check the path and the disk") from failure
-    return _frame(rows, shown, error, {t.lower() for t in text})
+    return _frame(rows, shown, error, text)
 
 
 def _text_rows(path: Path, name: str, error: type[BrainLMError]) -> list[list[str]]:
@@ -139,7 +139,9 @@ def _is_marked_header(line: str, first: Sequence[str], rows: list[list[str]]) ->
     return False
 
 
-def _frame(rows: list[list[str]], name: str, error: type[BrainLMError], text: set[str]) -> pd.DataFrame:
+def _frame(
+    rows: list[list[str]], name: str, error: type[BrainLMError], text: Callable[[str], bool]
+) -> pd.DataFrame:
     if not rows:
         raise error(f"{name} holds no values", "give a table with one row per line")
     first = rows[0]
@@ -165,7 +167,7 @@ def _frame(rows: list[list[str]], name: str, error: type[BrainLMError], text: se
     columns = {}
     for i, label in enumerate(header):
         cells = [row[i] if i < len(row) else "" for row in body]
-        columns[label] = _column(cells, as_text=str(label).lower() in text)
+        columns[label] = _column(cells, as_text=text(str(label)))
     return pd.DataFrame(columns, columns=list(columns))
 
 

@@ -9,7 +9,6 @@ import gzip
 import re
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +51,10 @@ class NiftiHeader:
     tr : RepetitionTime
         From ``pixdim[4]`` and its unit.
     space_code : int
-        NIfTI code of the space of ``affine``: 4 MNI, 3 Talairach, 2 aligned to something, 1 the
-        scanner's, 0 unknown.
+        NIfTI code of the space of ``affine``: 5 another template, 4 MNI, 3 Talairach, 2 aligned to
+        something, 1 the scanner's, 0 unknown.
+    scales : tuple of (slope, inter), or None
+        One per volume, where they differ; ``slope`` and ``inter`` are then 1 and 0.
     """
 
     shape: tuple[int, int, int, int]
@@ -64,6 +65,7 @@ class NiftiHeader:
     affine: NDArray[np.float64]
     tr: RepetitionTime
     space_code: int
+    scales: tuple[tuple[float, float], ...] | None = None
 
     @property
     def volume_bytes(self) -> int:
@@ -72,20 +74,21 @@ class NiftiHeader:
 
 
 def is_nifti(probe: Probe) -> bool:
-    """Recognise NIfTI-1 and NIfTI-2 single files, CIFTI excluded."""
-    return _magic(probe.inner) is not None and not is_cifti(probe)
+    """Recognise NIfTI-1 and NIfTI-2, single files and pairs, CIFTI excluded."""
+    return nifti_version(probe.inner) is not None and not is_cifti(probe)
 
 
 def is_cifti(probe: Probe) -> bool:
     """Recognise CIFTI-2: a NIfTI-2 header with a CIFTI intent."""
-    if _magic(probe.inner) != 2 or len(probe.inner) < 508:
+    if nifti_version(probe.inner) != 2 or len(probe.inner) < 508:
         return False
     order = "<" if int.from_bytes(probe.inner[:4], "little") == 540 else ">"
     intent = int(np.frombuffer(probe.inner[504:508], dtype=f"{order}i4")[0])
     return intent in _CIFTI_INTENTS
 
 
-def _magic(head: bytes) -> int | None:
+def nifti_version(head: bytes) -> int | None:
+    """Return 1 or 2 when the first bytes are a NIfTI header, else None."""
     for order in ("little", "big"):
         size = int.from_bytes(head[:4], order)
         if size == 348 and head[344:347] in (b"n+1", b"ni1"):
@@ -95,28 +98,35 @@ def _magic(head: bytes) -> int | None:
     return None
 
 
-def read_header(path: Path, probe: Probe, name: str) -> NiftiHeader:
-    """Read and judge the header.
+def read_header(head: bytes, name: str, *, single_volumes: bool = False) -> NiftiHeader:
+    """Read and judge the header; the size of the file is judged by :func:`check_size`.
+
+    Parameters
+    ----------
+    head : bytes
+        First bytes after unpacking.
+    name : str
+        Display name.
+    single_volumes : bool
+        Whether this is one file of a series of 3D volumes.
 
     Raises
     ------
     ScanError
-        If the file is no 4D series of numbers, claims impossible sizes, is cut short, or names
-        itself native or anatomical.
+        If the file is no series of numbers, claims impossible sizes, or names itself anatomical.
     """
     import nibabel as nib
 
-    version = _magic(probe.inner)
+    version = nifti_version(head)
     cls, size = (nib.Nifti1Header, 348) if version == 1 else (nib.Nifti2Header, 540)
-    if probe.inner[344:347] == b"ni1" or probe.inner[4:7] == b"ni2":
-        raise ScanError(f"{name} is half of a .hdr/.img pair", "convert the pair to one .nii.gz file")
-    if len(probe.inner) < size:
+    is_pair = head[344:347] == b"ni1" or head[4:7] == b"ni2"
+    if len(head) < size:
         raise ScanError(f"{name} is cut short inside its header", "copy or download the file again")
     try:
-        raw = cls(probe.inner[:size], check=False)
+        raw = cls(head[:size], check=False)
         dims = [int(d) for d in raw["dim"]]
-        shape = _shape(dims, name)
-        _refuse_by_name(name)
+        shape = _shape(dims, name, single_volumes)
+        refuse_by_name(name)
         dtype = raw.get_data_dtype()
         with np.errstate(all="ignore"):  # judged below
             affine = np.asarray(raw.get_best_affine(), dtype=np.float64)
@@ -137,18 +147,16 @@ def read_header(path: Path, probe: Probe, name: str) -> NiftiHeader:
         raise ScanError(f"{name} does not say where its voxels lie", "give an image registered to MNI space")
     if not np.isfinite(slope) or slope == 0:
         slope, inter = 1.0, 0.0
-    header = NiftiHeader(
+    return NiftiHeader(
         shape=shape,
         dtype=dtype,
-        offset=max(offset, size + 4),
+        offset=max(offset, 0) if is_pair else max(offset, size + 4),
         slope=slope,
         inter=inter if np.isfinite(inter) else 0.0,
         affine=affine,
         tr=from_header(float(zooms[4]), _TIME_UNITS.get(units & 0x38, "unknown")),
         space_code=codes[0] if codes[0] > 0 else codes[1],
     )
-    _check_size(header, path, probe, name)
-    return header
 
 
 def _is_box(axes: NDArray[np.float64]) -> bool:
@@ -157,11 +165,13 @@ def _is_box(axes: NDArray[np.float64]) -> bool:
     return bool(np.prod(sizes) >= 1e-6 and sizes[0] <= _MAX_CONDITION * sizes[-1])
 
 
-def _shape(dims: list[int], name: str) -> tuple[int, int, int, int]:
+def _shape(dims: list[int], name: str, single_volumes: bool) -> tuple[int, int, int, int]:
     n_axes, sizes = dims[0], dims[1:8]
     if not 1 <= n_axes <= 7 or any(s < 1 for s in sizes[:n_axes]):
         raise ScanError(f"{name} has a damaged header", "export or download the file again")
     sizes = sizes[:n_axes] + [1] * (7 - n_axes)
+    if sizes[3] == 1 and sizes[4] > 1:  # some converters put time on the fifth axis
+        sizes[3], sizes[4] = sizes[4], 1
     if any(s > 1 for s in sizes[4:]):
         raise ScanError(f"{name} has {n_axes} axes, not space and time", "give a 4D BOLD series")
     volume = sizes[0] * sizes[1] * sizes[2]
@@ -171,6 +181,8 @@ def _shape(dims: list[int], name: str) -> tuple[int, int, int, int]:
             f"the header of {name} claims {claim} = {volume * sizes[3]:.3g} voxels, which no scan has",
             "the header is wrong: export or download the file again",
         )
+    if single_volumes and sizes[3] == 1:
+        return sizes[0], sizes[1], sizes[2], 1
     if sizes[3] == 1:
         anatomical = _ANATOMICAL.search(name) or volume > 3_000_000
         kind = "an anatomical image (3D)" if anatomical else "a 3D image"
@@ -179,19 +191,20 @@ def _shape(dims: list[int], name: str) -> tuple[int, int, int, int]:
     return sizes[0], sizes[1], sizes[2], sizes[3]
 
 
-def _refuse_by_name(name: str) -> None:
+def refuse_by_name(name: str) -> None:
+    """Refuse what is no BOLD series by the suffix of its name."""
     # ASL in capitals is an orientation: anterior, superior, left.
     if re.search(r"_((?i:dwi|epi_fieldmap|fieldmap|phasediff)|asl|m0scan)\.nii", name):
         raise ScanError(f"{name} is no BOLD series by its name", "give the BOLD series of the run")
 
 
-def _check_size(header: NiftiHeader, path: Path, probe: Probe, name: str) -> None:
+def check_size(header: NiftiHeader, stored: int, how: str, name: str) -> None:
+    """Refuse a file that cannot hold what its header claims; ``how`` it is packed, ``stored`` in bytes."""
     needed = header.offset + header.volume_bytes * header.shape[3]
-    stored = path.stat().st_size
     if header.offset > 100_000_000:
         raise ScanError(f"{name} has a damaged header", "export or download the file again")
-    if probe.is_gzip:
-        check_expansion(needed, stored, name)
+    if how:
+        check_expansion(needed, stored, name, deflated=how in ("gzip", "zip"))
     elif needed > stored:
         raise ScanError(
             f"{name} is cut short: the header asks for {needed:,} bytes, the file has {stored:,}",

@@ -1,159 +1,108 @@
-"""Which axis is time, which parcellation the other one is, for any table of numbers."""
+"""A table of numbers becomes parcel signals: each column at the parcel that its name or number says."""
 
 from __future__ import annotations
 
-import csv
 import re
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation, from_coordinates
-from brainlm_core.errors import AtlasError, ScanError
-from brainlm_core.recording import Step
-from brainlm_core.scans.atlases import (
-    KnownAtlas,
-    atlas_parcellation,
-    atlases_in_file_name,
-    is_here,
-    known_atlas,
-    known_atlases,
-)
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import ColumnMatch, Step
 from brainlm_core.scans.grid import Grid
+from brainlm_core.scans.parcel_match import ColumnsFound, find_columns
 from brainlm_core.scans.timing import from_header
-from brainlm_core.scans.types import MissingCoordinates, ParcelSignals, ReadRequest
+from brainlm_core.scans.types import ParcelSignals, ReadRequest
 
-#: A line of a coordinates table is not longer than this, in characters.
-_MAX_LINE = 1 << 16
-
-
-@dataclass(frozen=True)
-class CoordinateTable:
-    """A user's coordinates: one row per parcel.
-
-    Parameters
-    ----------
-    xyz : ndarray (n, 3), float32
-        Position in mm, MNI152.
-    names : tuple of str
-        Labels; ``"1"``, ``"2"``, … when the file has none.
-    """
-
-    xyz: NDArray[np.float32]
-    names: tuple[str, ...]
-
-
-def read_coordinates(path: str | Path) -> CoordinateTable:
-    """Read a coordinates CSV: columns x, y, z in mm (any case), and optionally a label or name.
-
-    Raises
-    ------
-    AtlasError
-        If the file cannot be read or has no such columns.
-    """
-    path = Path(path)
-    fix = "give a CSV with the columns x, y, z in mm (MNI) and one row per parcel"
-    try:
-        if path.stat().st_size > 50_000_000:
-            raise AtlasError(f"{path.name} is too large for a coordinates table", fix)
-        how = {"sep": _separator(path), "encoding": "utf-8-sig", "comment": "#", "low_memory": False}
-        frame = pd.read_csv(path, **how)
-    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        raise AtlasError(f"the coordinates file {path.name} cannot be read", fix) from error
-    columns = {str(c).strip().lower(): c for c in frame.columns}
-    try:
-        if {"x", "y", "z"} <= set(columns):
-            xyz = frame[[columns[c] for c in "xyz"]].to_numpy(np.float32)
-        else:  # no header: three numbers a row, or a label and three numbers
-            bare = pd.read_csv(path, header=None, **how)
-            if bare.shape[1] not in (3, 4):
-                raise AtlasError(f"the coordinates file {path.name} has no columns x, y, z", fix)
-            xyz, frame, columns = bare.iloc[:, -3:].to_numpy(np.float32), bare, {}
-            if bare.shape[1] == 4:
-                columns = {"label": bare.columns[0]}
-    except ValueError as error:
-        raise AtlasError(f"the coordinates in {path.name} are not all numbers", fix) from error
-    label = next(
-        (columns[k] for k in ("label", "name", "index", "parcel", "region", "roi") if k in columns), None
-    )
-    names = range(1, len(frame) + 1) if label is None else frame[label]
-    return CoordinateTable(xyz, tuple(str(n).strip() for n in names))
-
-
-def _separator(path: Path) -> str:
-    """Tell what parts the columns, from the first line that says anything.
-
-    ``csv.Sniffer``, which pandas would ask, takes minutes over a long line of brackets.
-    """
-    with path.open(encoding="utf-8-sig") as stream:
-        while line := stream.readline(_MAX_LINE):
-            if len(line) == _MAX_LINE:
-                raise ValueError("no table of coordinates has lines like that")
-            told = line.partition("#")[0].strip()
-            if told:
-                return next((s for s in ("\t", ";", ",") if s in told), r"\s+")
-    raise pd.errors.EmptyDataError
-
-
-@dataclass(frozen=True)
-class _Match:
-    """A parcellation that fits one axis of the table."""
-
-    parcels_axis: int
-    parcellation: Parcellation
-    title: str
-    notices: tuple[str, ...] = ()
+#: Columns that programs put beside the parcels: motion, tissue signals, quality, numbers of volumes.
+_NO_PARCEL = re.compile(
+    r"framewise_?displacement|fd(_?(power|jenkinson|mm))?|(std_)?r?dvars|rmsd|global_?signal|gs|gsr|csf|wm"
+    r"|white_?matter|(trans|rot)_[xyz](_.*)?|time(_?s)?|seconds|frame|volume|vol|index|tr|censor(ed)?|outlier"
+    r"|scrub(bed)?|tmask|[atwc]_comp_cor_\d+|cosine_?\d+|motion_outlier_?\d+|unnamed:?_?\d*|subject|sub|session"
+    r"|ses|run|background"
+)
 
 
 def to_parcels(grid: Grid, request: ReadRequest) -> ParcelSignals:
     """Turn a table into parcel signals.
 
-    Steps, in order: refuse a connectivity matrix; find the axis and the parcellation (user's
-    coordinates, else the named parcellation, else the number of columns or rows); transpose if
-    needed; reorder by parcel names when the header has them.
+    Steps, in order: refuse a connectivity matrix; set columns aside that are called what no parcel is; find
+    the axis of the parcels, the parcellation and the place of each column
+    (:mod:`brainlm_core.scans.parcel_match`); put each signal at its parcel, parcels without a column stay
+    empty; drop or bridge volumes without any value.
 
     Raises
     ------
-    MissingCoordinates
-        If no axis has the length of a known parcellation.
+    MissingChoice, MissingCoordinates
+        If the parcellation or the axis is not certain.
     ScanError, AtlasError
         If coordinates or the named parcellation do not fit.
     """
-    values, name = grid.values, request.source.name
-    _refuse_connectivity(values, name)
-    _refuse_confounds(grid, name)
-    match = _match(grid, request)
-    names = grid.column_names
-    rows = values.T
-    notices = [*grid.notices, *match.notices]
-    steps = list(grid.steps)
-    if match.parcels_axis == 0:
-        rows, names = values, grid.row_names
+    name = request.source.name
+    grid, aside = _set_strangers_aside(grid, name)
+    _refuse_connectivity(grid.values, name)
+    found = find_columns(grid, request)
+    values = grid.values if found.axis == 0 else grid.values.T  # (columns, volumes)
+    names = grid.row_names if found.axis == 0 else grid.column_names
+    signals = np.full((found.parcellation.n_parcels, values.shape[1]), np.nan)
+    signals[found.rows] = values
+    signals, bridged = _bridge_volumes(signals, name)
+    notices = [*grid.notices, *found.notices]
+    if found.axis == 0:
         notices.append(
             f"The table has one row per parcel ({values.shape[0]} parcels × {values.shape[1]} volumes)."
         )
-    steps.append(
-        Step("read table", {"parcels_in": "rows" if match.parcels_axis == 0 else "columns",
-                            "n_parcels": rows.shape[0], "n_timepoints": rows.shape[1]})
-    )  # fmt: skip
-    order = None if names is None else _order_by_names(names, match.parcellation)
-    if order is not None:
-        rows = rows[order]
-        steps.append(Step("reorder parcels", {"by": "names in the table"}))
-        notices.append("The parcels were put in order by their names in the table.")
+    match = _describe(found, names, aside)
+    notices += _told(found, match, names)
+    steps = [
+        *grid.steps,
+        Step("read table", {"parcels_in": "rows" if found.axis == 0 else "columns",
+                            "n_parcels": signals.shape[0], "n_timepoints": values.shape[1]}),
+        Step("match parcels", match.summary()),
+    ]  # fmt: skip
+    if not np.array_equal(found.rows, np.arange(len(found.rows))):
+        steps.append(Step("reorder parcels", {"by": f"{found.by} in the table"}))
     tr = None if grid.tr_s is None else from_header(grid.tr_s, "sec")
     return ParcelSignals(
-        signals=rows,
-        parcellation=match.parcellation,
+        signals=signals,
+        parcellation=found.parcellation,
         tr_s=None if tr is None else tr.tr_s,
-        atlas=match.title,
+        atlas=found.title,
         steps=tuple(steps),
-        notices=tuple(notices),
+        notices=(*notices, *bridged),
         tr_notices=() if tr is None else tr.notices,
+        columns=match,
+        reasons=bridged,
     )
+
+
+def _set_strangers_aside(grid: Grid, name: str) -> tuple[Grid, tuple[str, ...]]:
+    """Drop columns that are called what no parcel is; refuse a table that has no others."""
+    names = grid.column_names
+    if names is None or len(names) != grid.values.shape[1]:
+        return grid, ()
+    strange = np.array([_NO_PARCEL.fullmatch(n.strip().lower().replace(" ", "_")) is not None for n in names])
+    if {"trans_x", "rot_x"} <= {n.strip().lower() for n in names} and strange.sum() > 0.5 * len(names):
+        raise ScanError(
+            f"{name} is a confounds table, not a scan",
+            "give it with --confounds beside the scan it belongs to",
+        )
+    if not strange.any() or strange.sum() > 0.2 * len(names):
+        return grid, ()
+    aside = tuple(n.strip() for n, s in zip(names, strange, strict=True) if s)
+    step = Step("drop column", {"names": list(aside), "because": "no parcel is called so"})
+    what = "Column" if len(aside) == 1 else "Columns"
+    notice = f"{what} {', '.join(aside[:5])} set aside: no parcel is called so."
+    kept = replace(
+        grid,
+        values=grid.values[:, ~strange],
+        column_names=tuple(n for n, s in zip(names, strange, strict=True) if not s),
+        steps=(*grid.steps, step),
+        notices=(*grid.notices, notice),
+    )
+    return kept, aside
 
 
 def _refuse_connectivity(values: NDArray[np.float64], name: str) -> None:
@@ -164,105 +113,69 @@ def _refuse_connectivity(values: NDArray[np.float64], name: str) -> None:
         )
 
 
-def _refuse_confounds(grid: Grid, name: str) -> None:
-    if grid.column_names is not None and {"trans_x", "rot_x"} <= set(grid.column_names):
-        raise ScanError(
-            f"{name} is a confounds table, not a scan",
-            "give it with --confounds beside the scan it belongs to",
-        )
-
-
-def _match(grid: Grid, request: ReadRequest) -> _Match:
-    axes = (1, 0) if grid.parcels_axis is None else (grid.parcels_axis,)
-    if request.coordinates is not None:
-        return _match_coordinates(grid.values.shape, axes, request)
-    if request.atlas is not None:
-        known = known_atlas(request.atlas)
-        axis = _axis_of(grid.values.shape, axes, known.n_parcels)
-        if axis is None:
-            raise AtlasError(
-                f"{request.source.name} has {_shape(grid.values)} values, but {known.title} has "
-                f"{known.n_parcels} parcels",
-                "choose another parcellation or give coordinates (--coordinates)",
-            )
-        return _Match(axis, atlas_parcellation(known.key), known.title)
-    return _match_known(grid, axes, request)
-
-
-def _axis_of(shape: tuple[int, ...], axes: tuple[int, ...], n: int) -> int | None:
-    return next((a for a in axes if shape[a] == n), None)
-
-
-def _shape(values: NDArray[np.float64]) -> str:
-    return f"{values.shape[0]} × {values.shape[1]}"
-
-
-def _match_coordinates(shape: tuple[int, ...], axes: tuple[int, ...], request: ReadRequest) -> _Match:
-    assert request.coordinates is not None  # checked by the caller
-    table = read_coordinates(request.coordinates)
-    axis = _axis_of(shape, axes, len(table.names))
-    if axis is None:
-        raise AtlasError(
-            f"{request.source.name} has {shape[0]} rows and {shape[1]} columns, but there are "
-            f"{len(table.names)} coordinates",
-            "give one coordinate per parcel, in the order of the columns",
-        )
-    notices: tuple[str, ...] = ()
-    if shape[0] == shape[1]:
-        notices = ("The table is square; its columns were taken as parcels.",)
-    parcellation = from_coordinates(None, table.names, table.xyz)
-    return _Match(axis, parcellation, f"coordinates from {request.coordinates.name}", notices)
-
-
-def _match_known(grid: Grid, axes: tuple[int, ...], request: ReadRequest) -> _Match:
-    """Recognise a parcellation by its number of parcels; the largest that fits wins."""
-    shape, name = grid.values.shape, request.source.name
-    hinted = [k for k in atlases_in_file_name(name) if is_here(k) and k.key != "glasser-left-first"]
-    certain = [known_atlas("a424"), known_atlas("a424-cortex")]
-    for known in sorted([*hinted, *certain], key=lambda k: -k.n_parcels):
-        axis = _axis_of(shape, axes, known.n_parcels)
-        if axis is None:
-            continue
-        notices: tuple[str, ...] = ()
-        if shape[1 - axis] in {k.n_parcels for k in certain}:
-            words = "rows" if axis == 0 else "columns"
-            notices = (
-                f"Both axes could hold parcels; the {shape[axis]} {words} were taken as {known.title}.",
-            )
-        if known.n_parcels == 360:
-            notices = (*notices, "360 parcels were taken as the cortical A424 parcels in order, right "
-                       "hemisphere first; deep structures are absent.")  # fmt: skip
-        if known not in certain:
-            notices = (*notices, f"The file name says {known.title}; its parcel positions were used.")
-        return _Match(axis, atlas_parcellation(known.key), known.title, notices)
-    raise MissingCoordinates(
-        f"{name} has {shape[0]} rows and {shape[1]} columns, neither of them the 424 parcels of A424",
-        _hint(shape),
+def _describe(found: ColumnsFound, names: Sequence[str] | None, aside: tuple[str, ...]) -> ColumnMatch:
+    own = found.parcellation.names
+    as_written = [""] * len(own)
+    for row, text in zip(found.rows, names or (), strict=False):
+        as_written[row] = text.strip()
+    present = np.zeros(len(own), bool)
+    present[found.rows] = True
+    return ColumnMatch(
+        by=found.by,
+        atlas=found.title,
+        names=tuple(as_written) if names is not None else (),
+        lost=tuple(n for n, p in zip(own, present, strict=True) if not p),
+        left_out=aside,
+        older_names=found.older_names,
     )
 
 
-def _hint(shape: tuple[int, ...]) -> str:
-    same: list[KnownAtlas] = [k for k in known_atlases().values() if k.n_parcels in shape and not k.parts]
-    if same:
-        named = " or ".join(f"--atlas {k.key}" for k in same)
-        return f"if the parcels are those of a known parcellation say {named}, else give --coordinates CSV"
-    return "give the coordinates of its parcels (--coordinates CSV) or name the parcellation (--atlas)"
+def _told(found: ColumnsFound, match: ColumnMatch, names: Sequence[str] | None) -> list[str]:
+    out = []
+    moved = not np.array_equal(found.rows, np.sort(found.rows))
+    if found.by == "names":
+        other = sum(w != n for w, n in zip(match.names, found.parcellation.names, strict=True) if w)
+        order = " The parcels were put in order by their names in the table." if moved else ""
+        spelled = f" ({other} spelled otherwise)" if other else ""
+        out.append(f"{len(found.rows)} names in the table were matched to {found.title}{spelled}.{order}")
+    elif moved:
+        out.append("The parcels were put in order by their numbers in the table.")
+    if match.lost:
+        out.append(
+            f"{len(match.lost)} of {found.parcellation.n_parcels} parcels are not in the table "
+            f"({', '.join(match.lost[:3])}{', …' if len(match.lost) > 3 else ''}) and stay empty."
+        )
+    return out
 
 
-def _order_by_names(names: tuple[str, ...], parcellation: Parcellation) -> NDArray[np.intp] | None:
-    """Return the order that brings the table's parcels into the parcellation's, or None.
+def _bridge_volumes(signals: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Drop volumes without any value at start and end, and bridge those between in a straight line.
 
-    None as well when the names are in order already, or are no names of this parcellation.
+    Programs mark so what they dropped or censored. More than a third between is refused.
     """
-    wanted = [_plain(n) for n in parcellation.names]
-    found = [_plain(n) for n in names]
-    if set(found) != set(wanted):
-        wanted = [str(i + 1) for i in range(parcellation.n_parcels)]  # numbered columns
-    if len(set(found)) != len(found) or set(found) != set(wanted) or found == wanted:
-        return None
-    place = {n: i for i, n in enumerate(found)}
-    return np.array([place[n] for n in wanted], dtype=np.intp)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_\-]+", "_", name.strip().lower())
+    finite = np.isfinite(signals)
+    there = finite[finite.any(axis=1)]
+    gone: NDArray[np.bool_] = np.zeros(signals.shape[1], bool)
+    if len(there):
+        gone = np.logical_not(there.any(axis=0))
+    if not gone.any() or gone.all():
+        return signals, ()
+    first, last = int(np.argmin(gone)), len(gone) - int(np.argmin(gone[::-1]))
+    told = []
+    n_edge = first + len(gone) - last
+    if n_edge:
+        told.append(f"{n_edge} volumes at the {'start' if first else 'end'} hold no value and were dropped.")
+    signals, gone = signals[:, first:last], gone[first:last]
+    if gone.any():
+        if gone.mean() > 1 / 3:
+            raise ScanError(
+                f"{int(gone.sum())} of {len(gone)} volumes in {name} hold no value",
+                "give a run with more volumes",
+            )
+        told.append(f"{int(gone.sum())} volumes without a value were bridged in a straight line.")
+        at, known = np.flatnonzero(gone), np.flatnonzero(~gone)
+        filled = signals.copy()
+        for row in np.flatnonzero(np.isfinite(signals).any(axis=1)):
+            filled[row, at] = np.interp(at, known, signals[row, known])
+        signals = filled
+    return signals, tuple(told)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from brainlm_core.errors import ScanError
 from brainlm_core.scans.grid import Grid
-from brainlm_core.scans.nifti_header import is_cifti, is_nifti
+from brainlm_core.scans.nifti_header import is_cifti
 from brainlm_core.scans.parcel_tables import to_parcels
 from brainlm_core.scans.source import Probe
 from brainlm_core.scans.types import ReadRequest, ReadResult
+from brainlm_core.scans.volume_files import is_volume
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,26 @@ def _hdf5(request: ReadRequest) -> ReadResult:
     )
 
 
+def _dicom(request: ReadRequest) -> ReadResult:
+    raise ScanError(
+        f"{request.source.name} is a DICOM file of the scanner, which lies in no template's space",
+        "convert and register the run first (dcm2niix, then fMRIPrep), and give the result",
+    )
+
+
+def _minc(request: ReadRequest) -> ReadResult:
+    raise ScanError(
+        f"{request.source.name} is a MINC image, a format that is not read here",
+        "convert it to NIfTI (mnc2nii) and give that",
+    )
+
+
+def _is_minc(probe: Probe) -> bool:
+    return probe.inner.startswith(b"CDF\x01") or (
+        probe.inner.startswith(b"\x89HDF") and probe.name.endswith((".mnc", ".mnc.gz"))
+    )
+
+
 def _old_office(request: ReadRequest) -> ReadResult:
     raise ScanError(f"{request.source.name} is an Office document, not a scan", "export the signals as .csv")
 
@@ -151,11 +172,16 @@ def _is_gifti(probe: Probe) -> bool:
     return any("<GIFTI".encode(code) in probe.inner for code in ("ascii", "utf-16-le", "utf-16-be"))
 
 
+_VOLUME_ENDINGS = (
+    *(".nii", ".nii.gz", ".nii.bz2", ".nii.xz", ".mgz", ".mgh"),
+    *(".HEAD", ".BRIK", ".hdr", ".img", ".zip"),
+)
+
 #: Tried in order; the first that recognises the content reads the file.
 READERS: tuple[Reader, ...] = (
     Reader("fmriprep", "folder of fMRIPrep derivatives", (), lambda probe: probe.is_dir, _folder),
     Reader("cifti", "CIFTI time series", (".dtseries.nii", ".ptseries.nii"), is_cifti, _cifti),
-    Reader("nifti", "4D NIfTI image", (".nii", ".nii.gz"), is_nifti, _nifti),
+    Reader("nifti", "volumes: NIfTI, FreeSurfer, AFNI", _VOLUME_ENDINGS, is_volume, _nifti),
     Reader("gifti", "GIFTI surface series", (".func.gii", ".gii"), _is_gifti, _gifti),
     Reader("workbook", "spreadsheet workbook", (".xlsx",), _is_workbook, _workbook),
     Reader("npz", "NumPy archive or saved recording", (".npz",), _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip),
@@ -168,6 +194,8 @@ READERS: tuple[Reader, ...] = (
         _arrow,
     ),
     Reader("mat", "MATLAB file (version 5)", (".mat",), _starts(b"MATLAB 5.0"), partial(_read_table, _mat)),
+    Reader("minc", "MINC (refused)", (), _is_minc, _minc),
+    Reader("dicom", "DICOM (refused)", (), lambda probe: probe.head[128:132] == b"DICM", _dicom),
     Reader("hdf5", "HDF5 (refused in words)", (), _starts(b"\x89HDF", b"MATLAB 7.3"), _hdf5),
     Reader("office", "Office document (refused)", (), _starts(b"\xd0\xcf\x11\xe0"), _old_office),
     Reader(

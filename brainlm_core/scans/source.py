@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from brainlm_core.errors import ScanError
+from brainlm_core.scans.containers import first_bytes
 
 #: Told how far the work is: a fraction from 0 to 1, and the stage in words.
 Progress = Callable[[float, str], None]
@@ -157,8 +156,8 @@ class Probe:
     head : bytes
         First bytes as stored.
     inner : bytes
-        First bytes after gunzip, or ``head`` when the file is not gzip; empty when the gzip
-        stream is damaged from the start.
+        First bytes after unpacking (of the first image in a ZIP archive), or ``head`` when the file
+        is not packed; empty when the packing is damaged from the start.
     name : str
         Lower-case display name.
     is_dir : bool
@@ -183,14 +182,7 @@ def probe(source: ScanSource) -> Probe:
         return Probe(b"", b"", name, is_dir=True)
     with source.path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
-    inner = head
-    if head[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(source.path, "rb") as packed:
-                inner = packed.read(HEAD_BYTES)
-        except (OSError, EOFError, zlib.error):
-            inner = b""
-    return Probe(head, inner, name)
+    return Probe(head, first_bytes(source.path, head, HEAD_BYTES), name)
 
 
 def sha256(source: ScanSource) -> str:

@@ -223,12 +223,18 @@ def _body(table: TableFile, dialect: Dialect, shape: _Shape) -> tuple[NDArray[np
     values = array("d")
     words: list[list[str]] = [[] for _ in range(shape.lead)]
     full = shape.lead + shape.width
+    plain = not shape.lead and not shape.spare and dialect.decimal == "."
     passed, row = -dialect.skip, 0
     for number, line in enumerate(table.lines(), 1):
         if not line.strip() or is_comment(line):
             continue
         passed += 1
         if passed <= shape.n_header:
+            continue
+        if plain and _append_plain(values, line, dialect.delimiter, shape.width):
+            row += 1
+            if row * shape.width > MAX_CELLS:
+                raise _too_many(table.name)
             continue
         cells = split(line, dialect.delimiter)
         if dialect.delimiter is None and len(cells) > full and cells[full].startswith("#"):
@@ -243,13 +249,29 @@ def _body(table: TableFile, dialect: Dialect, shape: _Shape) -> tuple[NDArray[np
             column.append(cell)
         row += 1
         if row * shape.width > MAX_CELLS:
-            raise ScanError(
-                f"{table.name} holds more than {MAX_CELLS:,} numbers, as no run does", "give one run"
-            )
+            raise _too_many(table.name)
         _append(values, cells[shape.lead :], dialect.decimal, table.name, row, shape.lead)
     if not row:
         raise ScanError(f"{table.name} holds no numbers", _FIX)
     return np.frombuffer(values, dtype=np.float64).reshape(row, shape.width).copy(), words
+
+
+def _too_many(name: str) -> ScanError:
+    return ScanError(f"{name} holds more than {MAX_CELLS:,} numbers, as no run does", "give one run")
+
+
+def _append_plain(values: array[float], line: str, delimiter: str | None, width: int) -> bool:
+    """Append a line that is nothing but numbers, as most are; False when each cell must be looked at."""
+    if "_" in line or '"' in line:
+        return False  # 1_000 is a number to Python alone
+    try:
+        numbers = list(map(float, line.split(delimiter)))
+    except ValueError:
+        return False
+    if len(numbers) != width:
+        return False
+    values.extend(numbers)
+    return True
 
 
 def _append(values: array[float], cells: list[str], decimal: str, name: str, row: int, lead: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import ScanError
-from brainlm_core.recording import Recording, Step
+from brainlm_core.recording import ColumnMatch, Recording, Step
 from brainlm_core.scans.source import Progress, ScanSource, no_progress
 
 
@@ -34,6 +34,35 @@ class MissingCoordinates(ScanError):
     """The columns are no known parcellation; a page can ask for coordinates."""
 
 
+class MissingChoice(MissingCoordinates):
+    """Several readings of a table are possible; a page can offer them.
+
+    Parameters
+    ----------
+    what, fix : str
+        As :class:`~brainlm_core.errors.BrainLMError`.
+    options : tuple of (str, dict)
+        Each reading in words, and the argument of :func:`brainlm_core.scans.read_scan` that chooses it.
+    previews : tuple of ndarray (parcels, volumes), float32
+        A small part of the signals in each reading, z-scored; empty when they do not help.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        fix: str,
+        options: tuple[tuple[str, dict[str, str]], ...] = (),
+        previews: tuple[NDArray[np.float32], ...] = (),
+    ) -> None:
+        super().__init__(what, fix)
+        self.options = options
+        self.previews = previews
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let the question pass between processes."""
+        return type(self), (self.what, self.fix, self.options, self.previews)
+
+
 @dataclass(frozen=True)
 class ReadRequest:
     """Everything a reader may need besides the bytes.
@@ -50,6 +79,8 @@ class ReadRequest:
         Confounds that the user named; a folder reader may find its own.
     space : str or None
         The template space of an image, by the user; wins over name and header.
+    rows_are : {"volumes", "parcels"} or None
+        What the rows of a table are, by the user.
     progress : callable
         ``progress(fraction, stage)``.
     """
@@ -59,6 +90,7 @@ class ReadRequest:
     atlas: str | None = None
     confounds: Path | None = None
     space: str | None = None
+    rows_are: str | None = None
     progress: Progress = no_progress
 
 
@@ -96,6 +128,8 @@ class ParcelSignals:
         Digest, when the reader computed it on the way.
     read_from : ScanSource or None
         The files that were read, when they are not just those that were named.
+    columns : ColumnMatch or None
+        How the columns of a table found their parcels.
     """
 
     signals: NDArray[np.floating]
@@ -112,6 +146,7 @@ class ParcelSignals:
     reasons: tuple[str, ...] = ()
     sha256: str | None = None
     read_from: ScanSource | None = None
+    columns: ColumnMatch | None = None
 
 
 #: A saved recording comes back whole; everything else as signals.

@@ -6,7 +6,8 @@ import hashlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ScanError
+from brainlm_core.scans.containers import opener, unpacked
 from brainlm_core.scans.limits import MAX_SIGNAL
 from brainlm_core.scans.nifti_header import NiftiHeader, gunzip_damage
 
@@ -60,15 +62,18 @@ class StreamResult:
         Mean of a few evenly spaced volumes; NaN counts as 0.
     spread_image : ndarray (x, y, z), float32
         Standard deviation over the same volumes: where the brain is once the mean was removed.
-    sha256 : str
-        Digest of the file as stored.
+    sha256 : str or None
+        Digest of the file as stored; None when there is more than one.
+    tail : bytes
+        What stands behind the data of the last file, at most :data:`TAIL_BYTES`.
     """
 
     means: NDArray[np.float64]
     n_valid: NDArray[np.int64]
     mean_image: NDArray[np.float32]
     spread_image: NDArray[np.float32]
-    sha256: str
+    sha256: str | None
+    tail: bytes = b""
 
 
 class _HashedFile:
@@ -112,12 +117,29 @@ class _HashedFile:
         return self._digest.hexdigest()
 
 
-def _open(raw: _HashedFile, gzipped: bool) -> IO[bytes]:
-    if not gzipped:
-        return cast(IO[bytes], raw)
-    from zlib_ng import gzip_ng
+@dataclass(frozen=True)
+class VolumePart:
+    """Some volumes in a row: a file, or a member of a ZIP archive.
 
-    return cast(IO[bytes], gzip_ng.GzipNGFile(fileobj=raw, mode="rb"))
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_volumes : int
+        Volumes in it.
+    offset : int
+        First byte of data after unpacking.
+    how : str
+        How it is packed; see :func:`brainlm_core.scans.containers.packing`.
+    member : str or None
+        Name inside a ZIP archive.
+    """
+
+    path: Path
+    n_volumes: int
+    offset: int
+    how: str = ""
+    member: str | None = None
 
 
 def _fill(stream: IO[bytes], buffer: memoryview) -> None:
@@ -129,7 +151,13 @@ def _fill(stream: IO[bytes], buffer: memoryview) -> None:
         filled += count
 
 
-def _volumes(raw: _HashedFile, header: NiftiHeader, gzipped: bool) -> Iterator[bytearray]:
+#: Bytes behind the data that are kept: FreeSurfer writes the repetition time there.
+TAIL_BYTES = 20
+
+
+def _volumes(
+    parts: Sequence[VolumePart], raw: _HashedFile | None, volume_bytes: int, tail: bytearray
+) -> Iterator[bytearray]:
     """Yield one volume after the other; a thread unpacks the next while this one is added up.
 
     Two buffers go round: what is yielded is overwritten once the next volume is asked for.
@@ -137,21 +165,22 @@ def _volumes(raw: _HashedFile, header: NiftiHeader, gzipped: bool) -> Iterator[b
     free: queue.Queue[bytearray | None] = queue.Queue()
     full: queue.Queue[bytearray | Exception | None] = queue.Queue()
     for _ in range(2):
-        free.put(bytearray(header.volume_bytes))
+        free.put(bytearray(volume_bytes))
 
     def work() -> None:
         try:
-            stream = _open(raw, gzipped)
-            for start in range(0, header.offset, _SKIP_BYTES):  # extensions are passed over, never parsed
-                _fill(stream, memoryview(bytearray(min(_SKIP_BYTES, header.offset - start))))
-            for _ in range(header.shape[3]):
-                buffer = free.get()
-                if buffer is None:
-                    return
-                _fill(stream, memoryview(buffer))
-                full.put(buffer)
-            if gzipped:
-                stream.read(1)  # reaches the checksum of the last block
+            for part in parts:
+                with ExitStack() as stack:
+                    stored = raw or stack.enter_context(opener(part.path, part.member)())
+                    stream = unpacked(cast(IO[bytes], stored), part.how)
+                    _skip(stream, part.offset)
+                    for _ in range(part.n_volumes):
+                        buffer = free.get()
+                        if buffer is None:
+                            return
+                        _fill(stream, memoryview(buffer))
+                        full.put(buffer)
+                    tail[:] = stream.read(TAIL_BYTES)  # reaches the checksum of the last block, too
             full.put(None)
         except Exception as error:  # handed over to the thread that waits
             full.put(error)
@@ -169,13 +198,19 @@ def _volumes(raw: _HashedFile, header: NiftiHeader, gzipped: bool) -> Iterator[b
         worker.join()
 
 
+def _skip(stream: IO[bytes], n_bytes: int) -> None:
+    while n_bytes > 0:
+        block = min(n_bytes, 1 << 20)
+        _fill(stream, memoryview(bytearray(block)))
+        n_bytes -= block
+
+
 def stream_means(
-    path: Path,
+    parts: Sequence[VolumePart],
     header: NiftiHeader,
     voxels: LabelledVoxels,
     *,
     name: str,
-    gzipped: bool,
     tick: Callable[[float], None] = lambda _fraction: None,
 ) -> StreamResult:
     """Average the voxels of every parcel in every volume, in one pass.
@@ -187,16 +222,14 @@ def stream_means(
 
     Parameters
     ----------
-    path : Path
-        The file.
+    parts : sequence of VolumePart
+        The files, in order.
     header : NiftiHeader
-        Checked header of the file.
+        Checked header of the series.
     voxels : LabelledVoxels
         Which voxels belong to which parcel.
     name : str
         Display name for errors.
-    gzipped : bool
-        Whether the file is compressed.
     tick : callable
         Told the fraction done.
 
@@ -210,17 +243,25 @@ def stream_means(
         If the file ends early or is damaged.
     """
     n_timepoints = header.shape[3]
-    sums = _Sums(voxels, n_timepoints, header.dtype)
+    dtype = header.dtype if header.scales is None else np.dtype(np.float32)
+    sums = _Sums(voxels, n_timepoints, dtype)
+    tail = bytearray()
     wanted = set(np.unique(np.linspace(0, n_timepoints - 1, N_MEAN_VOLUMES).astype(int)).tolist())
     images = _Images(int(np.prod(header.shape[:3])))
-    with _HashedFile(path) as raw:
+    whole = len(parts) == 1 and parts[0].member is None
+    with ExitStack() as stack:
+        raw = stack.enter_context(_HashedFile(parts[0].path)) if whole else None
         try:
             # Damaged files hold any bit pattern: their sums may overflow until the checksum tells.
             with np.errstate(invalid="ignore", over="ignore"):
-                for t, buffer in enumerate(_volumes(raw, header, gzipped)):
+                for t, buffer in enumerate(_volumes(parts, raw, header.volume_bytes, tail)):
                     volume = np.frombuffer(buffer, dtype=header.dtype)
+                    if header.scales is not None:
+                        slope, inter = header.scales[t]
+                        volume = (volume * slope + inter).astype(np.float32)
                     sums.add(t, volume)
-                    raw.digest_pending()
+                    if raw is not None:
+                        raw.digest_pending()
                     if t in wanted:
                         images.add(volume)
                     if t % 16 == 0:
@@ -229,7 +270,7 @@ def stream_means(
             if not gunzip_damage(error):
                 raise
             raise ScanError(f"{name} is cut short or damaged", "copy or download the file again") from error
-        digest = raw.finish()
+        digest = None if raw is None else raw.finish()
     means, n_valid = sums.finish()
     mean, spread = images.finish()
     means, mean = _scaled(means, mean, header, name)
@@ -239,7 +280,32 @@ def stream_means(
         mean_image=mean.reshape(header.shape[:3], order="F"),
         spread_image=spread.reshape(header.shape[:3], order="F"),
         sha256=digest,
+        tail=bytes(tail),
     )
+
+
+def stream_first(
+    parts: Sequence[VolumePart], header: NiftiHeader, n_values: int, name: str
+) -> tuple[NDArray[np.float32], bytes]:
+    """Return the first values of every volume, (n_timepoints, n_values), and what stands behind the data.
+
+    Raises
+    ------
+    ScanError
+        If a file ends early or is damaged.
+    """
+    out = np.empty((header.shape[3], n_values), np.float32)
+    tail = bytearray()
+    try:
+        with np.errstate(invalid="ignore", over="ignore"):
+            for t, buffer in enumerate(_volumes(parts, None, header.volume_bytes, tail)):
+                slope, inter = (header.slope, header.inter) if header.scales is None else header.scales[t]
+                out[t] = np.frombuffer(buffer, header.dtype, count=n_values) * slope + inter
+    except Exception as error:
+        if not gunzip_damage(error):
+            raise
+        raise ScanError(f"{name} is cut short or damaged", "copy or download the file again") from error
+    return out, bytes(tail)
 
 
 def _scaled(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Step
 from brainlm_core.scans.fmriprep import companions
-from brainlm_core.scans.nifti_header import NiftiHeader, read_header
+from brainlm_core.scans.gifti import n_vertices, read_surface_nifti
+from brainlm_core.scans.nifti_header import NiftiHeader
+from brainlm_core.scans.other_headers import mgh_time
 from brainlm_core.scans.small_nifti import load_small_nifti
-from brainlm_core.scans.source import ScanSource, probe
+from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.space import AtlasOnGrid, atlas_on_grid, check_space, varying_voxels
 from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
+from brainlm_core.scans.volume_files import is_pair, open_volumes
 from brainlm_core.scans.volume_stream import StreamResult, stream_means
 from brainlm_core.volume_atlas import VolumeAtlas, load_volume_atlas
 
@@ -37,7 +40,14 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     """
     source = request.source
     name = source.name
-    header = read_header(source.path, probe(source), name)
+    two = len(source.paths) == 2 and not is_pair(source.names)
+    first = replace(source, paths=source.paths[:1], names=source.names[:1]) if two else source
+    scan = open_volumes(first)
+    header = scan.header
+    if n_vertices(header.shape):
+        return read_surface_nifti(request)
+    if two:
+        raise ScanError(f"{name} are two series", "give one scan, or the two hemispheres of one run")
     claim = claimed_space(name, header.space_code, request.space)
     request.progress(0.02, "loading the atlas")
     space = claim.template or grid_template(header)
@@ -49,16 +59,19 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
         )
     request.progress(0.1, "averaging the parcels")
     result = stream_means(
-        source.path,
+        scan.parts,
         header,
         grid.voxels,
         name=name,
-        gzipped=probe(source).is_gzip,
         tick=lambda fraction: request.progress(0.1 + 0.75 * fraction, "averaging the parcels"),
     )
+    if scan.time_is_behind:
+        header = replace(header, tr=mgh_time(result.tail))
     request.progress(0.86, "checking the space")
     _refuse_empty(result, name)
-    return _signals(request, header, atlas, grid, result, _judge_space(request, header, result, claim), space)
+    place = _judge_space(request, header, result, claim)
+    place = replace(place, notices=(*scan.notices, *place.notices))
+    return _signals(request, header, atlas, grid, result, place, space)
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,15 @@ _BLOCK = 1 << 16
 
 
 def is_workbook(path: Path) -> bool:
-    """Whether a file is a workbook, told by its content."""
+    """Whether a file is a workbook, or a damaged archive, told by its content."""
     try:
         with path.open("rb") as stream:
             if stream.read(4) != b"PK\x03\x04":
                 return False
         with zipfile.ZipFile(path) as archive:
             return any(n == "xl/workbook.xml" for n in archive.namelist())
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return True  # reading it says that it is damaged
 
 
 def read_workbook(path: Path, name: str, error: type[BrainLMError] = ScanError) -> list[list[str]]:

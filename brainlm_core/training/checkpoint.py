@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from brainlm_core.errors import CheckpointError, ConfigError
+from brainlm_core.writing import keep_private, private_folder
 
 NAME = "checkpoint.pt"
 LOG_NAME = "metrics.jsonl"
@@ -25,13 +26,14 @@ def save(state: dict[str, Any], folder: Path) -> None:
     ConfigError
         If it cannot be written; the previous checkpoint is untouched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     part = folder / f"{NAME}.part"
     try:
         with part.open("wb") as stream:
             torch.save(state, stream)
             stream.flush()
             os.fsync(stream.fileno())
+        keep_private(part)
         part.replace(folder / NAME)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
         part.unlink(missing_ok=True)

@@ -30,6 +30,9 @@ SHORTENED_MOST = 790
 MIXTURE = (0.25, 0.75)
 #: How often whole parcels are hidden, and their share.
 PARCEL_SHARE, PARCEL_RANGE = 0.12, (0.05, 0.3)
+#: Two recordings closer than this share of the median distance may be one person's; from this correlation on
+#: they are one recording.
+ALIKE, IDENTICAL = 0.6, 0.98
 #: Share of tokens hidden otherwise.
 TOKEN_RANGE = (0.2, 0.9)
 
@@ -159,3 +162,30 @@ class ContextSampler:
         chosen = networks[int(rng.integers(len(networks)))]
         rows = np.array([n == chosen for n in series.parcellation.yeo7])
         return np.broadcast_to(rows[None, :, None], shape).copy()
+
+
+def alike(recordings: Sequence[Series], subjects: Sequence[str]) -> list[tuple[int, int, float]]:
+    """Return pairs of recordings that look like one person's but are given as two people's.
+
+    Two recordings of a person have more of their connectivity in common than two people's: a pair counts
+    when its distance (one minus the correlation of connectivity) is below :data:`ALIKE` of the median.
+
+    Returns
+    -------
+    list of (int, int, float)
+        Positions of both, counted from 0, and the correlation; the most alike first.
+    """
+    rows = []
+    for series in recordings:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            connectivity = np.atleast_2d(np.nan_to_num(np.corrcoef(series.values)))
+        rows.append(connectivity[np.triu_indices(len(connectivity), 1)])
+    if len(rows) < 3:
+        return []
+    table = np.atleast_2d(np.corrcoef(np.stack(rows)))
+    pairs = [(i, j) for i in range(len(rows)) for j in range(i) if subjects[i] != subjects[j]]
+    if not pairs:
+        return []
+    limit = 1 - ALIKE * (1 - float(np.median([table[p] for p in pairs])))
+    found = [(j, i, float(table[i, j])) for i, j in pairs if table[i, j] > limit]
+    return sorted(found, key=lambda pair: -pair[2])

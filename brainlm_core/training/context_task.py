@@ -23,7 +23,7 @@ from brainlm_core.model.context.statistics import ContextStatistics
 from brainlm_core.model.kernel_model import KernelModel
 from brainlm_core.packs import Cohort
 from brainlm_core.training.config import PretrainConfig
-from brainlm_core.training.context_samples import ContextSample, ContextSampler
+from brainlm_core.training.context_samples import IDENTICAL, ContextSample, ContextSampler, alike
 from brainlm_core.training.group_prior import Array, carry_weights, correlation
 from brainlm_core.training.group_without import GroupWithout
 from brainlm_core.training.samples import Series, load_series, open_data
@@ -58,6 +58,7 @@ class ContextTask(Task):
         self._model, self._config = model, config
         cohort, rows, held = opened[0]
         recordings, subjects = _with_people(cohort, rows, model)
+        _check_people(recordings, subjects, cohort.name, say)
         spec, seed = model.spec, config.seed
         number = config.inference
         if not 0 <= number < len(model.inferences):
@@ -198,6 +199,24 @@ def _with_people(cohort: Cohort, rows: Any, model: ContextModel) -> tuple[list[S
             recordings.append(series)
             subjects.append(cohort.subjects[row])
     return recordings, subjects
+
+
+def _check_people(recordings: list[Series], subjects: list[str], name: str, say: Say) -> None:
+    """Refuse one recording given as two people; say which look like one person's.
+
+    The group has to leave a person out, and mixtures are of two people.
+    """
+    for first, second, likeness in alike(recordings, subjects):
+        pair = f"{subjects[first]} and {subjects[second]} of {name}"
+        if likeness >= IDENTICAL:
+            raise ConfigError(
+                f"the recordings of {pair} are one and the same, given as two people",
+                "give recordings of one person the same subject_id in the phenotypes, or leave one out",
+            )
+        say(
+            f"the recordings of {pair} are as alike (r = {likeness:.2f}) as two of one person would be: "
+            "give them the same subject_id if they are"
+        )
 
 
 def _carried(config: PretrainConfig, model: ContextModel, n_parcels: int) -> Array | None:

@@ -22,6 +22,7 @@ from brainlm_core.model import FAMILIES, family_of
 from brainlm_core.training import checkpoint
 from brainlm_core.training.config import PretrainConfig, RunConfig
 from brainlm_core.training.task import Task
+from brainlm_core.writing import one_writer, private_folder
 
 Say = Callable[[str], None]
 
@@ -114,7 +115,8 @@ def run(
     Raises
     ------
     ConfigError, ScanError, CheckpointError
-        Before training starts when settings, data or weights do not fit; when the disk is full.
+        Before training starts when settings, data or weights do not fit, or another process writes there;
+        when the disk is full.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -122,7 +124,16 @@ def run(
     precision = resolved_precision(config)
     fabric = _fabric(config, precision)
     fabric.launch()
-    speaks = bool(fabric.is_global_zero)
+    with contextlib.ExitStack() as held:
+        if fabric.is_global_zero:
+            held.enter_context(one_writer(folder))
+        return _train(config, make, say, on_step, fabric)
+
+
+def _train(
+    config: RunConfig, make: Callable[[Any, Say], Task], say: Say, on_step: OnStep | None, fabric: Any
+) -> RunResult:
+    folder, speaks = Path(config.output), bool(fabric.is_global_zero)
     torch.manual_seed(config.seed + fabric.global_rank)
     task = make(fabric, say if speaks else lambda _: None)
     settings = config.optimiser
@@ -306,7 +317,7 @@ class _Log:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         try:
             self._stream = (folder / checkpoint.LOG_NAME).open("a", encoding="utf-8")
             self._board = SummaryWriter(str(folder / "tensorboard"))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from brainlm_core.errors import ConfigError
-from brainlm_core.model import FAMILIES
+from brainlm_core.model import FAMILIES, build_family
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.training.config import PretrainConfig
@@ -152,7 +152,7 @@ def start_model(
         return model
     settings = family.config_class().from_dict(config.model)
     if config.family != "kernel":
-        model = family.module_class()(settings)
+        model = build_family(family, settings)
         model.initialise(torch.Generator().manual_seed(config.seed))
         return model
     model = fitted_process(config, opened, folder / "prior", fabric, say)

@@ -86,6 +86,30 @@ def test_table_without_tr_is_asked_for_it_in_place(open_page: Open) -> None:
     assert tab.who.recording.tr_s == 1.5
 
 
+def test_table_of_two_readings_is_asked_about_in_place(open_page: Open) -> None:
+    tab = open_page("scan.py")
+    before = tab.who.key
+    tab.widget("number_input", "tr-").set_value(2.0)
+    tab.widget("file_uploader", "drop-").set_value(("mine.csv", table(424, 360), "text/csv"))
+    tab.run().settle()
+    assert "could be parcels" in tab.words() and tab.who.key == before
+    next(b for b in tab.app.button if b.label.startswith("Rows are volumes: 424 parcels")).click()
+    tab.run().settle()
+    assert tab.who.recording.signals.shape == (424, 360)
+
+
+def test_columns_of_two_orders_are_chosen_from_a_list(open_page: Open) -> None:
+    tab = open_page("scan.py")
+    tab.widget("number_input", "tr-").set_value(2.0)
+    tab.widget("file_uploader", "drop-").set_value(("mine.csv", table(360, 90), "text/csv"))
+    tab.run().settle()
+    assert "differ in order" in tab.words()
+    tab.widget("selectbox", "choose-reading").set_value("HCP-MMP (Glasser 2016), left hemisphere first")
+    next(b for b in tab.app.button if b.label == "Read the file").click()
+    tab.run().settle()
+    assert tab.who.recording.parcellation.name == "A424 cortex"
+
+
 BAD = {
     "empty.csv": b"",
     "letter.docx": b"PK\x03\x04" + b"\0" * 200,

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from brainlm_core import cli
-from brainlm_core.cohort import recording_file, store
+from brainlm_core import cli, writing
+from brainlm_core.cohort import recording_file
 from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.recording_file import read_recording, write_recording
 from brainlm_core.cohort.sources import ImportOptions, find_scans
@@ -214,7 +214,7 @@ def test_stores_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pyt
         read_recording(target.file(entry))
 
 
-@pytest.mark.skipif(store.fcntl is None, reason="no file locks on this platform")
+@pytest.mark.skipif(writing.fcntl is None, reason="no file locks on this platform")
 def test_two_imports_at_once_do_not_mix(tmp_path: Path) -> None:
     one, two = CohortStore.create(tmp_path / "st"), CohortStore.open(tmp_path / "st")
     with one.writing():
@@ -258,7 +258,7 @@ def test_a_tree_of_derivatives_brings_its_participants(tmp_path: Path) -> None:
     (tmp_path / "participants.tsv").write_text("participant_id\tage\tsite\nsub-01\t31\tX\nsub-02\tn/a\tY\n")
     target = CohortStore.create(tmp_path / "st")
     report = import_scans(target, find_scans(tree, ImportOptions(atlas=str(atlas))))
-    assert (report.kind, report.added, report.broken) == ("fMRIPrep derivatives", 2, ())
+    assert (report.kind, report.added, report.broken) == ("derivatives", 2, ())
     assert [(e.recording_id, e.subject_id) for e in target.entries] == [
         ("sub-01_task-rest", "sub-01"),
         ("sub-02_task-rest", "sub-02"),
@@ -314,3 +314,24 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err.startswith("error: ")
     assert cli.main(["cohort", str(tmp_path / "nothing"), "-o", str(tmp_path / "st")]) == 2
     assert "there is no cohort nothing" in capsys.readouterr().err
+
+
+def test_a_tree_of_another_program_and_runs_that_cannot_be_read_are_listed(tmp_path: Path) -> None:
+    space = "space-MNI152NLin6Asym_desc-preproc_bold.nii.gz"
+    names = (
+        "HCP/100307/MNINonLinear/Results/rfMRI_REST1_LR/rfMRI_REST1_LR_hp2000_clean.nii.gz",
+        f"prep/sub-1/func/sub-1_task-rest_{space}",
+        "prep/sub-2/func/sub-2_task-rest_space-T1w_desc-preproc_bold.nii.gz",
+        *(f"prep/sub-3/func/sub-3_task-rest_echo-{e}_{space}" for e in (1, 2)),
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (scan,) = find_scans(tmp_path / "HCP").scans
+    assert (scan.recording_id, scan.subject_id) == ("sub-100307_task-REST1_dir-LR", "sub-100307")
+    scans = {scan.subject_id: scan for scan in find_scans(tmp_path / "prep").scans}
+    assert set(scans) == {"sub-1", "sub-2", "sub-3"}
+    with pytest.raises(ScanError, match="native space"):
+        scans["sub-2"].load()
+    with pytest.raises(ScanError, match="2 single echoes"):
+        scans["sub-3"].load()

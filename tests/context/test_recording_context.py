@@ -93,6 +93,16 @@ def test_many_questions_about_one_window_diagonalise_once(
     assert len(count) == 1
 
 
+def test_maps_with_nothing_hidden_are_of_the_whole_recording(engine: Engine) -> None:
+    windows = engine.windows(recording(230, 0.72))
+    maps = engine.attention(windows, average=False).maps
+    np.testing.assert_allclose(maps, np.broadcast_to(maps[:1], maps.shape), atol=1e-6)
+    hidden = np.zeros(windows.values.shape, dtype=bool)
+    hidden[:, :, 30:] = True
+    apart = engine.attention(windows, average=False, hidden=hidden).maps
+    assert np.abs(apart[0] - apart[3]).max() > 1e-4
+
+
 def test_memory_of_a_context_does_not_grow_with_the_recording(engine: Engine) -> None:
     sizes = []
     for length in (400, 4000):

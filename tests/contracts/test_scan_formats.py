@@ -46,3 +46,17 @@ def test_parquet_beside_other_scans_is_not_lost(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"")
     (tmp_path / "b.csv").write_bytes(b"")
     assert names(tmp_path) == {"a", "b"}
+
+
+def test_documents_and_second_files_of_a_pair_are_no_scans(tmp_path: Path) -> None:
+    for name in (
+        "README.txt",
+        "CHANGES.txt",
+        "participants.tsv",
+        "a+orig.HEAD",
+        "a+orig.BRIK",
+        "b.hdr",
+        "b.img",
+    ):
+        (tmp_path / name).write_bytes(b"")
+    assert names(tmp_path) == {"a+orig", "b"}

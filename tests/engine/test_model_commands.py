@@ -21,7 +21,7 @@ def test_info_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert {"version", "device", "precision", "memory_gb", "packages", "models"} <= set(facts)
-    assert [m["name"] for m in facts["models"]] == ["default", "13m", "111m", "650m"]
+    assert [m["name"] for m in facts["models"]] == ["default", "context", "13m", "111m", "650m"]
     assert all(m["licence"] for m in facts["models"])
 
 

@@ -281,7 +281,7 @@ def test_default_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", ["", " ", "no-such-model", "random:", "random:no-such", "hub:13m"])
 def test_unknown_names(name: str) -> None:
-    with pytest.raises(ConfigError, match="choose default, 13m"):
+    with pytest.raises(ConfigError, match="choose default, context, 13m"):
         weights.load(name)
 
 

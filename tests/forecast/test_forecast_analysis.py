@@ -118,7 +118,7 @@ def test_batched_back_test_equals_single_forecasts(tiny, recording):
 def test_whole_analysis_says_and_saves_the_same(tiny, recording, tmp_path):
     result = analyse(tiny, recording, ForecastOptions(n_starts=8, members=2), twin=tiny)
     facts = result.to_dict()
-    methods = {"model", "random_twin", "mean", "last_value", "ar", "ridge"}
+    methods = {"model", "random_twin", "mean", "last_value", "ar", "ridge", "linear_mix"}
     for measure in ("r2", "mse"):
         assert set(facts[measure]) == methods
         assert all(len(values) == 20 for values in facts[measure].values())

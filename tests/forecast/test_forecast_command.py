@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from brainlm_core import cli
+from brainlm_core.base.methods import methods_of
 
 
 def brainlm(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -20,7 +21,7 @@ def test_json_has_the_promised_keys_and_the_files_are_there(tiny_folder, tmp_pat
     assert (code, err) == (0, "")
     facts = json.loads(out)
     for measure in ("r2", "mse"):
-        assert set(facts[measure]) == {"model", "random_twin", "mean", "last_value", "ar", "ridge"}
+        assert set(facts[measure]) == set(methods_of("forecast"))
         assert all(len(values) == 20 for values in facts[measure].values())
     assert 0 <= facts["coverage_90"] <= 1
     assert facts["provenance"]["simulated"] is True
@@ -48,8 +49,8 @@ def test_words_say_who_wins(tiny_folder, tmp_path, capsys):
         (("--start", "soon"), "--start soon is not understood"),
         (("--starts", "many"), "--starts many is not understood"),
         (("--steps", "0"), "a horizon of 0 volumes"),
-        (("--steps", "199", "--context", "80", "--start", "100"), "is longer than the"),
-        (("--context", "5000"), "a context of 5000 volumes"),
+        (("--steps", "199", "--seen", "80", "--start", "100"), "is longer than the"),
+        (("--seen", "5000"), "a context of 5000 volumes"),
         (("--members", "99"), "99 ensemble members"),
     ],
 )

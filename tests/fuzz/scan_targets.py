@@ -17,6 +17,7 @@ import numpy as np
 from brainlm_core.recording import Recording
 from brainlm_core.scans import CleaningOptions, read_scan
 from tests.fuzz import containers as make
+from tests.fuzz.bomb_targets import GIFTI_WORDS
 from tests.fuzz.mutations import Part
 from tests.fuzz.targets import Target
 
@@ -78,7 +79,8 @@ def _ptseries_parts() -> tuple[Part, ...]:
 def _gifti_parts() -> tuple[Part, ...]:
     packed, plain = make.gifti(), make.gifti("ASCII", 1)
     words = (b"NIFTI_TYPE_FLOAT64", b"NIFTI_TYPE_UINT8", b"NIFTI_TYPE_COMPLEX64", b"Base64Binary", b"ASCII",
-             b"ExternalFileBinary", b"ColumnMajorOrder", b"BigEndian", b"Dim1", b"CortexRight")  # fmt: skip
+             b"ExternalFileBinary", b"ColumnMajorOrder", b"BigEndian", b"Dim1", b"CortexRight",
+             *GIFTI_WORDS)  # fmt: skip
     head, rest = packed[:2500], packed[2500:]
     return Part(head, lambda h: h + rest, words=words), Part(packed, words=words), Part(plain, words=words)
 

@@ -69,7 +69,8 @@ def _check_sentence(error: BrainLMError) -> None:
 
 def all_targets() -> dict[str, Target]:
     """Return every target by name, scans first."""
+    from tests.fuzz.bomb_targets import BOMB_TARGETS
     from tests.fuzz.scan_targets import SCAN_TARGETS
     from tests.fuzz.value_targets import VALUE_TARGETS
 
-    return {t.name: t for t in (*SCAN_TARGETS, *VALUE_TARGETS)}
+    return {t.name: t for t in (*SCAN_TARGETS, *BOMB_TARGETS, *VALUE_TARGETS)}

@@ -33,7 +33,7 @@ def test_a_cohort_is_scored_recording_by_recording_and_as_a_group(planted, blind
     assert seen == sorted(seen) and seen[-1] == 1.0
     with out.save(tmp_path).open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 3 * (2 * len(out.mean) + 5)  # two forms of accuracy, five methods with clusters
+    assert len(rows) == 3 * (2 * len(out.mean) + 7)  # two forms of accuracy, seven methods with clusters
 
 
 def test_averaging_recordings_helps_connectivity(planted, blind, make, whole):

@@ -39,8 +39,9 @@ def test_a_second_parcellation_is_tried(folder):
 
 
 def test_unknown_parcels_have_no_average(folder, tmp_path):
+    far = from_coordinates("far", ("a", "b"), np.array([[11, 22, 33], [-11, 22, 140]]))
+    assert group_connectivity(far, folder) is None
     own = from_coordinates("own", ("a", "b"), np.array([[11, 22, 33], [-11, 22, 33]]))
-    assert group_connectivity(own, folder) is None
     assert group_connectivity(own, tmp_path / "nowhere") is None
 
 

@@ -51,10 +51,10 @@ def test_every_reduction_gives_a_whole_result(options, planted, blind, recording
     assert facts["provenance"]["simulated"] is True
 
 
-def test_one_pass_of_each_model_on_the_same_window(planted, blind, recording):
-    analyse(planted, recording, twin=blind)
-    assert planted.calls == blind.calls == 1
-    assert blind.seen is planted.seen
+def test_one_pass_of_each_model_on_the_same_window_and_five_for_the_controls(planted, blind, recording):
+    result = analyse(planted, recording, twin=blind)
+    assert planted.calls == 1 + 5  # no scan, two halves, and a control of each half
+    assert blind.calls == 1 and blind.seen is result.view.windows
 
 
 def test_shuffled_attention_is_at_chance(make, planted, whole):

@@ -10,8 +10,8 @@ import pytest
 
 from brainlm_core.analyses import perturb_trials
 from brainlm_core.analyses.perturb import PerturbOptions, analyse, notices_of, responder_table
-from brainlm_core.analyses.perturb_null import random_sets
 from brainlm_core.analyses.perturb_response import mean_over_draws, prepare, respond
+from brainlm_core.analyses.perturb_sets import random_sets
 from brainlm_core.analyses.perturb_trials import Trial, run_trials
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.engine import Cancelled
@@ -191,7 +191,12 @@ def result(tiny, small_recording):  # type: ignore[no-untyped-def]
 def test_the_result_has_its_figures(result, tmp_path):  # type: ignore[no-untyped-def]
     facts = result.to_dict()
     assert {"response_max", "response_mean_abs", "n_significant_fdr05", "agreement"} <= set(facts)
-    assert {"attention", "functional_connectivity", "distance", "random_twin"} <= set(facts["agreement"])
+    wanted = {"attention", "functional_connectivity", "distance", "random_twin", "no_scan", "group_ridge"}
+    assert wanted | {"published_effective_connectivity"} <= set(facts["agreement"])
+    assert (
+        facts["null"]["matched_on"][:2] == ["number", "hemisphere"] and len(facts["null"]["matched_on"]) == 5
+    )
+    assert {"map_correlation_no_scan", "map_correlation_split_half"} <= set(facts["depends_on_scan"])
     assert facts["agreement"]["random_twin"] == pytest.approx(1.0)  # here the twin is the model itself
     assert 0 < facts["response_mean_abs"] <= facts["response_max"]
     assert isinstance(facts["n_significant_fdr05"], int) and facts["null"]["n_sets"] == 40
@@ -222,23 +227,6 @@ def test_no_null_says_why(tiny, stage, small_recording):  # type: ignore[no-unty
     assert none.null.reason and none.to_dict()["null"]["n_sets"] == 0
     with pytest.raises(ConfigError, match="random sets"):
         PerturbOptions(5)
-
-
-def test_the_null_is_flat_when_nothing_stands_out(stage):  # type: ignore[no-untyped-def]
-    """Summaries of targets drawn like those of the sets: hardly any parcel may stand out."""
-    from brainlm_core.analyses.perturb_null import _z_map
-
-    rng = np.random.default_rng(5)
-    found = 0
-    for _ in range(40):
-        sets = rng.normal(0.3, 2.0, (200, 400)).astype(np.float32)
-        observed = rng.normal(0.3, 2.0, 400).astype(np.float32)
-        null = _z_map(observed, sets, 1, ())
-        found += bool(null.n_significant)
-        assert abs(np.nanstd(null.z) - 1) < 0.15
-    assert found <= 7  # about one in twenty
-    strong = _z_map(np.r_[observed[:-20], np.full(20, 15, np.float32)], sets, 1, ())
-    assert strong.n_significant >= 20
 
 
 def test_flat_parcels_neither_answer_nor_act(tiny, small_recording):  # type: ignore[no-untyped-def]

@@ -335,7 +335,7 @@ CASES: dict[Callable[[Path], Path], str] = {
     complex_volume: "stores complex64 values",
     five_axes: "5 axes, not space and time",
     negative_axis: "damaged header",
-    half_of_a_pair: "half of a .hdr/.img pair",
+    half_of_a_pair: "half of a pair, and its .img file is not there",
     docx("b.nii.gz"): "a Word document, not a scan",
     docx("b.csv"): "a Word document, not a scan",
     docx("b.npz"): "a Word document, not a scan",

@@ -27,6 +27,9 @@ ONE_OF_EACH = ("a424", "a424-cortex", "glasser-left-first", "glasser-379", "tian
                "schaefer-100-17", "4s-156", "tian-s4+schaefer-100-7", "tian-s1+glasser")  # fmt: skip
 
 
+COUNT = iter(range(1, 10_000))
+
+
 def _side(name: str) -> tuple[str, str]:
     return name[0], name[2:]
 
@@ -42,6 +45,7 @@ SPELLINGS = {
     "FreeSurfer": lambda s, r: f"ctx-{s.lower()}h-{r}",
     "glued": lambda s, r: f"{s.lower()}h{r}",
     "R": lambda s, r: f"X{s}.{r}".replace("X", "").replace("-", "."),
+    "counted": lambda s, r: f"{next(COUNT)}_{s}_{r}",
     "common words": lambda s, r: f"bold mean of {s}_{r}",
     "hemi": lambda s, r: f"hemi-{s}_{r}",
 }

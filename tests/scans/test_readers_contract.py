@@ -103,6 +103,8 @@ REFUSED = {
     "hdf5": b"\x89HDF\r\n\x1a\n",
     "office": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     "picture": b"%PDF-1.7",
+    "minc": b"CDF\x01",
+    "dicom": b"\0" * 128 + b"DICM",
 }
 
 

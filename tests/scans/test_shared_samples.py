@@ -11,11 +11,11 @@ from brainlm_core.errors import ScanError
 from brainlm_core.scans import read_scan
 
 REFUSED = {
-    "corrupt.nii.gz": "compressed data that cannot be read as a scan",
-    "corrupt.dtseries.nii": "compressed data that cannot be read as a scan",
+    "corrupt.nii.gz": "is not a table of numbers",
+    "corrupt.dtseries.nii": "is not a table of numbers",
     "native_space_5_volumes.nii.gz": "has only 5 volumes",
     "not_a_time_series.dtseries.nii": "has only 2 volumes",
-    "task.func.gii": "642 vertices, neither the 10,242 of fsaverage5",
+    "task.func.gii": "642 vertices, a mesh for which there are no parcel labels",
     "sub-0001_task-anticipation_acq-seq_desc-confounds_regressors.tsv": "is a confounds table, not a scan",
 }
 #: Parcels, volumes, TR asked for (None: the file knows), verdict.

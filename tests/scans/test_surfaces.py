@@ -271,3 +271,47 @@ def test_gifti_mesh_and_bomb(tmp_path: Path) -> None:
     )
     with pytest.raises(ScanError, match="unpacks to more"):
         read_scan(tmp_path / "rh_other.func.gii")
+
+
+@pytest.mark.parametrize(("n", "name"), [(40_962, "fsaverage6"), (163_842, "fsaverage")])
+def test_finer_freesurfer_meshes_give_the_values_of_fsaverage5(tmp_path: Path, n: int, name: str) -> None:
+    values = np.random.default_rng(0).normal(100, 5, (22, n)).astype(np.float32)
+
+    def read(shown: str, data: np.ndarray) -> Any:
+        arrays = [nib.gifti.GiftiDataArray(v, intent="NIFTI_INTENT_TIME_SERIES") for v in data]
+        nib.save(nib.gifti.GiftiImage(darrays=arrays), tmp_path / shown)
+        return read_scan(tmp_path / shown, tr_s=2.0)
+
+    coarse = read("a_space-fsaverage5_hemi-L_bold.func.gii", values[:, :10_242])
+    fine = read(f"b_space-{name}_hemi-L_bold.func.gii", values)
+    np.testing.assert_allclose(fine.signals, coarse.signals, rtol=1e-6)
+    if n == 163_842:  # fs_LR has a mesh of this size, too
+        with pytest.raises(ScanError, match="no parcel labels"):
+            read("c_hemi-L.164k_fs_LR.func.gii", values)
+
+
+@pytest.mark.parametrize("shape", [(10_242, 1, 1), (6_827, 1, 6), (27_307, 1, 6)])
+@pytest.mark.parametrize("ending", [".nii.gz", ".mgz"])
+def test_surfaces_in_volume_files(tmp_path: Path, shape: tuple[int, ...], ending: str) -> None:
+    values = np.random.default_rng(0).normal(100, 5, (*shape, 22)).astype(np.float32)
+    flat = values.reshape(-1, 22, order="F").T[:, :10_242]
+    arrays = [nib.gifti.GiftiDataArray(v, intent="NIFTI_INTENT_TIME_SERIES") for v in flat]
+    nib.save(nib.gifti.GiftiImage(darrays=arrays), tmp_path / "lh.func.gii")
+    expected = read_scan(tmp_path / "lh.func.gii", tr_s=2.0)
+    for side in ("lh", "rh"):
+        image = nib.MGHImage(values, np.eye(4)) if ending == ".mgz" else nib.Nifti1Image(values, np.eye(4))
+        nib.save(image, tmp_path / f"{side}.rest{ending}")
+    recording = read_scan(tmp_path / f"lh.rest{ending}", tr_s=2.0)
+    left = slice(180, 360)  # its partner beside it gives the right
+    np.testing.assert_allclose(recording.signals[left], expected.signals[left], rtol=1e-5)
+    assert (~recording.quality.flat).sum() == 360
+    both = read_scan([tmp_path / f"{s}.rest{ending}" for s in ("lh", "rh")], tr_s=2.0)
+    np.testing.assert_array_equal(both.signals, recording.signals)
+
+
+def test_a_mesh_without_labels_is_named(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(0, 1, (22, 59_292)).astype(np.float32)
+    arrays = [nib.gifti.GiftiDataArray(v, intent="NIFTI_INTENT_TIME_SERIES") for v in values]
+    nib.save(nib.gifti.GiftiImage(darrays=arrays), tmp_path / "a_hemi-L.func.gii")
+    with pytest.raises(ScanError, match="59,292 vertices of fs_LR 59k"):
+        read_scan(tmp_path / "a_hemi-L.func.gii", tr_s=2.0)

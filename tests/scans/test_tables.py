@@ -12,7 +12,11 @@ from scan_files import bold_table
 
 from brainlm_core.atlas import a424
 from brainlm_core.errors import AtlasError, ScanError
-from brainlm_core.scans import MissingCoordinates, MissingTR, read_scan
+from brainlm_core.scans import MissingChoice, MissingCoordinates, MissingTR, read_scan
+from brainlm_core.scans.atlases import known_atlases
+
+#: Numbers of parcels of known atlases: a table of as many volumes may be turned.
+COUNTS = {a.n_parcels for a in known_atlases().values()}
 
 
 def write(path: Path, table: np.ndarray, delimiter: str = ",", header: str = "") -> Path:
@@ -22,7 +26,7 @@ def write(path: Path, table: np.ndarray, delimiter: str = ",", header: str = "")
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    n_timepoints=st.integers(20, 500).filter(lambda n: n not in (424, 360)),
+    n_timepoints=st.integers(20, 500).filter(lambda n: n not in COUNTS),
     transposed=st.booleans(),
     n_parcels=st.sampled_from([424, 360]),
 )
@@ -31,7 +35,8 @@ def test_either_orientation_gives_the_same_signals(
 ) -> None:
     table = bold_table(n_timepoints, n_parcels)
     np.save(tmp_path / "t.npy", table.T if transposed else table)
-    recording = read_scan(tmp_path / "t.npy", tr_s=2.0)
+    atlas = "a424-cortex" if n_parcels == 360 else None
+    recording = read_scan(tmp_path / "t.npy", tr_s=2.0, atlas=atlas)
     np.testing.assert_allclose(recording.signals, table.T, rtol=1e-6)
     assert any("row per parcel" in n for n in recording.notices) == transposed
 
@@ -130,16 +135,26 @@ def test_known_parcellation_by_name(tmp_path: Path) -> None:
     assert "CC200" in read_scan(hinted, tr_s=2).provenance.atlas
 
 
-def test_360_columns_are_the_cortex_and_it_says_so(tmp_path: Path) -> None:
-    recording = read_scan(write(tmp_path / "x.csv", bold_table(50, 360)), tr_s=2)
-    assert recording.parcellation.name == "A424 cortex"
-    assert any("360" in n for n in recording.notices)
+def test_360_columns_without_names_are_asked_about(tmp_path: Path) -> None:
+    table = bold_table(50, 360)
+    path = write(tmp_path / "x.csv", table)
+    with pytest.raises(MissingChoice, match="--atlas a424-cortex or --atlas glasser-left-first") as asked:
+        read_scan(path, tr_s=2)
+    assert {o[1]["atlas"] for o in asked.value.options} == {"a424-cortex", "glasser-left-first"}
+    assert read_scan(path, tr_s=2, atlas="a424-cortex").parcellation.name == "A424 cortex"
+    left_first = read_scan(path, tr_s=2, atlas="glasser-left-first")
+    np.testing.assert_allclose(left_first.signals[180:], table.T[:180], atol=1e-3)
 
 
-def test_both_axes_known_is_said(tmp_path: Path) -> None:
-    recording = read_scan(write(tmp_path / "x.csv", bold_table(360, 424)), tr_s=2)
-    assert recording.n_parcels == 424
-    assert any("Both axes" in n for n in recording.notices)
+def test_both_axes_known_is_asked(tmp_path: Path) -> None:
+    table = bold_table(360, 424)
+    path = write(tmp_path / "x.csv", table)
+    with pytest.raises(MissingChoice, match="--rows-are volumes or --rows-are parcels") as asked:
+        read_scan(path, tr_s=2)
+    assert len(asked.value.previews) == 2
+    assert read_scan(path, tr_s=2, rows_are="volumes").n_parcels == 424
+    turned = read_scan(path, tr_s=2, rows_are="parcels", atlas="a424-cortex")
+    np.testing.assert_allclose(turned.signals, table, atol=1e-3)
 
 
 def test_missing_tr_asks(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class ContextConfig:
         Penalty of the group head before training, in units of the mean variance.
     inference_of_regime : tuple of int
         Which set of trained gains serves each temporal regime of the process; -1 leaves it to the process.
+    process_folder : str
+        Name of a folder beside the weights' own that holds the process, where they do not hold it themselves.
     """
 
     process: KernelConfig = field(default_factory=KernelConfig)
@@ -44,6 +46,7 @@ class ContextConfig:
     n_knots: int = 32
     ridge: float = 0.15
     inference_of_regime: tuple[int, ...] = (0, -1, -1, -1)
+    process_folder: str = ""
     family: str = field(default="context")
 
     def __post_init__(self) -> None:

@@ -60,14 +60,20 @@ class ContextModel(MaskedModel):
         return sum(p.numel() for p in self.parameters())
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Fill the process with random numbers; shake the trained gains about their start."""
+        """Fill the process with random numbers; shake the trained gains about their start.
+
+        The window heads are turned down: about a group that fits nothing their first order does not hold.
+        """
         self.process.initialise(generator)
         for inference in self.inferences:
             assert isinstance(inference, UnrolledInference)
             inference.reset()
         with torch.no_grad():
             for parameter in self.inferences.parameters():
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+            for name, parameter in self.inferences.named_parameters():
+                if ".window." in name:
+                    parameter.mul_(0.1)
 
     def reconstruct(
         self, signal: Tensor, xyz: Tensor, hidden: Tensor, context: ContextStatistics | None = None

@@ -57,7 +57,8 @@ def person_attention(
     """Return attention between parcels by layer and head, positive, rows summing to one.
 
     The network weighs with the kernel as it is, signs included. A map of shares is its softmax over the
-    other parcels, in units of the head's root mean square: logarithms of the map differ as the weights do.
+    other parcels, in units of the layer's root mean square: logarithms of the map differ as the weights do,
+    and a head of little weight is a flat map.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def person_attention(
     for layer in inference.layers:
         assert isinstance(layer, Layer)
         kernel = signed_attention(layer, statistics, share, group, steadied).masked_fill(own, 0.0)
-        size = kernel.square().mean((2, 3), keepdim=True).sqrt().clamp_min(1e-9)
+        size = kernel.sum(1, keepdim=True).square().mean((2, 3), keepdim=True).sqrt().clamp_min(1e-9)
         maps.append(torch.softmax((kernel / size).masked_fill(own, -torch.inf), dim=3))
     stacked = torch.stack(maps, dim=1).float()  # (B, layers, heads, P, P)
     cls = stacked.mean(3)  # how much each parcel is read; sums to one

@@ -15,6 +15,7 @@ import numpy as np
 from brainlm_core.atlas import parcel_table
 from brainlm_core.scans.atlases.catalogue import SCHAEFER_SIZES
 from brainlm_core.scans.atlases.names import digests, fold_name
+from brainlm_core.tables import write_rows
 
 _COLUMNS = ("name", "hemisphere", "structure", "network", "x", "y", "z")
 #: File of the source by key; the first group is bundled, the second only recognised.
@@ -102,10 +103,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(path, _COLUMNS, ([row[c] for c in _COLUMNS] for row in rows))
 
 
 def _deep_4s(known: Path) -> list[dict[str, str]]:

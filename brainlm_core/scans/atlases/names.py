@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,10 +91,15 @@ def fold_name(name: str, *, glued: bool = False) -> FoldedName:
 
 
 def strip_common(names: Sequence[str]) -> list[str]:
-    """Take off the words that all names begin or end with (``bold_…``, ``…_1``)."""
+    """Take off what all names begin or end with (``bold_…``, ``…_1``), and numbers that count them."""
     split = [re.findall(r"[A-Za-z0-9]+", n) for n in names]
     if len(split) < 2 or min(map(len, split)) < 2:
         return list(names)
+    counted = [w[0] for w in split]
+    if all(w.isdigit() for w in counted) and all(int(b) > int(a) for a, b in pairwise(counted)):
+        split = [w[1:] for w in split]  # numbers before the names: 1_L_V1, 2_L_MST
+        if min(map(len, split)) < 2:
+            return ["_".join(w) for w in split]
     start, stop = 0, 0
     shortest = min(map(len, split))
     while start < shortest - 1 and len({w[start].lower() for w in split}) == 1:

@@ -19,6 +19,8 @@ from brainlm_core.scans.atlases.catalogue import KnownAtlas
 from brainlm_core.scans.atlases.match import name_digests
 from brainlm_core.scans.atlases.names import digests, fold_name
 from brainlm_core.scans.atlases.tables import AtlasTable, PositionsNotHere
+from brainlm_core.scans.isolation.guard import fetching
+from brainlm_core.tables import original, write_rows
 from brainlm_core.writing import whole_file
 
 Progress = Callable[[float, str], None]
@@ -106,7 +108,8 @@ def fetch_atlas(atlas: KnownAtlas, progress: Progress = lambda _f, _s: None) -> 
         tuple(names[i] for i in rows), tuple(f.side for f in folded),
         ("",) * len(rows), ("",) * len(rows), xyz[rows].astype(np.float32),
     )  # fmt: skip
-    _write(_cached(atlas), table)
+    with fetching():
+        _write(_cached(atlas), table)
 
 
 def _offline(atlas: KnownAtlas) -> PositionsNotHere:
@@ -121,7 +124,7 @@ def _download(atlas: KnownAtlas) -> tuple[list[str], NDArray[np.float64]]:
 
     name, arguments = _FETCHERS[atlas.key]
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), fetching():
             bunch = getattr(datasets, name)(data_dir=str(cache_dir() / "nilearn"), verbose=0, **arguments)
     except Exception as error:  # nilearn passes on whatever its HTTP library and the archives raise
         raise _offline(atlas) from error
@@ -157,12 +160,10 @@ def _cached(atlas: KnownAtlas) -> Path:
 
 def _write(path: Path, table: AtlasTable) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        columns = (table.names, table.hemisphere, table.structure, table.network)
-        for i, xyz in enumerate(table.xyz):
-            writer.writerow([*(c[i] for c in columns), *(f"{v:.2f}" for v in xyz)])
+    columns = (table.names, table.hemisphere, table.structure, table.network)
+    rows = ([*(c[i] for c in columns), *(f"{v:.2f}" for v in xyz)] for i, xyz in enumerate(table.xyz))
+    with whole_file(path) as part:
+        write_rows(part, _COLUMNS, rows)
 
 
 def _read(path: Path, atlas: KnownAtlas) -> AtlasTable:
@@ -170,7 +171,7 @@ def _read(path: Path, atlas: KnownAtlas) -> AtlasTable:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         xyz = np.array([[float(r[a]) for a in "xyz"] for r in rows], dtype=np.float32)
-        words = [tuple(r[c] for r in rows) for c in _COLUMNS[:4]]
+        words = [tuple(original(r[c]) for r in rows) for c in _COLUMNS[:4]]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise AtlasError(
             f"the fetched table of {atlas.title} is damaged", f"remove {path.name} from the cache"

@@ -1,0 +1,248 @@
+"""Reading in a child: the same arguments, the same recording, the same sentences as :func:`read_scan`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainlm_core.errors import ScanError
+from brainlm_core.recording import Recording
+from brainlm_core.scans.cleaning import CleaningOptions
+from brainlm_core.scans.isolation import nursery, wire
+from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress
+from brainlm_core.scratch import scratch
+
+#: Memory of a child above what it begins with, in bytes: for any file, for each byte of it, and at most.
+BASE_BYTES, BYTES_PER_BYTE, MOST_BYTES = 256 << 20, 6, 3 << 30
+#: Processor time in s: so much for any file, and per MB of it. The clock of a busy machine may run longer.
+BASE_SECONDS, SECONDS_PER_MB, BUSY = 10.0, 0.5, 4.0
+#: How often a child is looked after, in s.
+_LOOK_EVERY_S = 0.05
+#: Files that are read at once; others wait for their turn.
+_TURNS = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+_FIX = "check where the file comes from, or export it again"
+
+
+def warm_up() -> None:
+    """Load the readers' process ahead of the first file; does nothing where processes cannot be forked."""
+    try:
+        nursery.warm()
+    except OSError:
+        logging.getLogger(__name__).warning("the process that reads scans does not start")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may take.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes above what it begins with.
+    processor_s : float
+        Processor time in s.
+    """
+
+    memory: int
+    processor_s: float
+
+    @classmethod
+    def of(cls, n_bytes: int) -> Limits:
+        """Return the limits for files of so many bytes."""
+        return cls(
+            min(BASE_BYTES + BYTES_PER_BYTE * n_bytes, MOST_BYTES),
+            BASE_SECONDS + SECONDS_PER_MB * n_bytes / 1e6,
+        )
+
+
+def read_isolated(
+    path: str | os.PathLike[str] | ScanSource | Sequence[str | os.PathLike[str]],
+    *,
+    tr_s: float | None = None,
+    confounds: str | os.PathLike[str] | None = None,
+    coordinates: str | os.PathLike[str] | None = None,
+    atlas: str | None = None,
+    space: str | None = None,
+    cleaning: CleaningOptions | None = None,
+    progress: Progress | None = None,
+    name: str | Sequence[str] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    **more: Any,
+) -> Recording:
+    """Read a scan in a process of its own that is ended at once when ``cancelled`` says so.
+
+    Parameters
+    ----------
+    path, tr_s, confounds, coordinates, atlas, space, cleaning, progress, name
+        As :func:`brainlm_core.scans.read_scan`.
+    **more
+        Further options of :func:`brainlm_core.scans.read_scan`, as JSON can carry them.
+    cancelled : callable, optional
+        Asked often whether anybody still waits. ``progress`` is called once more then, so that it can raise
+        what stops the caller.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    ScanError, AtlasError, ConfigError
+        As :func:`brainlm_core.scans.read_scan`; and a ScanError when the file takes more memory or time than
+        a scan of its size can need, or ends the process.
+    """
+    report = progress or no_progress
+    report(0.0, "checking the file")
+    source = make_source(path, name)
+    side = {"confounds": confounds, "coordinates": coordinates}
+    options = {
+        "tr_s": tr_s, "atlas": atlas, "space": space, "cleaning": cleaning,
+        **{k: None if v is None else os.path.abspath(v) for k, v in side.items()}, **more,
+    }  # fmt: skip
+    if atlas is not None and Path(atlas).is_file():
+        options["atlas"] = os.path.abspath(atlas)
+    _fetch_atlases(source)
+    limits = Limits.of(sum(_size(p) for p in source.paths))
+    with scratch() as folder:
+        _wait_for_turn(report, cancelled)
+        try:
+            child = _start(limits)
+            try:
+                _follow(
+                    child,
+                    wire.encode_request(source, options, folder),
+                    source.name,
+                    limits,
+                    report,
+                    cancelled,
+                )
+            finally:
+                child.end()
+            return wire.load_result(folder, source.name)
+        finally:
+            _TURNS.release()
+
+
+def _size(path: Path) -> int:
+    """Return bytes of a file, or of the largest below a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    sizes = [p.stat().st_size for p in path.rglob("*.nii*") if p.is_file()]
+    return max(sizes, default=0)
+
+
+def _fetch_atlases(source: ScanSource) -> None:
+    """Try for the official atlas here: the child has no connection."""
+    from brainlm_core.scans.nifti_header import is_nifti
+    from brainlm_core.scans.source import probe
+    from brainlm_core.volume_atlas import OFFICIAL, official_file
+
+    looked = probe(source)
+    if looked.is_dir or is_nifti(looked):
+        for remote in OFFICIAL.values():
+            official_file(remote)
+
+
+def _wait_for_turn(report: Progress, cancelled: Callable[[], bool] | None) -> None:
+    while not _TURNS.acquire(timeout=0.1):
+        report(0.0, "waiting for another file to be read")
+        if cancelled is not None and cancelled():
+            raise _stopped()
+
+
+def _stopped() -> ScanError:
+    return ScanError("reading was stopped", "give the file again")
+
+
+def _start(limits: Limits) -> nursery.Child:
+    try:
+        return nursery.start_child(limits.memory)
+    except OSError as error:
+        raise ScanError(
+            "no process can be started to read the file", "try again later, or tell whoever runs this server"
+        ) from error
+
+
+def _follow(
+    child: nursery.Child,
+    request: bytes,
+    name: str,
+    limits: Limits,
+    report: Progress,
+    cancelled: Callable[[], bool] | None,
+) -> None:
+    """Pass on what the child says until it is done; end it when it takes too much or nobody waits."""
+    lines: queue.Queue[bytes] = queue.Queue()
+    threading.Thread(target=_listen, args=(child, request, lines), daemon=True, name="reader").start()
+    begun, fraction, stage = time.monotonic(), 0.0, "reading the file"
+    while True:
+        try:
+            line = lines.get(timeout=_LOOK_EVERY_S)
+        except queue.Empty:
+            line = None
+        if cancelled is not None and cancelled():
+            child.end()
+            report(fraction, stage)
+            raise _stopped()
+        if line is None:
+            _check_limits(child, name, limits, time.monotonic() - begun)
+            continue
+        message = _parse(line)
+        if "fraction" in message and isinstance(message["fraction"], int | float):
+            fraction, stage = float(message["fraction"]), str(message.get("stage", ""))[:200]
+            report(fraction, "".join(c for c in stage if c.isprintable()))
+        elif message.get("done") is True:
+            return
+        elif "error" in message:
+            raise wire.decode_error(message)
+        elif "memory" in message:
+            raise _too_much(name, "memory")
+        else:
+            if "defect" in message:
+                logging.getLogger(__name__).error("a reader failed: %s", str(message["defect"])[:4000])
+            raise ScanError(f"the process that read {name} ended before it was done", _FIX)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line) if line else {}
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _listen(child: nursery.Child, request: bytes, lines: queue.Queue[bytes]) -> None:
+    """Ask, and hand on line by line; an empty line says that the child is gone."""
+    try:
+        child.asked.write(request)
+        child.asked.flush()
+        while line := child.answers.readline(wire.MAX_LINE):
+            lines.put(line)
+    except (OSError, ValueError):
+        pass
+    finally:
+        lines.put(b"")
+        for stream in (child.asked, child.answers):
+            with contextlib.suppress(OSError, ValueError):
+                stream.close()
+
+
+def _check_limits(child: nursery.Child, name: str, limits: Limits, clock_s: float) -> None:
+    if (nursery.anonymous_mb(child.pid) - child.base_mb) * 2**20 > limits.memory:
+        raise _too_much(name, "memory")
+    used = nursery.processor_s(child.pid)
+    if clock_s > limits.processor_s * BUSY or (clock_s if used is None else used) > limits.processor_s:
+        raise _too_much(name, "time")
+
+
+def _too_much(name: str, what: str) -> ScanError:
+    return ScanError(f"{name} takes more {what} than a scan of its size can need", _FIX)

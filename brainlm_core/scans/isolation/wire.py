@@ -1,0 +1,117 @@
+"""What passes between the program and the process that reads for it: lines of JSON, and one ``.npz``.
+
+Nothing that a child sends is ever unpickled; names of errors come from a list.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from brainlm_core import errors
+from brainlm_core.errors import BrainLMError, ScanError
+from brainlm_core.recording import Recording
+from brainlm_core.scans.cleaning import CleaningOptions
+from brainlm_core.scans.limits import check_zip
+from brainlm_core.scans.source import ScanSource
+
+#: Longest line, in bytes; longest sentence; most bytes of a result.
+MAX_LINE, _MAX_WORDS, MAX_RESULT = 1 << 16, 2000, 1 << 29
+RESULT = "recording.npz"
+_DAMAGED = ScanError("the scan could not be read", "try again")
+
+
+def encode_request(source: ScanSource, options: Mapping[str, Any], folder: Path) -> bytes:
+    """Return the line that asks for a scan."""
+    cleaning = options.get("cleaning")
+    plain = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in options.items()}
+    plain["cleaning"] = None if cleaning is None else asdict(cleaning)
+    scan = {
+        "paths": [os.path.abspath(p) for p in source.paths],
+        "names": source.names,
+        "uploaded": source.uploaded,
+        "row": source.row,
+        "roots": [str(r) for r in source.roots],
+    }
+    settings = {k: v for k, v in os.environ.items() if k.startswith(("BRAINLM_", "HF_HUB_"))}
+    request = {
+        "scan": scan,
+        "options": plain,
+        "folder": str(folder),
+        "cwd": os.getcwd(),
+        "settings": settings,
+    }
+    return json.dumps(request).encode() + b"\n"
+
+
+def decode_request(line: bytes) -> tuple[ScanSource, dict[str, Any], Path, dict[str, Any]]:
+    """Return source, options of :func:`brainlm_core.scans.read_scan`, result folder, and the rest."""
+    request = json.loads(line)
+    scan, options = request["scan"], request["options"]
+    source = ScanSource(
+        tuple(Path(p) for p in scan["paths"]),
+        tuple(scan["names"]),
+        uploaded=scan["uploaded"],
+        row=scan["row"],
+        roots=tuple(Path(p) for p in scan["roots"]),
+    )
+    if options["cleaning"] is not None:
+        given = options["cleaning"]
+        options["cleaning"] = CleaningOptions(**{**given, "strategy": tuple(given["strategy"])})
+    return source, options, Path(request["folder"]), request
+
+
+def encode_error(error: BrainLMError) -> dict[str, Any]:
+    """Return what makes the same error on the other side."""
+    more = {k: v for k, v in vars(error).items() if k not in ("what", "fix") and _is_plain(v)}
+    return {"error": type(error).__name__, "what": error.what, "fix": error.fix, "more": more}
+
+
+def decode_error(message: Mapping[str, Any]) -> BrainLMError:
+    """Return the error that a child met; what does not look like one becomes a plain sentence."""
+    what, fix, more = message.get("what"), message.get("fix"), message.get("more")
+    if not (isinstance(what, str) and isinstance(fix, str) and isinstance(more, dict)):
+        return _DAMAGED
+    kind = _known_errors().get(str(message.get("error")), ScanError)
+    error = kind.__new__(kind)
+    BrainLMError.__init__(error, what[:_MAX_WORDS], fix[:_MAX_WORDS])
+    for key, value in list(more.items())[:8]:
+        if key.isidentifier() and not key.startswith("_") and _is_plain(value):
+            setattr(error, key, value)
+    return error
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or (isinstance(value, str | int | float | bool) and len(str(value)) < _MAX_WORDS)
+
+
+def _known_errors() -> dict[str, type[BrainLMError]]:
+    """Return every kind of expected failure by name."""
+    from brainlm_core.scans import types  # noqa: F401  (declares its own)
+
+    found: dict[str, type[BrainLMError]] = {}
+    waiting: list[type[BrainLMError]] = [errors.BrainLMError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind.__name__] = kind
+        waiting += kind.__subclasses__()
+    return found
+
+
+def load_result(folder: Path, name: str) -> Recording:
+    """Return the recording that a child left, checked like any file of a stranger.
+
+    Raises
+    ------
+    ScanError
+        If it is no recording.
+    """
+    path = folder / RESULT
+    if path.is_symlink() or not path.is_file():
+        raise ScanError(f"{name} could not be read", "try again")
+    check_zip(path, name, max_bytes=MAX_RESULT)
+    return Recording.load(path)
