@@ -52,7 +52,6 @@ def test_documents_and_second_files_of_a_pair_are_no_scans(tmp_path: Path) -> No
     for name in (
         "README.txt",
         "CHANGES.txt",
-        "participants.tsv",
         "a+orig.HEAD",
         "a+orig.BRIK",
         "b.hdr",
