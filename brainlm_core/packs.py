@@ -20,9 +20,6 @@ from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError, ScanE
 from brainlm_core.recording import Provenance, Recording
 from brainlm_core.rows_on_disk import RowsOnDisk
 
-#: Files of a folder that are taken for scans.
-SCAN_SUFFIXES = (".npz", ".nii", ".nii.gz", ".csv", ".tsv", ".dat", ".1D", ".npy", ".mat", ".gii")
-
 #: Largest pack, unpacked; it stays on disk.
 MAX_PACK_BYTES = 1 << 36
 
@@ -229,7 +226,9 @@ def _store(path: Path, table: pd.DataFrame | None, phenotypes: str | Path | None
 
 
 def _folder(path: Path, table: pd.DataFrame | None, tr_s: float | None) -> Cohort:
-    files = sorted(p for p in path.iterdir() if p.is_file() and p.name.endswith(SCAN_SUFFIXES))
+    from brainlm_core.scans.readers import is_scan_name
+
+    files = sorted(p for p in path.iterdir() if p.is_file() and is_scan_name(p.name))
     if not files:
         raise ConfigError(f"the folder {path.name} holds no scan", "give a folder with one file per scan")
     ids = tuple(p.name.split(".")[0] for p in files)

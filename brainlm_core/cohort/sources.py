@@ -21,8 +21,9 @@ from brainlm_core.cohort.importing import Found, ScanToAdd
 from brainlm_core.cohort.phenotypes import read_table
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
-from brainlm_core.packs import SCAN_SUFFIXES, Cohort, open_cohort
+from brainlm_core.packs import Cohort, open_cohort
 from brainlm_core.recording import Recording
+from brainlm_core.scans.readers import is_scan_name, scan_suffixes
 
 #: Files in a tree of derivatives that are looked at, at most.
 MAX_TREE_ENTRIES = 20_000_000
@@ -35,6 +36,8 @@ _ARROW_NAMES = {
     "subject_id": ("subject_id", "participant_id", "Patient ID", "patient_id", "eid"),
     "tr_s": ("tr_s", "TR", "tr"),
 }
+#: Names of files beside scans that are none, without their endings.
+_DOCUMENTS = frozenset({"readme", "changes", "license", "licence", "participants", "dataset_description"})
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,32 @@ def find_scans(path: str | Path, options: ImportOptions | None = None) -> Found:
         raise ConfigError(f"there is no cohort {path.name}", "give a folder of scans, a pack or Arrow files")
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     arrow = [p for p in files if p.suffix in ARROW_SUFFIXES]
-    if arrow and not any(p.name.endswith(SCAN_SUFFIXES) for p in files):
+    scans = _scans_among(files)
+    if arrow and len(arrow) == len(scans):
         return _arrow(arrow, path, options)
-    scans = [p for p in files if p.name.endswith(SCAN_SUFFIXES)]
     is_tree = (path / "dataset_description.json").is_file() or any(path.glob("sub-*/"))
     if is_tree or (not scans and any(p.is_dir() for p in path.iterdir())):  # HCP, DPABI, CONN, C-PAC
         return _tree(path, options)
     return _folder(scans, path, options)
+
+
+def _scans_among(files: list[Path]) -> list[Path]:
+    """Return the files that end as a scan does, without documents and the second file of a pair."""
+    names = {p.name.lower() for p in files}
+
+    def belongs_to_another(name: str) -> bool:
+        return any(
+            ending in name and name.rpartition(ending)[0] + header in names
+            for ending, header in ((".brik", ".head"), (".img", ".hdr"))
+        )
+
+    return [
+        p
+        for p in files
+        if is_scan_name(p.name)
+        and p.name.lower().partition(".")[0] not in _DOCUMENTS
+        and not belongs_to_another(p.name.lower())
+    ]
 
 
 def _folder(files: list[Path], path: Path, options: ImportOptions) -> Found:
@@ -290,9 +312,7 @@ def _people(table: pd.DataFrame | None) -> dict[str, str]:
 
 def _stem(name: str) -> str:
     """Return a file name without its format's ending."""
-    for ending in sorted(
-        (*SCAN_SUFFIXES, ".dtseries.nii", ".ptseries.nii", ".func.gii"), key=len, reverse=True
-    ):
-        if name.endswith(ending) and name != ending:
-            return name.removesuffix(ending)
+    for ending in scan_suffixes():
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
     return name.partition(".")[0] or name

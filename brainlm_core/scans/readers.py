@@ -182,7 +182,7 @@ READERS: tuple[Reader, ...] = (
     Reader("fmriprep", "folder of fMRIPrep derivatives", (), lambda probe: probe.is_dir, _folder),
     Reader("cifti", "CIFTI time series", (".dtseries.nii", ".ptseries.nii"), is_cifti, _cifti),
     Reader("nifti", "volumes: NIfTI, FreeSurfer, AFNI", _VOLUME_ENDINGS, is_volume, _nifti),
-    Reader("gifti", "GIFTI surface series", (".func.gii",), _is_gifti, _gifti),
+    Reader("gifti", "GIFTI surface series", (".func.gii", ".gii"), _is_gifti, _gifti),
     Reader("workbook", "spreadsheet workbook", (".xlsx",), _is_workbook, _workbook),
     Reader("npz", "NumPy archive or saved recording", (".npz",), _starts(b"PK\x03\x04", b"PK\x05\x06"), _zip),
     Reader("npy", "NumPy array", (".npy",), _starts(b"\x93NUMPY"), partial(_read_table, _npy)),
@@ -213,6 +213,16 @@ READERS: tuple[Reader, ...] = (
         partial(_read_table, _text),
     ),
 )
+
+
+def scan_suffixes() -> tuple[str, ...]:
+    """Return the endings of every format in lower case, longest first: a folder import takes them."""
+    return tuple(sorted({s.lower() for reader in READERS for s in reader.suffixes}, key=len, reverse=True))
+
+
+def is_scan_name(name: str) -> bool:
+    """Whether a file's name ends as a format here does, in whatever case."""
+    return name.lower().endswith(scan_suffixes())
 
 
 def find_reader(probe: Probe, name: str) -> Reader:
