@@ -54,7 +54,7 @@ def store_files() -> dict[str, bytes]:
         store = CohortStore.create(folder / "store")
         with store.writing():
             for i in range(2):
-                np.save(folder / "a.npy", signals(360, seed=i))
+                np.save(folder / "a.npy", signals(424, seed=i))
                 store.add(
                     read_scan(folder / "a.npy", tr_s=2.0),
                     f"r{i}",
