@@ -18,7 +18,8 @@ def page(open_page: Open) -> Tab:
 
 
 def test_the_sentence_names_model_baseline_and_twin(page: Tab) -> None:
-    assert re.search(r"The model explains \d+\s% of what it did not see; ridge from the visible parcels \d+\s%", page.words())
+    sentence = r"The model explains \d+\s% of what it did not see; ridge from the visible parcels \d+\s%"
+    assert re.search(sentence, page.words())
     assert "random weights" in page.words()
     assert "Ridge, visible parcels" in page.words()
     assert "judge the model on a measured scan" in page.words()
