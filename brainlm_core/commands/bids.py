@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--workers", type=int, metavar="N", help="processes on this machine (one per core; 0: this one alone)"
     )
-    add_model_arguments(parser, context=False)
+    add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> CommandResult:
@@ -79,7 +79,7 @@ def _participant(args: argparse.Namespace, selection: Selection) -> CommandResul
         model=args.model,
         device=args.device,
         precision=args.precision,
-        context=args.context,
+        context=args.read_beside,
         accept_licence=args.accept_licence,
         tr_s=args.tr,
         atlas=args.atlas,

@@ -62,6 +62,8 @@ def local_cluster(n_workers: int) -> Iterator[Any]:
             security=security,
             dashboard_address=None,
             worker_dashboard_address=None,
+            # Until it is stopped below it listens; left alone on port 8787, which two runs fight over.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, security=security) as client,

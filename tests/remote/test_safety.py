@@ -156,3 +156,8 @@ def test_workers_go_when_whoever_started_them_is_killed(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in below):
         assert time.monotonic() < deadline, "workers outlive their starter"
         time.sleep(0.1)
+
+
+def test_two_clusters_at_once_do_not_fight_over_a_port() -> None:
+    with local_cluster(1) as first, local_cluster(1) as second:
+        assert first.submit(sum, (1, 2)).result() == second.submit(sum, (1, 2)).result() == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from brainlm_core.errors import BrainLMError, ScanError
 from brainlm_core.processes import children
 from brainlm_core.scans import CleaningOptions, MissingTR, ScanSource, read_scan
 from brainlm_core.scans.isolation import nursery, read, read_isolated, wire
+from brainlm_core.scans.types import MissingChoice
 
 T = 32
 
@@ -203,3 +205,44 @@ def test_a_result_is_read_like_a_strangers_file(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / wire.RESULT, signals=np.zeros(20_000_000))
     with pytest.raises(ScanError, match="would unpack"):
         wire.load_result(tmp_path, "x")
+
+
+def test_every_question_crosses_with_all_that_a_page_asks_with() -> None:
+    glimpse = np.random.default_rng(0).normal(size=(200, 40)).astype(np.float32)
+    readings = (("A", {"rows_are": "volumes"}), ("B", {"rows_are": "parcels"}))
+    asked = MissingChoice("two readings", "say which", readings, (glimpse, glimpse.T))
+    got = wire.decode_error(json.loads(json.dumps(wire.encode_error(asked))))
+    assert isinstance(got, MissingChoice)
+    assert (got.what, got.fix, got.options) == (asked.what, asked.fix, asked.options)
+    for there, here in zip(got.previews, asked.previews, strict=True):
+        np.testing.assert_allclose(there, here, atol=0.026)
+    for kind in wire._known_errors().values():
+        error = kind.__new__(kind)
+        BrainLMError.__init__(error, "what", "fix")
+        if kind not in (MissingChoice,):
+            assert type(wire.decode_error(wire.encode_error(error))) is kind
+    assert wire.decode_error(wire.encode_error(MissingTR("a", "b", 1.0))).stated_s == 1.0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"options": 3}, {"options": [3]}, {"options": [["a", 3]]}, {"options": [["a"]]}],
+)
+def test_a_damaged_question_is_a_sentence(more: dict) -> None:
+    message = {"error": "MissingChoice", "what": "a", "fix": "b", "more": more}
+    assert type(wire.decode_error(message)) is ScanError
+
+
+@pytest.mark.parametrize(
+    "previews", [None, [3], [{"shape": [2, 2], "steps": [1]}] * 2, [{"shape": [1, 1], "steps": [1]}]]
+)
+def test_damaged_glimpses_are_left_out(previews: object) -> None:
+    options = [["a", {"x": "1"}], ["b", {"x": "2"}]]
+    message = {
+        "error": "MissingChoice",
+        "what": "a",
+        "fix": "b",
+        "more": {"options": options, "previews": previews},
+    }
+    got = wire.decode_error(message)
+    assert isinstance(got, MissingChoice) and got.previews == () and len(got.options) == 2

@@ -12,16 +12,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from brainlm_core import errors
 from brainlm_core.errors import BrainLMError, ScanError
 from brainlm_core.recording import Recording
 from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.limits import check_zip
 from brainlm_core.scans.source import ScanSource
+from brainlm_core.scans.types import MissingChoice
 
 #: Longest line, in bytes; longest sentence; most bytes of a result.
 MAX_LINE, _MAX_WORDS, MAX_RESULT = 1 << 16, 2000, 1 << 29
 RESULT = "recording.npz"
+#: Most readings of a question; steps to one standard deviation of a preview, and the largest.
+_MAX_READINGS, _STEPS, _STEP_LIMIT = 20, 20, 200
 _DAMAGED = ScanError("the scan could not be read", "try again")
 
 
@@ -68,6 +74,9 @@ def decode_request(line: bytes) -> tuple[ScanSource, dict[str, Any], Path, dict[
 def encode_error(error: BrainLMError) -> dict[str, Any]:
     """Return what makes the same error on the other side."""
     more = {k: v for k, v in vars(error).items() if k not in ("what", "fix") and _is_plain(v)}
+    if isinstance(error, MissingChoice):
+        more["options"] = [[words, chosen] for words, chosen in error.options]
+        more["previews"] = [_encode_preview(p) for p in error.previews]
     return {"error": type(error).__name__, "what": error.what, "fix": error.fix, "more": more}
 
 
@@ -77,12 +86,43 @@ def decode_error(message: Mapping[str, Any]) -> BrainLMError:
     if not (isinstance(what, str) and isinstance(fix, str) and isinstance(more, dict)):
         return _DAMAGED
     kind = _known_errors().get(str(message.get("error")), ScanError)
+    what, fix = what[:_MAX_WORDS], fix[:_MAX_WORDS]
+    if kind is MissingChoice:
+        return _decode_choice(what, fix, more)
     error = kind.__new__(kind)
-    BrainLMError.__init__(error, what[:_MAX_WORDS], fix[:_MAX_WORDS])
+    BrainLMError.__init__(error, what, fix)
     for key, value in list(more.items())[:8]:
         if key.isidentifier() and not key.startswith("_") and _is_plain(value):
             setattr(error, key, value)
     return error
+
+
+def _decode_choice(what: str, fix: str, more: Mapping[str, Any]) -> BrainLMError:
+    """Return the question with its readings; damaged previews are left out, damaged readings end it."""
+    try:
+        options = tuple(
+            (str(words)[:_MAX_WORDS], {str(k): str(v)[:_MAX_WORDS] for k, v in chosen.items()})
+            for words, chosen in more["options"][:_MAX_READINGS]
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return _DAMAGED
+    try:
+        previews = tuple(_decode_preview(p) for p in more["previews"][:_MAX_READINGS])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        previews = ()
+    return MissingChoice(what, fix, options, previews if len(previews) == len(options) else ())
+
+
+def _encode_preview(signals: NDArray[np.float32]) -> dict[str, Any]:
+    """Return z-scored signals (parcels, volumes) in steps of a twentieth."""
+    steps = np.clip(np.round(np.nan_to_num(signals) * _STEPS), -_STEP_LIMIT, _STEP_LIMIT)
+    return {"shape": list(signals.shape), "steps": steps.astype(int).ravel().tolist()}
+
+
+def _decode_preview(given: Mapping[str, Any]) -> NDArray[np.float32]:
+    steps = np.array(given["steps"], dtype=np.int16)
+    rows, columns = (int(n) for n in given["shape"])
+    return (steps.reshape(rows, columns) / _STEPS).astype(np.float32)
 
 
 def _is_plain(value: Any) -> bool:
@@ -91,8 +131,6 @@ def _is_plain(value: Any) -> bool:
 
 def _known_errors() -> dict[str, type[BrainLMError]]:
     """Return every kind of expected failure by name."""
-    from brainlm_core.scans import types  # noqa: F401  (declares its own)
-
     found: dict[str, type[BrainLMError]] = {}
     waiting: list[type[BrainLMError]] = [errors.BrainLMError]
     while waiting:
