@@ -31,6 +31,17 @@ threading.Thread(target=time.sleep, args=(600,)).start()
 """
 
 
+@pytest.fixture(autouse=True)
+def heard_signals() -> Iterator[None]:
+    """Whoever runs the tests may ignore a signal (nohup, a job in the background), and children inherit that."""
+    ignored = [s for s in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(s) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def dashboard(tmp_path: Path, *, busy: bool) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run `brainlm app`; with ``busy`` every visit starts a thread and a child that go on for ten minutes."""
