@@ -33,7 +33,7 @@ threading.Thread(target=time.sleep, args=(600,)).start()
 
 @pytest.fixture(autouse=True)
 def heard_signals() -> Iterator[None]:
-    """Whoever runs the tests may ignore a signal (nohup, a job in the background), and children inherit that."""
+    """Undo what a shell may have done: a signal that it ignores (nohup) is ignored by all children."""
     ignored = [s for s in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(s) is signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
