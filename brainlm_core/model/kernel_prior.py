@@ -130,17 +130,23 @@ def posterior_mean(
     """
     weight = visible / noise[:, None]  # (P, T)
     information = (loadings.square() * weight.mean(1, keepdim=True)).sum(0)  # (K,)
+    seen = visible.any(1)
+    if not bool(seen.all()):  # a parcel that is hidden throughout adds nothing to the sums over parcels
+        weight, values, loadings = weight[seen], values[seen], loadings[seen]
     eigenvalues = kernels.values[: len(kernels.bounds)]
     spread = 1 + information.mean() * eigenvalues
-    outer = kernels.matrices((eigenvalues / spread).sqrt())
-    inner = kernels.matrices(spread.reciprocal())
+    sizes = torch.tensor([b - a for a, b in kernels.bounds], device=values.device)
+    # Components are kept along the eigenvectors of their block, where the preconditioner is diagonal.
+    inner = spread.reciprocal().repeat_interleave(sizes, dim=0)  # (K, T)
+    outer = [v * f for v, f in zip(kernels.vectors, (eigenvalues / spread).sqrt(), strict=False)]
+    back = [m.T.contiguous() for m in outer]
 
     def mix(matrices: list[Tensor], z: Tensor) -> Tensor:
         return torch.cat([z[a:b] @ m for m, (a, b) in zip(matrices, kernels.bounds, strict=True)])
 
     def system(u: Tensor) -> Tensor:
-        seen = weight * (loadings @ mix(outer, u))  # (P, T)
-        return mix(inner, u) + mix(outer, loadings.T @ seen)
+        answer = weight * (loadings @ mix(back, u))  # (seen parcels, T)
+        return inner * u + mix(outer, loadings.T @ answer)
 
     residual = mix(outer, loadings.T @ (weight * values))  # (K, T)
     solution, direction = torch.zeros_like(residual), residual.clone()
@@ -155,7 +161,7 @@ def posterior_mean(
         residual = residual - step * moved
         previous, energy = energy, residual.square().sum()
         direction = residual + energy / previous * direction
-    return mix(outer, solution)
+    return mix(back, solution)
 
 
 def posterior_variance(visible: Tensor, loadings: Tensor, noise: Tensor, kernels: Kernels) -> Tensor:
