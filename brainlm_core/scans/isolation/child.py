@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -31,6 +33,8 @@ TASKS = {
     "arrow people": ("brainlm_core.cohort.isolated", "arrow_people_to_plain"),
 }
 _PR_SET_PDEATHSIG = 1
+#: Parameters of glibc's ``mallopt`` (malloc.h).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 #: Room on top of the limit for stacks and what the allocator keeps ready, in bytes.
 _SLACK = 192 << 20
 
@@ -39,6 +43,9 @@ def nursery(number: int) -> None:
     """Fork a child for every file asked for, until the program is gone."""
     control = socket.socket(fileno=number)
     _load_readers()
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page of what all share
+    _keep_what_is_freed()
     control.send(b"ready")
     while True:
         message, fds = _receive(control)
@@ -135,7 +142,7 @@ def _read_scan(request: dict[str, Any], folder: Path, progress: Progress) -> Non
 
     with guard.read_here():
         recording = read_scan(source, progress=progress, **options)
-    recording.save(folder / wire.RESULT)
+    recording.save(folder / wire.RESULT, packed=False)
 
 
 def _do(request: dict[str, Any], folder: Path, _progress: Progress) -> None:
@@ -147,6 +154,18 @@ def _do(request: dict[str, Any], folder: Path, _progress: Progress) -> None:
     module, function = TASKS[request["task"]]
     with guard.read_here():
         getattr(importlib.import_module(module), function)(files, folder / wire.RESULT, **request["options"])
+
+
+def _keep_what_is_freed() -> None:
+    """Let a child use its arrays' memory again instead of asking the kernel for each: it will not live long."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, n_bytes in (
+            (_TRIM_THRESHOLD, 1 << 28),
+            (_TOP_PAD, 1 << 24),
+            (_MMAP_THRESHOLD, 1 << 25),
+        ):
+            mallopt(ctypes.c_int(parameter), ctypes.c_int(n_bytes))
 
 
 def _take_settings(request: dict[str, Any]) -> None:
@@ -194,8 +213,6 @@ def _limit_memory(limit: int) -> None:
 def _die_with_the_nursery() -> None:
     if sys.platform != "linux":
         return
-    import ctypes
-
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
