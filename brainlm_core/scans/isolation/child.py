@@ -157,7 +157,7 @@ def _do(request: dict[str, Any], folder: Path, _progress: Progress) -> None:
 
 
 def _keep_what_is_freed() -> None:
-    """Let a child use its arrays' memory again instead of asking the kernel for each: it will not live long."""
+    """Let a child use the memory of its arrays again instead of asking the kernel for each: it ends soon."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, n_bytes in (
