@@ -11,6 +11,7 @@ from app.models import choose_model
 from app.report_chip import report_chip
 from app.state import Visitor
 from app.words import note
+from brainlm_core.input_recipe import KINDS
 from brainlm_core.recording import Recording
 
 LOST = (
@@ -23,7 +24,7 @@ def chip_row(who: Visitor, recording: Recording) -> None:
     """Draw the chips; the model's chip opens the model chooser, the report's makes a file."""
     with st.container(key="chips", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(
-            f'<div class="b-chips" role="group" aria-label="State">{"".join(_chips(recording))}</div>',
+            f'<div class="b-chips" role="group" aria-label="State">{"".join(_chips(who, recording))}</div>',
             width="content",
         )
         choose_model(who)
@@ -33,7 +34,7 @@ def chip_row(who: Visitor, recording: Recording) -> None:
         note(LOST)
 
 
-def _chips(recording: Recording) -> list[str]:
+def _chips(who: Visitor, recording: Recording) -> list[str]:
     source = recording.provenance
     chips = []
     if source.simulated:
@@ -57,6 +58,14 @@ def _chips(recording: Recording) -> list[str]:
         official = " official" if "official" in source.atlas else ""
         name = f"{recording.parcellation.name}{official}"
         chips.append(_chip(name, source.atlas or "The parcels of this recording"))
+    recipe = who.model.recipe
+    chips.append(
+        _chip(
+            recipe.in_words(),
+            f"How signals are scaled for the model, on every page: {KINDS[recipe.kind]}; "
+            f"statistics: {recipe.source}. Change it on Model, Input scale.",
+        )
+    )
     return chips
 
 

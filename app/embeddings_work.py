@@ -126,12 +126,14 @@ def why_not_placed(who: Visitor, own: Desk) -> str:
     wanted = str(own.cohort.provenance.model.get("model_name", ""))
     if wanted != who.model.name:
         return f"This cohort was embedded with {wanted or 'another model'}; choose it to place your scan."
+    if not own.cohort.provenance.fits_input(who.model.recipe):
+        return "This cohort was embedded with another scaling of signals; choose that to place your scan."
     return ""
 
 
 def here_key(who: Visitor) -> tuple[str, ...]:
     """Identify the scan in hand, embedded."""
-    return ("here", who.key, who.model.name)
+    return ("here", who.key, who.model.name, repr(who.model.recipe))
 
 
 def here(who: Visitor, own: Desk, recording: Recording) -> Here | BrainLMError | None:
@@ -223,7 +225,16 @@ def decoding(who: Visitor, own: Desk, options: DecodeOptions) -> DecodeResult | 
 
 def attribute_key(who: Visitor, own: Desk, readout: str, layer: str, method: str) -> tuple[str, ...]:
     """Identify an attribution of the scan in hand."""
-    return ("attribute", str(own.serial), who.key, who.model.name, readout, layer, method)
+    return (
+        "attribute",
+        str(own.serial),
+        who.key,
+        who.model.name,
+        repr(who.model.recipe),
+        readout,
+        layer,
+        method,
+    )
 
 
 def attribution(

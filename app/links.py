@@ -5,8 +5,8 @@ Which recording is in hand is never in a link, except for the bundled simulated 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -14,10 +14,13 @@ import streamlit as st
 from app.perturb_state import use_model
 from app.state import Visitor
 from brainlm_core.errors import BrainLMError
+from brainlm_core.input_recipe import InputRecipe
 
 _READ = "links-read"
-#: Names in the address that every page has: bundled recording, picked parcel, model.
+#: Names in the address that every page has: bundled recording, picked parcel, model …
 _DEMO, _PARCEL, _MODEL = "demo", "parcel", "model"
+#: … and how signals are scaled for the model; statistics of a cohort are a file, which no link carries.
+_SCALING, _CENTRE, _GAIN = "scaling", "centre", "gain"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def restore(who: Visitor, page: str, settings: Callable[[], Sequence[Setting]]) 
             use_model(who, link[_MODEL])
         except BrainLMError as error:
             who.model_error = error
+    _take_recipe(who, link)
     for setting in settings():
         value = setting.read(link[setting.name]) if setting.name in link else None
         if value is not None:
@@ -116,6 +120,10 @@ def keep(who: Visitor, settings: Sequence[Setting]) -> None:
         wanted[_PARCEL] = str(who.picked + 1)
     if who.model.name != "default" and not _is_path(who.model.name):
         wanted[_MODEL] = who.model.name
+    recipe = who.model.recipe
+    if recipe.kind != "cohort":
+        values = {_SCALING: recipe.kind, _CENTRE: recipe.centre, _GAIN: text_of(recipe.gain)}
+        wanted |= {k: v for k, v in values.items() if v not in ("recording", "own", "1")}
     if dict(st.query_params) != wanted:
         st.query_params.from_dict(wanted)
 
@@ -126,6 +134,23 @@ def _take_demo(who: Visitor, text: str) -> None:
     number = whole(1, len(SCENARIOS))(text)
     if number is not None and who.demo_index is not None and number - 1 != who.demo_index:
         who.take(demo_recordings()[number - 1], demo_index=number - 1)
+
+
+def _take_recipe(who: Visitor, link: Mapping[str, str]) -> None:
+    """Scale as the link says; what makes no sense is left out."""
+    if not {_SCALING, _CENTRE, _GAIN} & set(link):
+        return
+    try:
+        recipe = InputRecipe(
+            link.get(_SCALING, "recording"),
+            link.get(_CENTRE, "own"),
+            float(link.get(_GAIN, "1")),
+            chosen_by="hand",
+        )
+    except (BrainLMError, ValueError):
+        return
+    if recipe != who.model.recipe:
+        who.change_model(replace(who.model, recipe=recipe))
 
 
 def _is_path(name: str) -> bool:

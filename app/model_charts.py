@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from app.brain_view import BrainPanel
 from app.charts.order import label
 from app.charts.strip import Row
+from app.recipe import KINDS as SCALING_WORDS
 from app.theme import palette, plotly_layout
 from brainlm_core.analyses.model_card import CardTable
 from brainlm_core.analyses.reconstruct import ReconstructResult, Sweep
@@ -23,6 +24,8 @@ from brainlm_core.look.reconstruct import (
 
 FloatArray = NDArray[np.float32]
 
+#: Worse than this is drawn here.
+FLOOR = -1.0
 #: What the third brain can show.
 THIRD = {"filled": "Filled in", "error": "Error", "r2": "Explained, by parcel"}
 _LEGEND = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 12}, "entrywidth": 128}
@@ -138,27 +141,41 @@ def sweep_figure(sweep: Sweep) -> go.Figure:
 
 
 def gain_figure(found: ScaleDoctorResult) -> go.Figure:
-    """Draw R² over the gain, the best one marked."""
+    """Draw R² over the gain for each kind of scaling, beside ridge and the authors."""
     colours = palette()
     figure = go.Figure()
-    figure.add_scatter(
-        x=found.gains,
-        y=found.r2,
-        mode="lines+markers",
-        line={"color": colours.accent, "width": 3},
-        hovertemplate="gain %{x:g}: %{y:.3f}<extra></extra>",
-    )
+    dashes = ("solid", "dash", "dot", "dashdot")
+    for curve, dash in zip(found.curves, dashes, strict=False):
+        best = curve.kind == found.recipe.kind
+        figure.add_scatter(
+            x=curve.gains,
+            y=np.maximum(curve.r2, FLOOR),
+            customdata=curve.r2,
+            name=SCALING_WORDS[curve.kind],
+            mode="lines+markers",
+            line={
+                "color": colours.accent if best else colours.muted,
+                "width": 3 if best else 2,
+                "dash": dash,
+            },
+            hovertemplate="gain %{x:g}: %{customdata:.3f}<extra></extra>",
+        )
+    for value, name in ((found.ridge_r2, "Ridge on this scan"), (found.logged_r2, "Authors, their data")):
+        if value is not None:
+            figure.add_hline(
+                y=value, line={"color": colours.muted, "width": 1, "dash": "dot"}, annotation_text=name
+            )
     figure.add_vline(x=found.best_gain, line={"color": colours.accent, "width": 1, "dash": "dot"})
-    figure.update_layout(**plotly_layout(height=320))
+    figure.update_layout(**plotly_layout(height=340))
+    figure.update_layout(showlegend=True, legend=_LEGEND)
+    gains = found.curves[0].gains
     figure.update_xaxes(
-        title_text="Gain (1: as the model was trained)",
-        type="log",
-        tickvals=found.gains,
-        ticktext=[f"{g:g}" for g in found.gains],
-        showgrid=False,
+        title_text="Gain", type="log", tickvals=gains, ticktext=[f"{g:g}" for g in gains], showgrid=False
     )
-    low = max(min(found.r2), -1.0)
-    figure.update_yaxes(title_text="Explained variance R²", range=[min(low, 0) - 0.05, max(found.r2) + 0.08])
+    values = [v for curve in found.curves for v in curve.r2]
+    others = [v for v in (found.ridge_r2, found.logged_r2) if v is not None]
+    low, high = max(min(values), FLOOR), max(*values, *others, 0)
+    figure.update_yaxes(title_text="Explained variance R²", range=[min(low, 0) - 0.05, high + 0.08])
     return figure
 
 

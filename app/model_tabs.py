@@ -19,6 +19,7 @@ from app.model_work import (
     sweep_task,
 )
 from app.models import chooser, device_controls, title_of
+from app.recipe import KINDS, recipe_controls, use
 from app.shell import tasks
 from app.shell.task_bar import task_bar
 from app.shell.tasks import Task
@@ -183,25 +184,47 @@ def choices(who: Visitor, recording: Recording) -> None:
 
 
 def input_scale(who: Visitor, recording: Recording) -> None:
-    """Draw the input-scale doctor's curve and finding."""
-    found = _background(who, doctor_task(who, recording))
-    if found is None:
-        return
+    """Draw the input recipe in use, the input-scale doctor's curves and finding."""
     left, right = st.columns([3, 2], gap="large")
+    with right:
+        recipe_controls(who, recording)
     with left:
+        found = _background(who, doctor_task(who, recording))
+        if found is None:
+            return
         st.plotly_chart(
             charts.gain_figure(found),
             key="md-gain",
             config={"displayModeBar": False},
-            alt="Explained variance of hidden pieces by the gain that the signals are multiplied with.",
+            alt="Explained variance of hidden pieces by the gain that the signals are multiplied with, for "
+            "each kind of scaling.",
         )
     with right:
-        st.markdown(f"**{html.escape(found.sentence)}**")
-        note(
-            "The signals are multiplied by a row of gains, the same 20 % of pieces are hidden each time, and "
-            "the answer is divided again, so that all gains are judged alike."
-        )
-        note("Not shown: whether the scan is healthy. A scan outside this scale only needs another scaling.")
+        st.markdown(f"**{html.escape(found.sentence, quote=False)}**")
+        recipe = found.recipe
+        mine = who.model.recipe
+        if (recipe.kind, recipe.gain) != (mine.kind, mine.gain):
+            if st.button(f"Use this recipe ({recipe.in_words()})", key="md-use-recipe", type="primary"):
+                use(who, recipe)
+        else:
+            note("This recipe is in use on every page.")
+        rows = [
+            ("This model, best recipe", found.best_r2),
+            ("The same, parcels share nothing", found.shuffled_r2),
+        ]
+        if found.ridge_r2 is not None:
+            rows.append(("Ridge from visible parcels", found.ridge_r2))
+        if found.logged_r2 is not None:
+            rows.append(("Logged by the authors, their data", found.logged_r2))
+        facts([(name, f"R² {value:.3f}") for name, value in rows])
+    for kind, why in found.not_tried.items():
+        note(f"Not tried: {KINDS[kind]}. {why[:1].upper()}{why[1:]}.")
+    note(
+        "The same 20 % of pieces are hidden each time, and every answer is brought back into units of this "
+        "recording's own scaling, so that all recipes are judged alike. Authors' figures: the best logged "
+        "while training, 20 % hidden for 13M and 75 % for 650M."
+    )
+    note("Not shown: whether the scan is healthy. A right scale does not make a right domain.")
 
 
 def machine(who: Visitor, _: Recording) -> None:

@@ -26,7 +26,6 @@ _DEFAULTS: dict[str, object] = {
     "md-block": 20,
     "md-network": "Visual",
     "md-window": 1,
-    "md-scaling": "model",
     "md-seed": 0,
     "md-third": "filled",
 }
@@ -53,11 +52,10 @@ def chosen_options(recording: Recording) -> ReconstructOptions:
     state = st.session_state
     for key, value in _DEFAULTS.items():
         state.setdefault(key, value)
-    kind, scaling = str(state["md-kind"]), str(state["md-scaling"])
+    kind = str(state["md-kind"])
     options = ReconstructOptions(
         kind=kind,
         window=int(state["md-window"]) - 1,
-        scaling=None if scaling == "model" else scaling,
         seed=int(state["md-seed"]),
     )
     # What has no meaning for a kind stays out of the question, or the same answer would be computed twice.

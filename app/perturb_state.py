@@ -161,7 +161,7 @@ def use_model(who: Visitor, name: str) -> None:
             f"the link or scenario asks for the model {name}",
             "choose that model in the chip above, then open it again",
         )
-    who.change_model(ModelChoice(name))
+    who.change_model(ModelChoice(name, recipe=who.model.recipe))
 
 
 def take_message(event: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from app.intake import INTAKE
 from app.jobs import Job
 from app.shell.tasks import Results, Run, State, drop, failure
 from brainlm_core.errors import BrainLMError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.recording import Recording
 from brainlm_core.turns import OWNER
 
@@ -49,12 +50,15 @@ class ModelChoice:
         Whether this visitor has accepted the licence of published weights.
     device, precision : str
         As :func:`brainlm_core.engine.get_engine` takes them.
+    recipe : InputRecipe
+        How recordings are scaled for the model, on every page.
     """
 
     name: str = field(default_factory=lambda: os.environ.get(MODEL_VARIABLE, "default"))
     licence_accepted: bool = False
     device: str = "auto"
     precision: str = "auto"
+    recipe: InputRecipe = DEFAULT_RECIPE
 
     def engine(self, progress: Callable[[float, str], None] | None = None, *, precision: str = "") -> Engine:
         """Return the engine for the choice, in this process or on a worker of the scheduler.
@@ -66,6 +70,7 @@ class ModelChoice:
             "device": self.device,
             "precision": precision or self.precision,
             "progress": progress,
+            "recipe": self.recipe,
         }
         if address := scheduler():
             from brainlm_core.remote.engine import RemoteEngine
@@ -160,7 +165,8 @@ class Visitor:
 
     def change_model(self, choice: ModelChoice) -> None:
         """Use another model; what is running for the old one stops, the recording stays."""
-        if choice.name == self.model.name:  # the same numbers computed elsewhere, or with other bits
+        if choice.name == self.model.name or choice.recipe != self.model.recipe:
+            # computed elsewhere, with other bits, or from signals that are scaled otherwise
             self.results.clear()
         self.model = choice
         self.model_error = None

@@ -7,6 +7,7 @@ halved; when a GPU does not hold a single window, this engine goes on on the CPU
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from brainlm_core.device_names import DEVICES, PRECISIONS
 from brainlm_core.devices import choose_device, choose_precision, is_out_of_memory
 from brainlm_core.engine_results import Attention, Embedded, EngineInfo, Predicted
 from brainlm_core.errors import ConfigError, EngineError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.recording import Recording
 from brainlm_core.recording_context import CONTEXTS
@@ -50,8 +52,9 @@ __all__ = [
 
 #: Engines kept in memory by :func:`get_engine`; the one unused longest leaves first.
 MAX_ENGINES = 4
-_CACHE: OrderedDict[tuple[str, str, str, str], Engine] = OrderedDict()
-_LOADING: dict[tuple[str, str, str, str], threading.Lock] = {}
+_Key = tuple[str, str, str, str, InputRecipe]
+_CACHE: OrderedDict[_Key, Engine] = OrderedDict()
+_LOADING: dict[_Key, threading.Lock] = {}
 _CACHE_LOCK = threading.Lock()
 
 
@@ -65,6 +68,8 @@ class Engine(Batches):
     precision : {"fp32", "bf16", "fp16"}
     context : {"recording", "window"}
         What a model that reads the recording is given beside its window; nothing changes for all others.
+    recipe : InputRecipe
+        How recordings are scaled for the model; every window of this engine follows it.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Engine(Batches):
         device: torch.device,
         precision: str,
         context: str = "recording",
+        recipe: InputRecipe = DEFAULT_RECIPE,
     ) -> None:
         if context not in CONTEXTS:
             raise ConfigError(f"there is no context {context!r}", f"choose {' or '.join(CONTEXTS)}")
@@ -86,6 +92,7 @@ class Engine(Batches):
             precision,
             loaded.model.n_parameters(),
             loaded.is_random,
+            recipe=recipe,
         )
         super().__init__(loaded.model.eval(), info, device)
         self._wanted_context = context
@@ -98,6 +105,7 @@ class Engine(Batches):
         device: str = "auto",
         precision: str = "auto",
         context: str = "recording",
+        recipe: InputRecipe = DEFAULT_RECIPE,
         accept_licence: bool = False,
         progress: Progress | None = None,
     ) -> Engine:
@@ -113,6 +121,7 @@ class Engine(Batches):
             natively and the family stands it, else fp32.
         context : {"recording", "window"}
             See the class.
+        recipe : InputRecipe
         accept_licence : bool
             Accept the licence of the published weights.
         progress : callable or None
@@ -126,12 +135,12 @@ class Engine(Batches):
         """
         where = choose_device(device)
         loaded = weights.load(name, progress=progress, accept_licence=accept_licence)
-        return cls(loaded, where, choose_precision(precision, where, loaded.model), context)
+        return cls(loaded, where, choose_precision(precision, where, loaded.model), context, recipe)
 
     @property
     def spec(self) -> InputSpec:
         """What the model was trained on, and what it is given beside a window."""
-        spec = self.model.spec
+        spec = replace(self.model.spec, recipe=self.info.recipe)
         return spec if spec.context == "window" else replace(spec, context=self._wanted_context)
 
     @property
@@ -326,7 +335,17 @@ class Engine(Batches):
             device=self.info.device,
             precision=self.info.precision,
             context=self._wanted_context,
+            recipe=self.info.recipe,
         )
+
+    def with_recipe(self, recipe: InputRecipe) -> Engine:
+        """Return an engine on the CPU with the same weights in memory that scales recordings otherwise.
+
+        Weights on another device may have to leave it, which only one engine may see to.
+        """
+        other = copy.copy(self)
+        other.info = replace(self.info, recipe=recipe)
+        return other
 
     def call(
         self,
@@ -362,20 +381,26 @@ def get_engine(
     device: str = "auto",
     precision: str = "auto",
     context: str = "recording",
+    recipe: InputRecipe = DEFAULT_RECIPE,
     **settings: Any,
 ) -> Engine:
     """Return this process's engine for a model; settings as in :meth:`Engine.load`.
 
     At most :data:`MAX_ENGINES` stay in memory.
     """
-    key = (name, device, precision, context)
+    key = (name, device, precision, context, recipe)
     with _CACHE_LOCK:
         loading = _LOADING.setdefault(key, threading.Lock())
     with loading:  # a download of one model keeps nobody from another one
         with _CACHE_LOCK:
             engine = _CACHE.get(key)
+            same = next((e for k, e in _CACHE.items() if k[:-1] == key[:-1]), None)
+        if engine is None and same is not None and same.device.type == "cpu":
+            engine = same.with_recipe(recipe)
         if engine is None:
-            engine = Engine.load(name, device=device, precision=precision, context=context, **settings)
+            engine = Engine.load(
+                name, device=device, precision=precision, context=context, recipe=recipe, **settings
+            )
         with _CACHE_LOCK:
             _CACHE[key] = engine
             _CACHE.move_to_end(key)

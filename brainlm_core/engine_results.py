@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -41,6 +42,8 @@ class EngineInfo:
         Machine that it runs on; empty for this one.
     sha256 : str or None
         Of the weights, where they are on another machine.
+    recipe : InputRecipe
+        How the signals were scaled.
     """
 
     model_name: str
@@ -55,6 +58,7 @@ class EngineInfo:
     note: str = ""
     host: str = ""
     sha256: str | None = None
+    recipe: InputRecipe = DEFAULT_RECIPE
 
     @property
     def where(self) -> str:
@@ -64,7 +68,8 @@ class EngineInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dictionary; without ``note``, ``host`` and ``sha256`` when empty."""
-        facts = dict(self.__dict__)
+        facts = {k: v for k, v in self.__dict__.items() if k != "recipe"}
+        facts["input"] = self.recipe.to_dict()
         return {k: v for k, v in facts.items() if v or k not in ("note", "host", "sha256")}
 
 

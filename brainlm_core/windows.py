@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError, EngineError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, KINDS, InputRecipe, ukb_statistics
 from brainlm_core.model.base import InputSpec
-from brainlm_core.paths import assets_dir
 from brainlm_core.recording import Recording, Step
 from brainlm_core.recording_context import MIN_CONTEXT, RecordingContext
 
@@ -32,7 +31,7 @@ MIN_SAMPLES = 60
 MIN_VOLUMES = 20
 #: Relative difference between two sampling intervals that is left alone.
 TR_TOLERANCE = 0.01
-SCALINGS = ("robust", "zscore", "ukb1000")
+SCALINGS = tuple(KINDS)
 #: A parcel whose spread is below this share of its largest magnitude counts as flat.
 _FLAT = 1e-6
 
@@ -59,8 +58,8 @@ class Windows:
         Parcel coordinates in mm, MNI152.
     notices : tuple of str
         What was done, in sentences, the recording's own notices included.
-    scaling : {"robust", "zscore", "ukb1000"}
-    gain : float
+    recipe : InputRecipe
+        What was done with the signals.
     context : RecordingContext or None
         What a model that reads the recording may read beside each window; None for all others.
     """
@@ -74,9 +73,18 @@ class Windows:
     flat: BoolArray
     xyz: FloatArray
     notices: tuple[str, ...]
-    scaling: str
-    gain: float
+    recipe: InputRecipe = DEFAULT_RECIPE
     context: RecordingContext | None = None
+
+    @property
+    def scaling(self) -> str:
+        """Kind of the recipe."""
+        return self.recipe.kind
+
+    @property
+    def gain(self) -> float:
+        """Gain of the recipe."""
+        return self.recipe.gain
 
     @property
     def n_windows(self) -> int:
@@ -110,8 +118,7 @@ class Windows:
             self.flat,
             self.xyz,
             self.notices,
-            self.scaling,
-            self.gain,
+            self.recipe,
             None if self.context is None else self.context.pick(index),
         )
 
@@ -176,13 +183,15 @@ def make_windows(
     recording : Recording
     spec : InputSpec
         Of the model.
-    scaling : {"robust", "zscore", "ukb1000"} or None
-        ``robust``: (x − median) / interquartile range of this recording; ``zscore``: (x − mean) / standard
-        deviation; ``ukb1000``: mean removed, then median, interquartile range and clipping limits of
-        1,000 UK Biobank recordings, for A424 data on that intensity scale. None: the model's own, of a
-        ``reference`` with the centre that the model wants (``spec.seen_by_mean``).
+    scaling : str or None
+        Another kind than that of ``spec.recipe``. ``recording``: (x − median) / interquartile range of this
+        recording; ``cohort``: mean removed, then median and interquartile range pooled over a cohort;
+        ``ukb1000``: mean removed, then median, interquartile range and clipping limits of 1,000 UK Biobank
+        recordings, for A424 data on that intensity scale; ``none``: as it is; ``zscore``: (x − mean) /
+        standard deviation. None: the recipe's own, of a ``reference`` with the centre that the model wants
+        (``spec.seen_by_mean``).
     gain : float
-        Multiplies the scaled values.
+        Multiplies the scaled values, besides the recipe's gain.
     stride_s : float or None
         Distance between window starts in s; one window when None.
     reference : slice or None
@@ -217,8 +226,10 @@ def make_windows(
             f"the recording lasts {resampled.duration_s:.0f} s ({n} samples at {resampled.tr_s:.3g} s)",
             f"give at least {MIN_SAMPLES * resampled.tr_s:.0f} s ({MIN_SAMPLES} samples)",
         )
+    recipe = spec.recipe.scaled_by(scaling, gain)
     by_mean = scaling is None and reference is not None and spec.seen_by_mean
-    scaled, centre, scale, flat = _scale(resampled, scaling or spec.scaling, reference, by_mean)
+    scaled, centre, scale, flat = _scale(resampled, recipe, reference, by_mean)
+    gain = recipe.gain
     length, tr = spec.n_timepoints, resampled.tr_s
     stride = length if stride_s is None else max(1, round(stride_s / tr))
     starts = _starts(n, length, stride)
@@ -254,8 +265,7 @@ def make_windows(
         flat,
         np.asarray(resampled.parcellation.xyz, dtype=np.float32),
         tuple(notices),
-        scaling or spec.scaling,
-        float(gain),
+        recipe,
         context,
     )
 
@@ -284,54 +294,62 @@ def _starts(n: int, length: int, stride: int) -> NDArray[np.intp]:
 
 
 def _scale(
-    recording: Recording, scaling: str, reference: slice | None, by_mean: bool = False
+    recording: Recording, recipe: InputRecipe, reference: slice | None, by_mean: bool = False
 ) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Return scaled signals (P, N), centre (P,), scale (P,), flat (P,)."""
     signals = recording.signals
     seen = signals if reference is None else signals[:, reference]
     if seen.shape[1] < 2:
         raise ConfigError("the scaling sees fewer than 2 samples", "choose a longer reference")
-    if scaling == "robust":
+    spread = np.ptp(seen, axis=1)
+    limits = None
+    if recipe.kind == "recording":
         low, centre, high = np.percentile(seen, (25, 50, 75), axis=1)
         centre = seen.mean(axis=1, dtype=np.float64) if by_mean else centre
-        scale = high - low
-    elif scaling == "zscore":
+        scale = spread = high - low
+    elif recipe.kind == "zscore":
         centre, scale = seen.mean(axis=1, dtype=np.float64), seen.std(axis=1, dtype=np.float64)
-    elif scaling == "ukb1000":
-        return _scale_ukb(recording, seen)
+        spread = scale
+    elif recipe.kind == "none":
+        centre, scale = np.zeros(len(seen)), np.ones(len(seen))
     else:
-        raise ConfigError(f"there is no scaling named {scaling!r}", f"choose one of {', '.join(SCALINGS)}")
-    flat = scale <= _FLAT * np.maximum(np.abs(seen).max(axis=1), np.finfo(np.float32).tiny)
+        median, scale, limits = _pooled(recording, recipe)
+        centre = seen.mean(axis=1, dtype=np.float64) + median
+        spread = np.minimum(spread, scale)
+    if recipe.centre != "own":
+        named = {"median": np.median(seen, axis=1), "mean": seen.mean(axis=1), "zero": np.zeros(len(seen))}
+        centre = named[recipe.centre]
+    flat = spread <= _FLAT * np.maximum(np.abs(seen).max(axis=1), np.finfo(np.float32).tiny)
     scale = np.where(flat, 1.0, scale)
-    scaled = np.where(flat[:, None], 0.0, (signals - centre[:, None]) / scale[:, None])
+    scaled = (signals - centre[:, None]) / scale[:, None]
+    if limits is not None:
+        scaled = np.clip(scaled, limits[0][:, None], limits[1][:, None])
+    scaled = np.where(flat[:, None], 0.0, scaled)
     return scaled.astype(np.float32), centre.astype(np.float32), scale.astype(np.float32), flat
 
 
-def _scale_ukb(
-    recording: Recording, seen: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
-    statistics = _ukb_statistics()
-    if not recording.parcellation.name.startswith("A424") or recording.n_parcels > len(statistics):
+def _pooled(
+    recording: Recording, recipe: InputRecipe
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]] | None]:
+    """Return median and interquartile range (P,) of a cohort, and its clipping limits where it has some."""
+    parcels = recording.parcellation
+    if recipe.kind == "ukb1000":
+        table = ukb_statistics()
+        if not parcels.name.startswith("A424") or recording.n_parcels > len(table):
+            raise ConfigError(
+                "the UK Biobank statistics exist for the A424 parcels only", "choose the recording scaling"
+            )
+        median, iqr, low, high = table[: recording.n_parcels].T
+        return median, iqr, (low, high)
+    own = recipe.statistics
+    assert own is not None  # a cohort recipe has them
+    if parcels.names != own.names:
         raise ConfigError(
-            "the UK Biobank statistics exist for the A424 parcels only", "choose the robust scaling"
+            f"the cohort's statistics are of {len(own.names)} parcels of {own.parcellation}, "
+            f"the recording has {recording.n_parcels} of {parcels.name}",
+            "give statistics of the same parcellation, or choose the recording scaling",
         )
-    median, iqr, low, high = statistics[: recording.n_parcels].T
-    mean = seen.mean(axis=1, dtype=np.float64)
-    centre = mean + median
-    flat = np.ptp(seen, axis=1) <= _FLAT * np.maximum(np.abs(seen).max(axis=1), np.finfo(np.float32).tiny)
-    scaled = (recording.signals - centre[:, None]) / iqr[:, None]
-    scaled = np.where(flat[:, None], 0.0, np.clip(scaled, low[:, None], high[:, None]))
-    return scaled.astype(np.float32), centre.astype(np.float32), iqr.astype(np.float32), flat
-
-
-@cache
-def _ukb_statistics() -> NDArray[np.float64]:
-    """Median, interquartile range, 1st and 99th scaled percentile per parcel, (424, 4)."""
-    path = assets_dir() / "ukb1000_norm_stats.csv"
-    if not path.is_file():
-        raise ConfigError(f"the bundled table {path.name} is missing", "reinstall BrainLM Explorer")
-    table = np.genfromtxt(path, delimiter=",", names=True)
-    return np.column_stack([table[k] for k in ("median", "iqr", "p01_robust", "p99_robust")])
+    return np.array(own.median), np.array(own.iqr), None
 
 
 def hidden_mask(

@@ -25,7 +25,6 @@ from brainlm_core.look import reconstruct as look
 from brainlm_core.recording import Recording
 
 KINDS = {"random": "Pieces", "future": "The end", "parcels": "Parcels", "network": "Network"}
-SCALINGS = {"model": "As trained", "robust": "Robust", "zscore": "z-score", "ukb1000": "UK Biobank"}
 BLOCKS = (5, 10, 20, 40, 100)
 LAST_SEED = 10_000
 LINK = (
@@ -128,7 +127,7 @@ def summary(who: Visitor, now: Picture) -> None:
 
 
 def controls(recording: Recording, now: Picture) -> None:
-    """Draw what is hidden, of which window, in which scaling."""
+    """Draw what is hidden, of which window."""
     kind = st.segmented_control(
         "Hide",
         list(KINDS),
@@ -154,15 +153,6 @@ def controls(recording: Recording, now: Picture) -> None:
         n_windows = 1 if now.result is None else now.result.n_windows
         if n_windows > 1:
             st.slider("Window of the recording", 1, n_windows, key="md-window", persist_state="session")
-        known = [s for s in SCALINGS if s != "ukb1000" or recording.parcellation.name.startswith("A424")]
-        st.segmented_control(
-            "Scaling",
-            known,
-            required=True,
-            format_func=SCALINGS.__getitem__,
-            key="md-scaling",
-            persist_state="session",
-        )
         st.number_input("Mask number", 0, LAST_SEED, key="md-seed", persist_state="session")
 
 

@@ -277,6 +277,7 @@ def make_map(
         {
             "cohort": about.cohort,
             "model": about.model.get("model_name"),
+            "input": about.model.get("input"),
             "simulated": about.simulated,
             "seed": seed,
         },

@@ -137,6 +137,7 @@ def evaluate(
         )
     scores: dict[str, Any] = {
         "model": engine.info.model_name,
+        "input": engine.info.recipe.to_dict(),
         "cohort": cohort.name,
         "n_recordings": len(cohort),
         "n_evaluated": len(rows),

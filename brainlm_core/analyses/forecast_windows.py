@@ -242,7 +242,7 @@ def _forecast_chunk(
     if grid.resampled:
         way_back = _to_volumes(grid.tr_s, grid.model_tr_s, grid.steps, grid.model_steps, tail.shape[2])
         ahead = np.concatenate([tail, ahead], axis=2) @ way_back.T  # (W, P, steps)
-    out = ahead / np.float32(gain) * scale[:, :, None] + centre[:, :, None]
+    out = ahead / np.float32(windows.gain) * scale[:, :, None] + centre[:, :, None]
     return np.ascontiguousarray(out.transpose(0, 2, 1), dtype=np.float32)
 
 

@@ -132,6 +132,7 @@ class NetworksResult:
                 )
             ],
             "model": self.view.model.model_name,
+            "input": self.view.model.recipe.to_dict(),
             "reduction": self.options.in_words(),
             "windows_start_s": self.view.windows.starts_s.tolist(),
             "window_length_s": self.view.windows.n_timepoints * self.view.windows.tr_s,

@@ -26,7 +26,7 @@ from brainlm_core.base.methods import best_baseline, ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Provenance
-from brainlm_core.windows import SCALINGS, Windows, make_windows
+from brainlm_core.windows import Windows, make_windows
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine, EngineInfo
@@ -46,7 +46,7 @@ N_BOOTSTRAP = 500
 
 @dataclass(frozen=True)
 class ReconstructOptions:
-    """What is hidden, of which window, in which scaling.
+    """What is hidden, of which window.
 
     Parameters
     ----------
@@ -60,10 +60,6 @@ class ReconstructOptions:
         Group of parcels that is hidden, for ``network``.
     window : int
         Which window of the recording, from 0.
-    scaling : {"robust", "zscore", "ukb1000"} or None
-        None takes the model's own.
-    gain : float
-        Multiplies the scaled signals.
     seed : int
         Of the mask.
 
@@ -78,8 +74,6 @@ class ReconstructOptions:
     block: int = 20
     network: str = "Visual"
     window: int = 0
-    scaling: str | None = None
-    gain: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,10 +85,6 @@ class ReconstructOptions:
             raise ConfigError(f"blocks of {self.block} samples cannot be hidden", "give 1 to 200")
         if self.window < 0:
             raise ConfigError(f"there is no window {self.window}", "windows count from 0")
-        if self.scaling is not None and self.scaling not in SCALINGS:
-            raise ConfigError(
-                f"there is no scaling named {self.scaling!r}", f"choose one of {', '.join(SCALINGS)}"
-            )
 
 
 @dataclass(frozen=True)
@@ -370,7 +360,7 @@ def sweep(
 
 def _window(recording: Recording, spec: InputSpec, options: ReconstructOptions) -> tuple[Windows, int]:
     """Return the one window that is asked for, and how many there are."""
-    windows = make_windows(recording, spec, scaling=options.scaling, gain=options.gain)
+    windows = make_windows(recording, spec)
     if options.window >= windows.n_windows:
         raise ConfigError(
             f"the recording has {windows.n_windows} windows and window {options.window} was asked for",

@@ -171,8 +171,13 @@ def model_stamp(name: str) -> str:
 
 def _told(settings: EmbedSettings) -> dict[str, Any]:
     told = asdict(settings)
-    del told["accept_licence"]
-    return {**told, "windows": "side by side, averaged", "version": __version__}
+    del told["accept_licence"], told["recipe"]
+    return {
+        **told,
+        "input": settings.recipe.to_dict(),
+        "windows": "side by side, averaged",
+        "version": __version__,
+    }
 
 
 Run = Callable[[CohortReference, EmbedSettings, Sequence[Task], Cancel | None], Iterator[ChunkResult]]

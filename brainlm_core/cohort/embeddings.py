@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.phenotypes import Matching, match_phenotypes
 from brainlm_core.errors import ConfigError
+from brainlm_core.input_recipe import InputRecipe
 
 FloatArray = NDArray[np.float32]
 
@@ -48,6 +49,12 @@ class EmbeddingProvenance:
     simulated: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+
+    def fits_input(self, recipe: InputRecipe) -> bool:
+        """Whether a recording scaled by ``recipe`` may stand beside these; files of old have the default."""
+        mine = self.model.get("input") or InputRecipe().to_dict()
+        keys = ("kind", "centre", "gain", "statistics")
+        return all(mine.get(key) == recipe.to_dict().get(key) for key in keys)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dictionary."""

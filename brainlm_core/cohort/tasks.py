@@ -15,6 +15,7 @@ from brainlm_core.cohort.features import embed_recording, plain_features
 from brainlm_core.cohort.recording_file import parcellation_digest
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import BrainLMError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.packs import Cohort, open_cohort
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class EmbedSettings:
     ----------
     model, device, precision : str
         As :meth:`brainlm_core.engine.Engine.load`.
+    recipe : InputRecipe
+        How recordings are scaled for the model.
     accept_licence : bool
         Of published weights.
     twin : bool
@@ -87,6 +90,7 @@ class EmbedSettings:
     model: str = "default"
     device: str = "auto"
     precision: str = "auto"
+    recipe: InputRecipe = DEFAULT_RECIPE
     accept_licence: bool = False
     twin: bool = True
     parcels: bool = False
@@ -154,7 +158,11 @@ def embed_chunk(
     """Embed some recordings of a cohort in this process."""
     from brainlm_core.engine import get_engine
 
-    load = {"device": settings.device, "precision": settings.precision}
+    load: dict[str, Any] = {
+        "device": settings.device,
+        "precision": settings.precision,
+        "recipe": settings.recipe,
+    }
     try:
         cohort = _open(reference)
         engine = get_engine(settings.model, accept_licence=settings.accept_licence, **load)

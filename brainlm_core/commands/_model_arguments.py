@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brainlm_core.device_names import DEVICES, PRECISIONS
+from brainlm_core.errors import ConfigError
+from brainlm_core.input_recipe import CENTRES, KINDS, InputRecipe, ScalingStatistics
 from brainlm_core.recording_context import CONTEXTS
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, context: bool = True) -> None:
-    """Add ``--model``, ``--device``, ``--precision``, ``--context`` and ``--accept-licence``.
+    """Add the model, where it runs, what it reads, how signals are scaled for it, and its licence.
 
     Without ``context`` for a command that reads windows alone and calls something else so.
     """
@@ -41,6 +44,34 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, context: bool = True
         action="store_true",
         help="accept the CC BY-NC-ND 4.0 licence of the published weights for good",
     )
+    recipe = parser.add_argument_group("how signals are scaled for the model")
+    recipe.add_argument("--scaling", default="recording", choices=tuple(KINDS), help="statistics (recording)")
+    recipe.add_argument(
+        "--centre", default="own", choices=CENTRES, help="what is subtracted (the scaling's own)"
+    )
+    recipe.add_argument(
+        "--gain", type=float, default=1.0, metavar="X", help="multiplies the scaled signals (1)"
+    )
+    recipe.add_argument(
+        "--scaling-statistics",
+        metavar="FILE",
+        help="for --scaling cohort: file of `brainlm cohort --scaling-statistics`",
+    )
+
+
+def recipe_of(args: argparse.Namespace) -> InputRecipe:
+    """Return the input recipe that the arguments ask for.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range, or the statistics are missing or no statistics.
+    """
+    if args.scaling_statistics is not None and args.scaling != "cohort":
+        raise ConfigError("--scaling-statistics goes with --scaling cohort", "give both or none")
+    statistics = None if args.scaling_statistics is None else ScalingStatistics.read(args.scaling_statistics)
+    recipe = InputRecipe(args.scaling, args.centre, args.gain, statistics)
+    return recipe if recipe.is_default else replace(recipe, chosen_by="hand")
 
 
 def load_engine(args: argparse.Namespace) -> Engine:
@@ -55,6 +86,7 @@ def load_engine(args: argparse.Namespace) -> Engine:
         device=args.device,
         precision=args.precision,
         context=args.read_beside,
+        recipe=recipe_of(args),
         accept_licence=args.accept_licence,
         progress=say if sys.stderr.isatty() else None,
     )

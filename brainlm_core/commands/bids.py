@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from brainlm_core.commands import CommandResult
-from brainlm_core.commands._model_arguments import add_model_arguments
+from brainlm_core.commands._model_arguments import add_model_arguments, recipe_of
 from brainlm_core.commands._scan_arguments import add_isolated
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def _participant(args: argparse.Namespace, selection: Selection) -> CommandResul
         device=args.device,
         precision=args.precision,
         context=args.read_beside,
+        recipe=recipe_of(args),
         accept_licence=args.accept_licence,
         tr_s=args.tr,
         atlas=args.atlas,

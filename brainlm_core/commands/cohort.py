@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--atlas", metavar="NAME|PATH", help="as for `brainlm parcellate`")
     group.add_argument("--phenotypes", metavar="CSV", help="what is known of the people, by identifier")
     add_isolated(group)
+    parser.add_argument(
+        "--scaling-statistics",
+        metavar="FILE",
+        help="write median and interquartile range of each parcel, pooled over the store, for "
+        "`--scaling cohort --scaling-statistics FILE` of other commands",
+    )
 
 
 def run(args: argparse.Namespace) -> CommandResult:
@@ -56,7 +62,17 @@ def run(args: argparse.Namespace) -> CommandResult:
     lines += [f"{b.source_name}: {b.reason}" for b in report.broken]
     if report.phenotypes:
         lines.append(f"phenotypes: {report.phenotypes}")
-    return CommandResult(objects=[{**report.to_dict(), "store": store.path.name}], text="\n".join(lines))
+    facts = {**report.to_dict(), "store": store.path.name}
+    if args.scaling_statistics is not None:
+        from brainlm_core.cohort.scaling import pooled_statistics, save_statistics
+
+        found_statistics = pooled_statistics(
+            store.cohort(), progress=_on_terminal if sys.stderr.isatty() else None
+        )
+        path = save_statistics(found_statistics, args.scaling_statistics)
+        facts["scaling_statistics"] = {"file": str(path), "sha256_16": found_statistics.digest}
+        lines.append(f"median and interquartile range of {len(found_statistics.names)} parcels: {path}")
+    return CommandResult(objects=[facts], text="\n".join(lines))
 
 
 def _on_terminal(share: float, sentence: str) -> None:

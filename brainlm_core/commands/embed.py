@@ -7,7 +7,7 @@ import sys
 
 from brainlm_core.commands import CommandResult
 from brainlm_core.commands._cohort_arguments import add_cohort_arguments, cohort_reference
-from brainlm_core.commands._model_arguments import add_model_arguments
+from brainlm_core.commands._model_arguments import add_model_arguments, recipe_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> CommandResult:
         model=args.model,
         device=args.device,
         precision=args.precision,
+        recipe=recipe_of(args),
         accept_licence=args.accept_licence,
         twin=not args.no_twin,
         parcels=args.parcels,

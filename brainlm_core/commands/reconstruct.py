@@ -27,8 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--block", type=int, default=20, metavar="N", help="samples hidden together (20)")
     group.add_argument("--network", default="Visual", metavar="NAME", help="for --hide network (Visual)")
     group.add_argument("--window", type=int, default=0, metavar="N", help="window of the recording (0)")
-    group.add_argument("--scaling", metavar="NAME", help="robust, zscore or ukb1000 (the model's own)")
-    group.add_argument("--gain", type=float, default=1.0, metavar="G", help="multiplies the signals (1)")
     group.add_argument("--seed", type=int, default=0, help="of the mask (0)")
 
 
@@ -38,9 +36,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct
     from brainlm_core.base.methods import ordered, words_of
 
-    options = ReconstructOptions(
-        args.hide, args.share, args.block, args.network, args.window, args.scaling, args.gain, args.seed
-    )
+    options = ReconstructOptions(args.hide, args.share, args.block, args.network, args.window, args.seed)
     recording = load_recording(args)
     engine = load_engine(args)
     say = _on_terminal if sys.stderr.isatty() else None

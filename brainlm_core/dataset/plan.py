@@ -12,6 +12,7 @@ from brainlm_core import __version__
 from brainlm_core.cohort.embed_run import model_stamp
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.scans.bids import DatasetRun, as_label, index_dataset, runs_of
 from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.fmriprep import find_runs, unclear
@@ -56,6 +57,8 @@ class DatasetSettings:
         Of :data:`STEPS`.
     model, device, precision, context : str
         As :func:`brainlm_core.engine.get_engine`.
+    recipe : InputRecipe
+        How recordings are scaled for the model.
     accept_licence : bool
     tr_s : float or None
     atlas : str or None
@@ -69,6 +72,7 @@ class DatasetSettings:
     device: str = "auto"
     precision: str = "auto"
     context: str = "recording"
+    recipe: InputRecipe = DEFAULT_RECIPE
     accept_licence: bool = False
     tr_s: float | None = None
     atlas: str | None = None

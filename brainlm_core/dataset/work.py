@@ -97,6 +97,7 @@ def _process(job: Job, settings: DatasetSettings) -> tuple[tuple[str, ...], dict
                 device=settings.device,
                 precision=settings.precision,
                 context=settings.context,
+                recipe=settings.recipe,
                 accept_licence=settings.accept_licence,
             )
             if "networks" in settings.steps:
@@ -237,7 +238,7 @@ def _write_embedding(
         "n_windows": [float(own.n_windows)],
         "mean_fd_mm": [math.nan if motion is None else motion],
     }
-    told = {"model": settings.model, "windows": "side by side, averaged"}
+    told = {"model": settings.model, "input": settings.recipe.to_dict(), "windows": "side by side, averaged"}
     one = Embeddings(
         (names.job.label,),
         (f"sub-{names.job.entities.get('sub', '')}",),

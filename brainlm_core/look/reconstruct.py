@@ -15,7 +15,9 @@ FloatArray = NDArray[np.float32]
 #: Ends of the colour bar, in the units of a scaled window.
 LIMIT = 2.5
 UNITS = {
-    "robust": "interquartile ranges from the median",
+    "cohort": "interquartile ranges of the cohort",
+    "none": "units of the file",
+    "recording": "interquartile ranges from the median",
     "zscore": "SD from the mean",
     "ukb1000": "UK Biobank interquartile ranges",
 }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from brainlm_core.errors import EngineError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class InputSpec:
         Samples per token along time; masks are drawn in these units.
     tr_s : float or None
         Sampling interval in s that the model was trained at; None when unknown.
-    scaling : {"robust", "zscore", "ukb1000"}
-        Scaling of the training windows, see :mod:`brainlm_core.windows`.
+    recipe : InputRecipe
+        How the signals are scaled, see :mod:`brainlm_core.windows`.
     parcels_per_token : int
         1 for parcel-token models; 14 or 16 for image-token models.
     needs_coordinates : bool
@@ -43,7 +44,7 @@ class InputSpec:
     n_timepoints: int = 200
     patch_length: int = 20
     tr_s: float | None = None
-    scaling: str = "robust"
+    recipe: InputRecipe = DEFAULT_RECIPE
     parcels_per_token: int = 1
     needs_coordinates: bool = True
     seen_by_mean: bool = False

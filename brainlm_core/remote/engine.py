@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainlm_core.engine import Engine
 from brainlm_core.engine_results import Attention, Embedded, EngineInfo, Predicted
 from brainlm_core.errors import EngineError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.remote import worker
 from brainlm_core.remote.cluster import Cluster, cluster
@@ -56,6 +57,7 @@ class RemoteEngine(Engine):
         device: str = "auto",
         precision: str = "auto",
         context: str = "recording",
+        recipe: InputRecipe = DEFAULT_RECIPE,
         accept_licence: bool = False,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -72,6 +74,7 @@ class RemoteEngine(Engine):
             Of the worker.
         precision : {"auto", "fp32", "bf16", "fp16"}
         context : {"recording", "window"}
+        recipe : InputRecipe
         accept_licence : bool
         progress, cancel : callable, optional
 
@@ -84,7 +87,7 @@ class RemoteEngine(Engine):
         BrainLMError
             If the worker cannot load the model.
         """
-        where, key = cluster(scheduler), ModelKey(name, device, precision, accept_licence, context)
+        where, key = cluster(scheduler), ModelKey(name, device, precision, accept_licence, context, recipe)
         state = where.ask(Request(key, None, "", worker.describe, (), {}), progress, cancel)
         assert state.info is not None  # a finished state has it
         return cls(where, key, state.info, state.result)

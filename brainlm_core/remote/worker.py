@@ -18,6 +18,7 @@ from typing import Any
 from brainlm_core import __version__
 from brainlm_core.engine_results import EngineInfo
 from brainlm_core.errors import BrainLMError, EngineError
+from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.turns import OWNER, Cancelled
 
 #: A job that nobody has asked after for this long is given up, and a result that nobody has fetched, in s.
@@ -35,6 +36,7 @@ class ModelKey:
     name, device, precision : str
     accept_licence : bool
     context : str
+    recipe : InputRecipe
     """
 
     name: str
@@ -42,6 +44,7 @@ class ModelKey:
     precision: str
     accept_licence: bool
     context: str = "recording"
+    recipe: InputRecipe = DEFAULT_RECIPE
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def _engine(key: ModelKey, progress: Callable[[float, str], None]) -> Any:
         device=key.device,
         precision=key.precision,
         context=key.context,
+        recipe=key.recipe,
         accept_licence=key.accept_licence,
         progress=progress,
     )

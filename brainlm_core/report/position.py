@@ -58,6 +58,11 @@ def position(engine: Engine, recording: Recording) -> Position:
         raise AnalysisError(
             f"the bundled cohort was embedded with the model {made_with!r}", "choose that model to be placed"
         )
+    if not cohort.provenance.fits_input(engine.info.recipe):
+        raise AnalysisError(
+            "the bundled cohort was embedded with each recording's own scaling",
+            "choose --scaling recording and gain 1 to be placed",
+        )
     drawn, twin = make_map(cohort, "pca", "cls"), make_map(cohort, "pca", "twin_cls")
     notices = (
         ("The cohort is simulated: no person was scanned for it.",) if cohort.provenance.simulated else ()

@@ -153,7 +153,17 @@ class Steps:
 
 def _load(model: EngineInfo, precision: str | None = None) -> str:
     precision = precision or model.precision
-    return f"engine = Engine.load({public_name(model)!r}, device={model.device!r}, precision={precision!r})"
+    recipe = "" if model.recipe.is_default else f", recipe={model.recipe!r}"
+    where = f"device={model.device!r}, precision={precision!r}"
+    return f"engine = Engine.load({public_name(model)!r}, {where}{recipe})"
+
+
+def _engine(model: EngineInfo) -> tuple[str, ...]:
+    """Return the imports of :func:`_load`."""
+    if model.recipe.is_default:
+        return (_ENGINE,)
+    names = "InputRecipe" if model.recipe.statistics is None else "InputRecipe, ScalingStatistics"
+    return (_ENGINE, f"from brainlm_core.input_recipe import {names}")
 
 
 def _recording(_model: EngineInfo | None, _asked: Any) -> Steps:
@@ -162,7 +172,10 @@ def _recording(_model: EngineInfo | None, _asked: Any) -> Steps:
 
 def _analysis(section: str) -> Callable[[EngineInfo, Any], Steps]:
     def steps(model: EngineInfo, asked: Any) -> Steps:
-        imports = (f"from brainlm_core.analyses.{section} import {type(asked).__name__}, analyse", _ENGINE)
+        imports = (
+            f"from brainlm_core.analyses.{section} import {type(asked).__name__}, analyse",
+            *_engine(model),
+        )
         return Steps((_load(model), f"result = analyse(engine, recording, {asked!r})"), imports)
 
     return steps
@@ -178,20 +191,23 @@ def _perturbation(model: EngineInfo, asked: Any) -> Steps:
     imports = (
         "from brainlm_core.analyses.perturb import PerturbOptions, analyse",
         "from brainlm_core.analyses.scenario import Scenario",
-        _ENGINE,
+        *_engine(model),
     )
     return Steps(lines, imports)
 
 
 def _embedding(model: EngineInfo, _asked: Any) -> Steps:
-    imports = (_ENGINE, "from brainlm_core.report.position import position")
+    imports = (*_engine(model), "from brainlm_core.report.position import position")
     return Steps((_load(model), "result = position(engine, recording)"), imports)
 
 
 def _reconstruction(model: EngineInfo, asked: Any) -> Steps:
     twin = "" if model.is_random else ", twin=engine.twin()"
     lines = (_load(model), f"result = reconstruct(engine, recording, {asked!r}{twin})")
-    imports = ("from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct", _ENGINE)
+    imports = (
+        "from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct",
+        *_engine(model),
+    )
     return Steps(lines, imports, "(result, recording.parcellation)")
 
 
@@ -212,7 +228,7 @@ def _attribution(model: EngineInfo, asked: Any) -> Steps:
     imports = [
         "from brainlm_core.analyses.attribute import attribute",
         "from brainlm_core.analyses.attribute_result import AttributeOptions",
-        _ENGINE,
+        *_engine(model),
     ]
     if str(readout).startswith("axis-"):
         number = int(str(readout).removeprefix("axis-"))

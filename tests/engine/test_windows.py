@@ -110,7 +110,7 @@ def test_a_model_may_want_the_seen_part_centred_at_its_mean() -> None:
     assert np.array_equal(by_mean.scale, make_windows(skewed, SPEC, reference=past).scale)
     for other in (
         make_windows(skewed, SPEC, reference=past),
-        make_windows(skewed, spec, reference=past, scaling="robust"),  # what was asked for by name
+        make_windows(skewed, spec, reference=past, scaling="recording"),  # what was asked for by name
     ):
         assert np.allclose(other.centre, median, rtol=1e-5)
     whole = make_windows(skewed, spec)

@@ -48,7 +48,7 @@ def test_the_asked_share_is_hidden(
 
 
 def test_nobody_sees_what_is_hidden(engine: Engine, recording: Recording) -> None:
-    options = ReconstructOptions(kind="parcels", share=0.2, scaling="zscore", seed=3)
+    options = ReconstructOptions(kind="parcels", share=0.2, seed=3)
     first = reconstruct(engine, recording, options)
     gone = first.hidden.all(axis=1)
     other = recording.signals.copy()
