@@ -113,7 +113,6 @@ def test_hiding_more_is_harder(engine: Engine, recording: Recording) -> None:
         {"share": float("nan")},
         {"block": 0},
         {"window": -1},
-        {"scaling": "loud"},
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
