@@ -74,8 +74,11 @@ def _load_readers() -> None:
         "pandas", "scipy.signal", "brainlm_core.scans.arrow_rows", "brainlm_core.scans.array_tables",
         "brainlm_core.scans.gifti", "brainlm_core.scans.cifti", "brainlm_core.scans.text_tables",
         "brainlm_core.scans.saved", "brainlm_core.scans.mat_elements", "brainlm_core.scans.volumes",
+        "brainlm_core.scans.hdf5_tables",
     ):  # fmt: skip
-        importlib.import_module(name)
+        # What cannot be loaded here is said when a file needs it.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     from brainlm_core.grayordinates import load_grayordinates
     from brainlm_core.scans.volumes import warm_up
 
