@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from brainlm_core.scans.readers import find_reader
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
 from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
+from brainlm_core.slices import Slices
 
 
 def read_scan(
@@ -35,6 +36,7 @@ def read_scan(
     cleaning: CleaningOptions | None = None,
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
+    first_look: Callable[[Slices], None] | None = None,
 ) -> Recording:
     """Read a scan.
 
@@ -68,6 +70,8 @@ def read_scan(
         ``progress(fraction, stage)``.
     name : str or sequence of str, optional
         Display name of an upload whose path is a temporary file.
+    first_look : callable, optional
+        Told the mean image of a volume's first moments, in slices, while the rest is still to be read.
 
     Returns
     -------
@@ -96,6 +100,7 @@ def read_scan(
         rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
         progress=report,
+        first_look=first_look,
     )
     result = reader.read(request)
     options = cleaning or CleaningOptions()
@@ -220,6 +225,7 @@ def _to_recording(
         quality=quality,
         notices=(*result.notices, *notices, *gaps),
         columns=result.columns,
+        slices=result.slices,
     )
     return recording, table
 

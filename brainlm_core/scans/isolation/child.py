@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from brainlm_core.errors import BrainLMError
 from brainlm_core.scans.isolation import guard, wire
+from brainlm_core.slices import Slices
 
 _PR_SET_PDEATHSIG = 1
 #: Room on top of the limit for stacks and what the allocator keeps ready, in bytes.
@@ -115,7 +116,11 @@ def answer(asked: IO[bytes], out: IO[bytes], limit: int) -> None:
         def progress(fraction: float, stage: str) -> None:
             say({"fraction": fraction, "stage": stage[:200]})
 
-        recording = read_scan(source, progress=progress, **options)
+        def first_look(slices: Slices) -> None:
+            wire.save_look(folder, slices)
+            say({"look": True})
+
+        recording = read_scan(source, progress=progress, first_look=first_look, **options)
         recording.save(folder / wire.RESULT)
         say({"done": True})
     except BrainLMError as error:
