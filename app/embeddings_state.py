@@ -9,14 +9,16 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.intake import forget_upload, plain_name
+from app.intake import plain_name
+from app.shell.streamlit_patches.uploads import forget_upload
 from app.shell.tasks import Results
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import BrainLMError, ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from app.shell.streamlit_patches.uploads import UploadedFile
 
 _STATE = "embeddings-desk"
 #: Results kept per visitor.
