@@ -23,9 +23,8 @@ def private_uses(text: str) -> set[str]:
             found |= {str(node.module)} - PUBLIC
         elif isinstance(node, ast.Import):
             found |= {n.name for n in node.names if n.name.split(".")[0] == "streamlit"} - PUBLIC
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id == "st" and (node.attr == "runtime" or node.attr.startswith("_")):
-                found.add(f"st.{node.attr}")
+        elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith(("st.runtime", "st._")):
+            found.add(f"st.{node.attr}")
     return found
 
 
