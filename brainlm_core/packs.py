@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation, a424, a424_cortex, from_coordinates
 from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
+from brainlm_core.quiet import quiet_old_headers
 from brainlm_core.rows_on_disk import RowsOnDisk
 
 #: Largest pack, unpacked; it stays on disk.
@@ -71,7 +72,7 @@ def open_cohort(
 
     check_zip(path, path.name, max_bytes=MAX_PACK_BYTES)
     try:
-        with np.load(path, allow_pickle=False) as store:
+        with quiet_old_headers(), np.load(path, allow_pickle=False) as store:
             missing = [k for k in (*keys, "offsets") if k not in store.files]
             if missing:
                 raise ConfigError(
