@@ -25,6 +25,7 @@ from typing import IO, Any
 from brainlm_core.errors import BrainLMError
 from brainlm_core.scans.isolation import guard, wire
 from brainlm_core.scans.source import Progress
+from brainlm_core.scans.types import PATH_OPTIONS
 
 #: Work on files that are no scan, by name: a module and its function ``f(files, folder, **options)``.
 TASKS = {
