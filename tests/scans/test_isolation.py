@@ -21,7 +21,7 @@ from brainlm_core.errors import BrainLMError, ScanError
 from brainlm_core.processes import children
 from brainlm_core.scans import READERS, CleaningOptions, MissingTR, ScanSource, read_scan
 from brainlm_core.scans.isolation import child, guard, nursery, read, read_isolated, wire
-from brainlm_core.scans.types import MissingChoice
+from brainlm_core.scans.types import PATH_OPTIONS, MissingChoice
 
 T = 32
 
@@ -146,7 +146,6 @@ _ABANDONED = """
 import sys, threading, time
 from brainlm_core.scans.isolation import nursery, read_isolated
 from brainlm_core.processes import children
-from brainlm_core.scans.types import PATH_OPTIONS
 nursery.warm()
 threading.Thread(target=read_isolated, args=(sys.argv[1],), kwargs={"tr_s": 2}, daemon=True).start()
 while len(children()) < 2:
@@ -197,7 +196,7 @@ def test_what_a_child_sends_is_never_trusted(line: bytes) -> None:
 
 
 def test_every_option_that_names_a_file_may_be_opened_by_the_child(tmp_path: Path) -> None:
-    """An option of ``read_scan`` whose kind says PathLike must be in the list; what is not is refused there."""
+    """An option of ``read_scan`` whose kind says PathLike is in the list; what is not is refused."""
     given = inspect.signature(read_scan).parameters
     named = {p for p in given if "Path" in str(given[p].annotation)} - {"path"}
     assert named == set(PATH_OPTIONS)
