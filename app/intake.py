@@ -20,8 +20,7 @@ from brainlm_core.recording import Recording
 from brainlm_core.scratch import scratch
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
+    from app.shell.streamlit_patches.uploads import UploadedFile
     from brainlm_core.scans import ScanSource
 
 #: Stated beside the drop zone.
@@ -36,6 +35,8 @@ ROOTS_VARIABLE = "BRAINLM_ROOTS"
 _MAX_NAME_BYTES = 200
 #: Slot of the task that reads a scan: the only one that outlives the recording and the model in hand.
 INTAKE = "intake"
+#: Part that it publishes before it is done: the mean image of a volume's first moments.
+FIRST_LOOK = "first look"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -82,7 +83,7 @@ def read_upload(uploads: Uploads, options: Options) -> Task[Recording]:
 
         with ExitStack() as stack:
             report(0.0, "Receiving the file")
-            with _room():
+            with no_room_is_a_sentence():
                 folder = stack.enter_context(scratch())
                 scans = [f for f in (uploads.scan, uploads.partner) if f is not None]
                 names = tuple(plain_name(f.name) for f in scans)
@@ -214,15 +215,6 @@ def started_locally() -> bool:
     )
 
 
-def forget_upload(file: UploadedFile) -> None:
-    """Take an uploaded file out of the server's memory now, not only when the visitor leaves."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    if context is not None:
-        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
-
-
 def confounds_name(name: str) -> str:
     """Return a name of ours that tells the reader whose motion file it is, and nothing else."""
     from brainlm_core.scans.motion import motion_kind
@@ -247,7 +239,7 @@ def plain_name(name: str) -> str:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def no_room_is_a_sentence() -> Iterator[None]:
     """Say in one sentence that the disk does not take an upload."""
     try:
         yield
@@ -289,4 +281,5 @@ def _read(
         progress=report,
         name=name,
         cancelled=report.cancelled,
+        first_look=lambda slices: report.publish(FIRST_LOOK, slices),
     )

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
+from brainlm_core.quiet import quiet_old_headers
+from brainlm_core.slices import Slices
 from brainlm_core.writing import whole_file
 
 FloatArray = NDArray[np.float32]
@@ -240,6 +242,8 @@ class Recording:
         Sentences a user should read (resampled, padded, approximated, …).
     columns : ColumnMatch or None
         How the columns of the table that was read found their parcels; None for images.
+    slices : Slices or None
+        The mean image in three planes with the parcels on it; None where there was no volume.
 
     Raises
     ------
@@ -254,6 +258,7 @@ class Recording:
     quality: Quality | None = None
     notices: tuple[str, ...] = ()
     columns: ColumnMatch | None = None
+    slices: Slices | None = None
 
     def __post_init__(self) -> None:
         signals = np.array(self.signals, dtype=np.float32)  # own copy, so that freezing is ours
@@ -301,8 +306,14 @@ class Recording:
         notices = self.notices if notice is None else (*self.notices, notice)
         return replace(self, provenance=provenance, notices=notices, **changes)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, packed: bool = True) -> None:
         """Write one ``.npz`` without pickles: signals, parcellation, provenance, quality.
+
+        Parameters
+        ----------
+        path : path
+        packed : bool
+            Whether to compress; a file that is read at once and thrown away need not be small.
 
         Raises
         ------
@@ -316,6 +327,8 @@ class Recording:
             "provenance": self.provenance.to_dict(),
             "notices": list(self.notices),
         }
+        if self.slices is not None:
+            arrays |= self.slices.to_arrays()
         if self.columns is not None:
             meta["columns"] = self.columns.to_dict()
         if self.quality is not None:
@@ -330,7 +343,8 @@ class Recording:
                 if value is not None:
                     arrays[f"quality_{name}"] = value
         with whole_file(path) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
+            write = np.savez_compressed if packed else np.savez
+            write(stream, meta=np.array(json.dumps(meta)), **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
@@ -343,7 +357,7 @@ class Recording:
         """
         shown = Path(path).name
         try:
-            with np.load(path, allow_pickle=False) as store:
+            with quiet_old_headers(), np.load(path, allow_pickle=False) as store:
                 meta = json.loads(str(store["meta"]))
                 json.dumps(meta, allow_nan=False, ensure_ascii=False).encode()  # kept, so writable again
                 arrays = {k: store[k] for k in store.files if k != "meta"}
@@ -381,4 +395,5 @@ class Recording:
             quality=quality,
             notices=tuple(map(str, meta.get("notices", ()))),
             columns=ColumnMatch.from_dict(meta["columns"]) if "columns" in meta else None,
+            slices=Slices.from_arrays(arrays),
         )

@@ -230,16 +230,20 @@ def agreements(known: Knowledge, response: Response, sets: Sequence[Plan]) -> tu
     change = response.input_change[:, response.plan.first : response.plan.stop].astype(np.float64)
     weight = change.mean(axis=1) if signed else np.sqrt((change**2).mean(axis=1))
     weight = np.sort(weight[response.plan.targets])
-    chance: dict[str, list[float]] = {}
+    said: dict[str, list[FloatArray]] = {}
     for plan in sets:
         seeds = np.flatnonzero(plan.targets)
         same = weight if len(weight) == len(seeds) else np.full(len(seeds), weight.mean())
         for name, values in _predict(known, seeds, same, plan, signed).items():
-            chance.setdefault(name, []).append(rank_correlation(_compared(response, name), values))
+            said.setdefault(name, []).append(values)
+    chance = {
+        name: rank_correlations(_compared(response, name), np.stack(values)) for name, values in said.items()
+    }
     out = []
     for name, values in predictions(known, response).items():
         value = rank_correlation(_compared(response, name), values)
-        draws = np.array([v for v in chance.get(name, []) if not np.isnan(v)])
+        draws = chance.get(name, np.empty(0))
+        draws = draws[~np.isnan(draws)]
         p = None
         if len(draws) >= MIN_SETS and not np.isnan(value):
             p = chance_p(value, draws)
@@ -263,15 +267,26 @@ def chance_p(value: float, draws: NDArray[np.float64]) -> float:
 
 def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """Return Spearman's rho over the entries known in both; NaN with fewer than 3 or without variation."""
+    return float(rank_correlations(a, b[None])[0])
+
+
+def rank_correlations(a: NDArray[np.floating], rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return Spearman's rho of ``a`` (P,) with each of ``rows`` (sets, P), (sets,).
+
+    NaN as for :func:`rank_correlation`.
+    """
     from scipy.stats import rankdata
 
-    known = ~(np.isnan(a) | np.isnan(b))
-    if known.sum() < 3:
-        return float("nan")
-    x, y = rankdata(a[known]), rankdata(b[known])
-    x, y = x - x.mean(), y - y.mean()
-    size = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / size) if size > 0 else float("nan")
+    out = np.full(len(rows), np.nan)
+    known = ~(np.isnan(a) | np.isnan(rows))  # (sets, P)
+    n = known.sum(axis=1)
+    # An entry that is not known takes the last rank, and then no part: ranks of the others do not see it.
+    x = rankdata(np.where(known, a, np.inf), axis=1)
+    y = rankdata(np.where(known, rows, np.inf), axis=1)
+    x = np.where(known, x - ((n + 1) / 2)[:, None], 0.0)  # ranks 1..n have this mean, ties included
+    y = np.where(known, y - ((n + 1) / 2)[:, None], 0.0)
+    size = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.divide((x * y).sum(axis=1), size, out=out, where=(n >= 3) & (size > 0))
 
 
 def twin_response(

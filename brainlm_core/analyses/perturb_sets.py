@@ -23,6 +23,8 @@ Rows = NDArray[np.intp]
 TOLERANCE = 0.3
 #: Candidates among which a better member is looked for; few keep the sets different from each other.
 _CANDIDATES = 12
+#: Sets are drawn anew at most so many times where a set came out twice.
+_ROUNDS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,23 +108,24 @@ def random_sets(
     match = None if alike is None or swaps or len(touched) < 2 else _Match(draw, alike)
     seen: set[bytes] = set()
     out: list[Scenario] = []
-    for _ in range(20 * n_sets):
-        found = draw.one()
+    for _ in range(_ROUNDS):
+        drawn = draw.many(n_sets)
         if match is not None:
-            found = match.towards(found)
-        key = np.sort(found).tobytes()
-        if key in seen:
-            continue
-        seen.add(key)
-        move = np.arange(len(side))
-        move[touched] = found
-        actions = [
-            replace(a.action, targets=parcels_target(move[rows]))
-            for a, rows in zip(plan.actions, named, strict=True)
-        ]
-        out.append(plan.scenario.with_actions(actions))
-        if len(out) == n_sets:
-            break
+            drawn = match.towards(drawn)
+        for found in drawn:
+            key = np.sort(found).tobytes()
+            if key in seen:
+                continue
+            seen.add(key)
+            move = np.arange(len(side))
+            move[touched] = found
+            actions = [
+                replace(a.action, targets=parcels_target(move[rows]))
+                for a, rows in zip(plan.actions, named, strict=True)
+            ]
+            out.append(plan.scenario.with_actions(actions))
+            if len(out) == n_sets:
+                return out
     return out
 
 
@@ -135,43 +138,63 @@ class _Draw:
         self.touched, self.pools, self.rng = touched, pools, rng
         self.side = side[touched]
 
-    def one(self) -> Rows:
-        """Return one parcel for each touched parcel, (n,)."""
-        out = self.touched.copy()
+    def many(self, n: int) -> Rows:
+        """Return ``n`` times one parcel for each touched parcel, (n, touched)."""
+        out = np.tile(self.touched, (n, 1))
         for s, pool in self.pools.items():
-            mine = self.side == s
-            out[mine] = self.rng.choice(pool, size=int(mine.sum()), replace=False)
+            mine = np.flatnonzero(self.side == s)
+            order = self.rng.random((n, len(pool))).argsort(axis=1)
+            out[:, mine] = pool[order[:, : len(mine)]]
         return out
 
 
 class _Match:
-    """Changes random sets until they are like the targets."""
+    """Changes random sets, all at once, until they are like the targets."""
 
     def __init__(self, draw: _Draw, alike: Likeness) -> None:
         self.draw, self.alike = draw, alike
         self.pairs = np.stack(list(alike.pairs.values()))  # (figures, P, P)
         self.wanted = alike.of(draw.touched)
-        spread = np.std([alike.of(draw.one()) for _ in range(60)], axis=0)
+        spread = np.std([alike.of(rows) for rows in draw.many(60)], axis=0)
         self.spread = np.where(spread > 0, spread, 1.0)
+        sizes = {s: len(pool) for s, pool in draw.pools.items()}
+        self._sizes = np.array([sizes[str(s)] for s in draw.side])  # of the pool of each member
+        self._pools = np.zeros((len(draw.side), max(sizes.values())), dtype=np.intp)
+        for i, s in enumerate(draw.side):
+            self._pools[i, : sizes[str(s)]] = draw.pools[str(s)]
 
     def towards(self, rows: Rows) -> Rows:
-        """Return the set with members exchanged until its figures are near the targets'."""
-        draw, n = self.draw, len(rows)
-        rows, figures, idle = rows.copy(), self.alike.of(rows), 0
-        inside = np.zeros(self.pairs.shape[1], dtype=bool)
-        inside[rows] = True
+        """Return the sets (sets, n) with members exchanged until their figures are near the targets'."""
+        rng, (n_sets, n) = self.draw.rng, rows.shape
+        rows = rows.copy()
+        figures = np.stack([self.alike.of(r) for r in rows])  # (sets, figures)
+        idle = np.zeros(n_sets, dtype=np.intp)
+        inside = np.zeros((n_sets, self.pairs.shape[1]), dtype=bool)
+        np.put_along_axis(inside, rows, True, axis=1)
         for _ in range(20 + 2 * n):
-            if idle > n or (np.abs(figures - self.wanted) <= TOLERANCE * self.spread).all():
+            near = (np.abs(figures - self.wanted) <= TOLERANCE * self.spread).all(axis=1)
+            left = np.flatnonzero(~near & (idle <= n))
+            if not len(left):
                 break
-            at = int(draw.rng.integers(n))
-            pool = draw.pools[str(draw.side[at])]
-            tried = pool[draw.rng.integers(len(pool), size=_CANDIDATES)]
-            tried = np.append(tried[~inside[tried]], rows[at])  # staying is an answer too
-            rest = np.delete(rows, at)
-            sums = self.pairs[:, tried[:, None], rest].sum(axis=2)  # (figures, candidates)
-            every = figures + 2 * (sums - sums[:, -1:]).T / (n * (n - 1))
-            best = int((((every - self.wanted) / self.spread) ** 2).sum(axis=1).argmin())
-            idle = idle + 1 if tried[best] == rows[at] else 0
-            inside[rows[at]], inside[tried[best]] = False, True
-            rows[at], figures = tried[best], every[best]
+            at = rng.integers(n, size=len(left))
+            now = rows[left, at]
+            tried = self._pools[
+                at[:, None], rng.integers(self._sizes[at, None], size=(len(left), _CANDIDATES))
+            ]
+            taken = np.take_along_axis(inside[left], tried, axis=1)
+            tried = np.c_[np.where(taken, now[:, None], tried), now]  # staying is an answer too
+            others = np.arange(n)[None] != at[:, None]
+            rest = rows[left][others].reshape(len(left), n - 1)
+            sums = self.pairs[:, tried[:, :, None], rest[:, None, :]].sum(
+                axis=3
+            )  # (figures, left, candidates)
+            every = figures[left].T[..., None] + 2 * (sums - sums[..., -1:]) / (n * (n - 1))
+            off = (every - self.wanted[:, None, None]) / self.spread[:, None, None]
+            best = (off**2).sum(axis=0).argmin(axis=1)  # (left,)
+            chosen = tried[np.arange(len(left)), best]
+            idle[left] = np.where(chosen == now, idle[left] + 1, 0)
+            inside[left, now] = False
+            inside[left, chosen] = True
+            rows[left, at] = chosen
+            figures[left] = every[:, np.arange(len(left)), best].T
         return rows

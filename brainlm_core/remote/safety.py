@@ -17,6 +17,8 @@ from brainlm_core.loopback import is_loopback_name
 
 #: Set by ``--plain-tcp``.
 PLAIN_VARIABLE = "BRAINLM_PLAIN_TCP"
+#: How long scheduler and workers of this machine wait for each other: a busy one loads a worker for minutes.
+_PATIENCE = "240s"
 #: Transports of Dask without encryption.
 _PLAIN = frozenset({"tcp", "ucx", "ucxx", "ws", "asyncio_tcp"})
 
@@ -54,6 +56,7 @@ def local_cluster(n_workers: int) -> Iterator[Any]:
     security = Security.temporary()
     with (
         dask.config.set({f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")}),
+        dask.config.set({f"distributed.comm.timeouts.{what}": _PATIENCE for what in ("connect", "tcp")}),
         LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,

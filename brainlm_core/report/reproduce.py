@@ -29,7 +29,7 @@ Writes {name}.npz (all numbers that are drawn) and {name}.html (the figure). Mad
 
 with given({usage!r}) as files:
     {lines}
-    figures.make({name!r}, {result}).save({name!r})
+    save_figure(figures.make({name!r}, {result}), {name!r})
 '''
 _RECORDING = (
     "RECORDING is the saved recording (.npz), the scan if nothing was set when it was read, or {demo}."
@@ -96,11 +96,11 @@ def open_embeddings(name: str | Path, digest: str | None = None) -> Embeddings:
     ConfigError
         If they cannot be read, or are others.
     """
-    from brainlm_core.cohort.files import read_embeddings
+    from brainlm_core.cohort.isolated import read_embeddings_isolated
     from brainlm_core.cohort.reference import NAME, reference_cohort, with_connectivity
 
     bundled = str(name) == "demo" and not Path(name).exists()
-    cohort = reference_cohort() if bundled else read_embeddings(name, parcels=False)
+    cohort = reference_cohort() if bundled else read_embeddings_isolated(name, parcels=False)
     if digest is not None and embeddings_digest(cohort) != digest:
         raise ConfigError(
             f"{Path(name).name} does not hold the embeddings of this figure",
@@ -275,7 +275,7 @@ def script_of(
     from brainlm_core.report.figures import FIGURES
 
     steps = STEPS[FIGURES[figure].section](model, asked)
-    usage, files, opened, tools = [], [], [], ["figures", "given"]
+    usage, files, opened, tools = [], [], [], ["figures", "given", "save_figure"]
     if steps.cohort:
         assert cohort is not None  # its figures are drawn from one
         usage.append("EMBEDDINGS")

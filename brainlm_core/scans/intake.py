@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from brainlm_core.errors import ScanError
 from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.cleaning import CleaningOptions, clean
 from brainlm_core.scans.confounds import ConfoundTable, read_confounds
-from brainlm_core.scans.fmriprep import companions
+from brainlm_core.scans.isolation.guard import reads_here
 from brainlm_core.scans.limits import MAX_SIGNAL, check_length
 from brainlm_core.scans.quality import assess, judge
 from brainlm_core.scans.readers import find_reader
+from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
 from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
+from brainlm_core.slices import Slices
 
 
 def read_scan(
@@ -35,6 +37,7 @@ def read_scan(
     cleaning: CleaningOptions | None = None,
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
+    first_look: Callable[[Slices], None] | None = None,
 ) -> Recording:
     """Read a scan.
 
@@ -68,6 +71,8 @@ def read_scan(
         ``progress(fraction, stage)``.
     name : str or sequence of str, optional
         Display name of an upload whose path is a temporary file.
+    first_look : callable, optional
+        Told the mean image of a volume's first moments, in slices, while the rest is still to be read.
 
     Returns
     -------
@@ -88,6 +93,20 @@ def read_scan(
     looked = probe(source)
     reader = find_reader(looked, source.name)
     _check_together(source, reader.key)
+    if reader.may_abort and not reads_here():
+        from brainlm_core.scans.isolation.read import read_isolated
+
+        return read_isolated(
+            source,
+            tr_s=tr_s,
+            confounds=confounds,
+            coordinates=coordinates,
+            atlas=atlas,
+            space=space,
+            rows_are=rows_are,
+            cleaning=cleaning,
+            progress=progress,
+        )
     request = ReadRequest(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
@@ -96,6 +115,7 @@ def read_scan(
         rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
         progress=report,
+        first_look=first_look,
     )
     result = reader.read(request)
     options = cleaning or CleaningOptions()
@@ -119,6 +139,13 @@ def read_scan(
         recording = replace(recording, notices=(*recording.notices, note))
     report(1.0, "done")
     return recording
+
+
+def scan_reader(isolated: bool) -> Callable[..., Recording]:
+    """Return what reads scans: :func:`read_isolated` or :func:`read_scan`, which take the same options."""
+    from brainlm_core.scans.isolation.read import read_isolated
+
+    return read_isolated if isolated else read_scan
 
 
 def _check_together(source: ScanSource, key: str) -> None:
@@ -220,6 +247,7 @@ def _to_recording(
         quality=quality,
         notices=(*result.notices, *notices, *gaps),
         columns=result.columns,
+        slices=result.slices,
     )
     return recording, table
 

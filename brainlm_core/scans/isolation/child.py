@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import faulthandler
+import gc
+import importlib
 import json
 import os
 import signal
@@ -16,13 +19,24 @@ import socket
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from brainlm_core.errors import BrainLMError
 from brainlm_core.scans.isolation import guard, wire
+from brainlm_core.scans.types import PATH_OPTIONS
+from brainlm_core.slices import Slices
 
+#: Work on files that are no scan, by name: a module and its function ``f(files, folder, **options)``.
+TASKS = {
+    "embeddings": ("brainlm_core.cohort.isolated", "embeddings_to_plain"),
+    "table": ("brainlm_core.cohort.isolated", "table_to_plain"),
+    "arrow people": ("brainlm_core.cohort.isolated", "arrow_people_to_plain"),
+}
 _PR_SET_PDEATHSIG = 1
+#: Parameters of glibc's ``mallopt`` (malloc.h).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 #: Room on top of the limit for stacks and what the allocator keeps ready, in bytes.
 _SLACK = 192 << 20
 
@@ -31,6 +45,9 @@ def nursery(number: int) -> None:
     """Fork a child for every file asked for, until the program is gone."""
     control = socket.socket(fileno=number)
     _load_readers()
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page of what all share
+    _keep_what_is_freed()
     control.send(b"ready")
     while True:
         message, fds = _receive(control)
@@ -67,15 +84,17 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 def _load_readers() -> None:
     """Import what any reader needs and compute what all of them share, before the first file."""
-    import importlib
-
     for name in (
         "scipy.io", "pyarrow.parquet", "pyarrow.compute", "nibabel.cifti2", "nibabel.cifti2.cifti2_axes",
         "pandas", "scipy.signal", "brainlm_core.scans.arrow_rows", "brainlm_core.scans.array_tables",
         "brainlm_core.scans.gifti", "brainlm_core.scans.cifti", "brainlm_core.scans.text_tables",
         "brainlm_core.scans.saved", "brainlm_core.scans.mat_elements", "brainlm_core.scans.volumes",
+        "brainlm_core.scans.hdf5_tables",
+        *(module for module, _ in TASKS.values()),
     ):  # fmt: skip
-        importlib.import_module(name)
+        # What cannot be loaded here is said when a file needs it.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     from brainlm_core.grayordinates import load_grayordinates
     from brainlm_core.scans.volumes import warm_up
 
@@ -88,6 +107,7 @@ def _child(fd: int, limit: int) -> None:
     code = 1
     try:
         _die_with_the_nursery()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a library that gives up says so before it does
         with socket.socket(fileno=fd) as link, link.makefile("rb") as asked, link.makefile("wb") as out:
             answer(asked, out, limit)
         code = 0
@@ -102,18 +122,15 @@ def answer(asked: IO[bytes], out: IO[bytes], limit: int) -> None:
         out.write(json.dumps(message).encode()[: wire.MAX_LINE] + b"\n")
         out.flush()
 
-    source, options, folder, request = wire.decode_request(asked.readline())
+    request = json.loads(asked.readline())
+    folder = Path(request["folder"])
     _take_settings(request)
     _limit_memory(limit)
-    guard.watch(_allowed(source, options, folder))
     try:
-        from brainlm_core.scans import read_scan
-
-        def progress(fraction: float, stage: str) -> None:
-            say({"fraction": fraction, "stage": stage[:200]})
-
-        recording = read_scan(source, progress=progress, **options)
-        recording.save(folder / wire.RESULT)
+        if request["task"] == "scan":
+            _read_scan(request, folder, say)
+        else:
+            _do(request, folder)
         say({"done": True})
     except BrainLMError as error:
         say(wire.encode_error(error))
@@ -121,6 +138,46 @@ def answer(asked: IO[bytes], out: IO[bytes], limit: int) -> None:
         say({"memory": True})
     except BaseException:  # a defect: the program says it in a sentence, and its log gets this
         say({"defect": traceback.format_exc()[-4000:]})
+
+
+def _read_scan(request: dict[str, Any], folder: Path, say: Callable[[dict[str, Any]], None]) -> None:
+    source, options = wire.decode_scan(request)
+    guard.watch(_allowed(source, options, folder))
+    from brainlm_core.scans import read_scan
+
+    def progress(fraction: float, stage: str) -> None:
+        say({"fraction": fraction, "stage": stage[:200]})
+
+    def first_look(slices: Slices) -> None:
+        wire.save_look(folder, slices)
+        say({"look": True})
+
+    with guard.read_here():
+        recording = read_scan(source, progress=progress, first_look=first_look, **options)
+    recording.save(folder / wire.RESULT, packed=False)
+
+
+def _do(request: dict[str, Any], folder: Path) -> None:
+    """Work on files that are no scan; only these may be opened."""
+    files = {name: Path(path) for name, path in request["files"].items()}
+    scratch = (str(folder), os.path.realpath(folder))
+    handed = frozenset(os.path.abspath(p) for p in files.values())
+    guard.watch(guard.Allowed(handed, guard.own_folders(), (), scratch))
+    module, function = TASKS[request["task"]]
+    with guard.read_here():
+        getattr(importlib.import_module(module), function)(files, folder / wire.RESULT, **request["options"])
+
+
+def _keep_what_is_freed() -> None:
+    """Let a child use the memory of its arrays again instead of asking the kernel for each: it ends soon."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, n_bytes in (
+            (_TRIM_THRESHOLD, 1 << 28),
+            (_TOP_PAD, 1 << 24),
+            (_MMAP_THRESHOLD, 1 << 25),
+        ):
+            mallopt(ctypes.c_int(parameter), ctypes.c_int(n_bytes))
 
 
 def _take_settings(request: dict[str, Any]) -> None:
@@ -136,7 +193,7 @@ def _take_settings(request: dict[str, Any]) -> None:
 
 def _allowed(source: Any, options: dict[str, Any], folder: Path) -> guard.Allowed:
     """Return what this scan may open: itself, what was named with it, and what lies beside it."""
-    handed = [*source.paths, *(options[k] for k in ("confounds", "coordinates") if options.get(k))]
+    handed = [*source.paths, *(options[k] for k in PATH_OPTIONS if options.get(k))]
     atlas = options.get("atlas")
     if atlas and Path(atlas).is_file():
         handed.append(Path(atlas))
@@ -168,8 +225,6 @@ def _limit_memory(limit: int) -> None:
 def _die_with_the_nursery() -> None:
     if sys.platform != "linux":
         return
-    import ctypes
-
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

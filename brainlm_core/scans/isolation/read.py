@@ -9,10 +9,10 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording
@@ -20,7 +20,9 @@ from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.isolation import nursery, wire
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress
 from brainlm_core.scratch import scratch
+from brainlm_core.slices import Slices
 
+T = TypeVar("T")
 #: Memory of a child above what it begins with, in bytes: for any file, for each byte of it, and at most.
 BASE_BYTES, BYTES_PER_BYTE, MOST_BYTES = 256 << 20, 6, 3 << 30
 #: Processor time in s: so much for any file, and per MB of it. The clock of a busy machine may run longer.
@@ -76,6 +78,7 @@ def read_isolated(
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    first_look: Callable[[Slices], None] | None = None,
     **more: Any,
 ) -> Recording:
     """Read a scan in a process of its own that is ended at once when ``cancelled`` says so.
@@ -89,6 +92,8 @@ def read_isolated(
     cancelled : callable, optional
         Asked often whether anybody still waits. ``progress`` is called once more then, so that it can raise
         what stops the caller.
+    first_look : callable, optional
+        As :func:`brainlm_core.scans.read_scan`; told at most once.
 
     Returns
     -------
@@ -103,31 +108,89 @@ def read_isolated(
     report = progress or no_progress
     report(0.0, "checking the file")
     source = make_source(path, name)
-    side = {"confounds": confounds, "coordinates": coordinates}
     options = {
-        "tr_s": tr_s, "atlas": atlas, "space": space, "cleaning": cleaning,
-        **{k: None if v is None else os.path.abspath(v) for k, v in side.items()}, **more,
+        "tr_s": tr_s, "confounds": confounds, "coordinates": coordinates, "atlas": atlas, "space": space,
+        "cleaning": cleaning, **more,
     }  # fmt: skip
-    if atlas is not None and Path(atlas).is_file():
-        options["atlas"] = os.path.abspath(atlas)
     _fetch_atlases(source)
-    limits = Limits.of(sum(_size(p) for p in source.paths))
+    return _in_child(
+        lambda folder: wire.encode_scan(source, options, folder),
+        lambda folder: wire.load_result(folder, source.name),
+        source.name,
+        Limits.of(sum(_size(p) for p in source.paths)),
+        report,
+        cancelled,
+        first_look,
+    )
+
+
+def do_isolated(
+    task: str,
+    files: Mapping[str, Path],
+    options: Mapping[str, Any],
+    take: Callable[[Path], T],
+    *,
+    name: str,
+    cancelled: Callable[[], bool] | None = None,
+) -> T:
+    """Work on files that are no scan in a process of its own, and return what is made of its result.
+
+    Parameters
+    ----------
+    task : str
+        Of :data:`brainlm_core.scans.isolation.child.TASKS`.
+    files : mapping of str to Path
+        What the child may open, by the name under which its function knows it.
+    options : mapping
+        As JSON can carry them.
+    take : callable
+        Given the ``.npz`` that the child left, whose list of members has been looked at.
+    name : str
+        Display name.
+    cancelled : callable, optional
+        Asked often whether anybody still waits.
+
+    Raises
+    ------
+    BrainLMError
+        What the function raised; a ScanError when it took too much memory or time, or ended the process.
+    """
+    n_bytes = sum(p.stat().st_size for p in files.values())
+    limits = replace(Limits.of(n_bytes), memory=BASE_BYTES + BYTES_PER_BYTE * n_bytes)  # cohorts are large
+    return _in_child(
+        lambda folder: wire.encode_task(task, files, options, folder),
+        lambda folder: take(wire.check_result(folder, name, limits.memory)),
+        name,
+        limits,
+        no_progress,
+        cancelled,
+    )
+
+
+def _in_child(
+    encode: Callable[[Path], bytes],
+    take: Callable[[Path], T],
+    name: str,
+    limits: Limits,
+    report: Progress,
+    cancelled: Callable[[], bool] | None,
+    first_look: Callable[[Slices], None] | None = None,
+) -> T:
     with scratch() as folder:
+
+        def look() -> None:
+            found = wire.load_look(folder)
+            if found is not None and first_look is not None:
+                first_look(found)
+
         _wait_for_turn(report, cancelled)
         try:
             child = _start(limits)
             try:
-                _follow(
-                    child,
-                    wire.encode_request(source, options, folder),
-                    source.name,
-                    limits,
-                    report,
-                    cancelled,
-                )
+                _follow(child, encode(folder), name, limits, report, cancelled, look)
             finally:
                 child.end()
-            return wire.load_result(folder, source.name)
+            return take(folder)
         finally:
             _TURNS.release()
 
@@ -179,11 +242,12 @@ def _follow(
     limits: Limits,
     report: Progress,
     cancelled: Callable[[], bool] | None,
+    look: Callable[[], None],
 ) -> None:
     """Pass on what the child says until it is done; end it when it takes too much or nobody waits."""
     lines: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_listen, args=(child, request, lines), daemon=True, name="reader").start()
-    begun, fraction, stage = time.monotonic(), 0.0, "reading the file"
+    begun, fraction, stage, looked = time.monotonic(), 0.0, "reading the file", False
     while True:
         try:
             line = lines.get(timeout=_LOOK_EVERY_S)
@@ -202,6 +266,10 @@ def _follow(
             report(fraction, "".join(c for c in stage if c.isprintable()))
         elif message.get("done") is True:
             return
+        elif message.get("look") is True:
+            if not looked:
+                look()
+            looked = True
         elif "error" in message:
             raise wire.decode_error(message)
         elif "memory" in message:
