@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from brainlm_core.analyses.forecast_verdict import Verdict
 from brainlm_core.analyses.forecast_windows import Grid
 from brainlm_core.base.methods import methods_of
 from brainlm_core.recording import Provenance
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.atlas import Parcellation
@@ -124,8 +125,8 @@ class Tested:
     verdict: Verdict
 
 
-@dataclass(frozen=True, eq=False)
-class ForecastResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ForecastResult(Shown):
     """A forecast, the back-test that says how far to trust it, and both in one sentence.
 
     Parameters
@@ -158,6 +159,12 @@ class ForecastResult:
     model: EngineInfo
     notices: tuple[str, ...]
     provenance: Provenance = field(repr=False)
+
+    first_figure: ClassVar[str] = "forecast"
+
+    def in_words(self) -> str:
+        """Return who forecasts best, one line."""
+        return self.verdict.sentence
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: R² and squared error by method over steps, coverage, the sentence."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -75,8 +76,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
-class NetworksResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworksResult(Shown):
     """Attention networks of one recording and their scores.
 
     Parameters
@@ -108,6 +109,14 @@ class NetworksResult:
     scores: tuple[MethodScores, ...]
     notices: tuple[str, ...]
     dependence: ScanDependence
+
+    first_figure: ClassVar[str] = "networks"
+
+    def in_words(self) -> str:
+        """Return who names known networks best, one line."""
+        named = [f"{s.title} {s.knn.value:.2f}" for s in self.scores if s.knn.value is not None]
+        said = "known networks named by " + ", ".join(named) if named else "not scored"
+        return f"{self.options.n_networks} networks of {len(self.cls)} parcels, {said}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: values by method, intervals and reasons beside them."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
+from brainlm_core.shown import Shown
 from brainlm_core.tables import write_table
 from brainlm_core.writing import whole_files
 
@@ -86,8 +87,8 @@ class PerturbOptions:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class PerturbResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class PerturbResult(Shown):
     """A response and its companions.
 
     Parameters
@@ -119,6 +120,15 @@ class PerturbResult:
     notices: tuple[str, ...]
     dependence: ScanDependence
     interaction: float | None = None
+
+    first_figure: ClassVar[str] = "response"
+
+    def in_words(self) -> str:
+        """Return how strong the response is and how much of it stands out, one line."""
+        n = self.null.n_significant
+        out = "no null" if n is None else f"{n} of {int((~np.isnan(self.response.summary)).sum())} stand out"
+        asked = f"response to {int(self.response.plan.targets.sum())} parcels"
+        return f"{asked}, largest {_largest(self.response):.2f} SD, {out}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures; maps and time courses are in :meth:`save`."""

@@ -52,6 +52,19 @@ class Figure:
     drawing: str = ""
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        """Return the figure for a notebook: a page of its own in a frame, which cannot touch others."""
+        import html
+
+        from brainlm_core.report.page import figure_html
+
+        page = html.escape(figure_html(self).decode(), quote=True)
+        tall = 620 if self.panels else 420
+        return (
+            f'<iframe title="{html.escape(self.title, quote=True)}" srcdoc="{page}" sandbox="allow-scripts" '
+            f'style="width:100%;height:{tall}px;border:0"></iframe>'
+        )
+
     def save(self, stem: str | Path) -> tuple[Path, Path]:
         """Write ``STEM.npz`` with the numbers and ``STEM.html`` with the figure.
 
