@@ -101,6 +101,17 @@ def look_after(let_go: Callable[[], None]) -> None:
     _doorkeeper().welcome(session, leave)
 
 
+def has_left() -> Callable[[], bool]:
+    """Return what tells whether this visitor's page is gone; without a server it never is."""
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    context = get_script_run_ctx()
+    if context is None or not st.runtime.exists():
+        return lambda: False
+    session, runtime = context.session_id, st.runtime.get_instance()
+    return lambda: not runtime.is_active_session(session)
+
+
 def was_seen_off() -> bool:
     """Whether this new session's page had another one, which is gone: away for too long, or a new server.
 

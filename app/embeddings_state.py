@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.intake import forget_upload, plain_name
+from app.departures import has_left
+from app.intake import forget_upload, no_room_is_a_sentence, plain_name
 from app.shell.tasks import Results
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import BrainLMError, ConfigError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 _STATE = "embeddings-desk"
@@ -114,33 +115,30 @@ def take_upload(own: Desk, file: UploadedFile, role: str) -> None:
     file : UploadedFile
     role : {"cohort", "other", "phenotypes"}
     """
-    from brainlm_core.cohort.files import read_embeddings
+    from brainlm_core.cohort.isolated import read_embeddings_isolated, read_table_isolated
+    from brainlm_core.scratch import scratch
 
     name = plain_name(file.name)
     own.error, own.told = None, ""
     try:
-        if role == "phenotypes":
-            table = _read_table(file, name)
-            serial = own.serial
-            own.cohort, matching = own.cohort.with_phenotypes(table, name)
-            own.serial = serial
-            own.told = f"{name}: {matching.sentence()}"
-        elif role == "other":
-            own.compare_with(read_embeddings(file, name=name, connectivity=False, parcels=False), name)
-        else:
-            own.take(read_embeddings(file, name=name, parcels=False), name)
+        with scratch() as folder:
+            path = folder / name
+            with no_room_is_a_sentence():
+                path.write_bytes(file.getbuffer())
+            if role == "phenotypes":
+                table = read_table_isolated(path, cancelled=has_left())
+                serial = own.serial
+                own.cohort, matching = own.cohort.with_phenotypes(table, name)
+                own.serial = serial
+                own.told = f"{name}: {matching.sentence()}"
+            else:
+                read = partial(read_embeddings_isolated, path, name=name, parcels=False, cancelled=has_left())
+                if role == "other":
+                    own.compare_with(read(connectivity=False), name)
+                else:
+                    own.take(read(), name)
     except BrainLMError as error:
         own.error = error
     finally:
         forget_upload(file)
         own.drop_count += 1
-
-
-def _read_table(file: UploadedFile, name: str) -> pd.DataFrame:
-    from brainlm_core.cohort.phenotypes import read_table
-    from brainlm_core.scratch import scratch
-
-    with scratch() as folder:
-        path = folder / name
-        path.write_bytes(file.getvalue())
-        return read_table(path)

@@ -82,7 +82,7 @@ def read_upload(uploads: Uploads, options: Options) -> Task[Recording]:
 
         with ExitStack() as stack:
             report(0.0, "Receiving the file")
-            with _room():
+            with no_room_is_a_sentence():
                 folder = stack.enter_context(scratch())
                 scans = [f for f in (uploads.scan, uploads.partner) if f is not None]
                 names = tuple(plain_name(f.name) for f in scans)
@@ -247,7 +247,7 @@ def plain_name(name: str) -> str:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def no_room_is_a_sentence() -> Iterator[None]:
     """Say in one sentence that the disk does not take an upload."""
     try:
         yield

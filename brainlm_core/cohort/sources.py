@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,12 +17,15 @@ from brainlm_core.cohort.identifiers import (
     subject_columns,
 )
 from brainlm_core.cohort.importing import Found, ScanToAdd
+from brainlm_core.cohort.isolated import read_arrow_people, read_table_isolated
 from brainlm_core.cohort.phenotypes import read_table
 from brainlm_core.cohort.store import source_key
-from brainlm_core.errors import DAMAGED_ARRAYS, ConfigError, ScanError
+from brainlm_core.errors import ConfigError, ScanError
 from brainlm_core.packs import Cohort, open_cohort
 from brainlm_core.recording import Recording
+from brainlm_core.scans.isolation import scan_reader
 from brainlm_core.scans.readers import is_scan_name, scan_suffixes
+from brainlm_core.scans.source import ScanSource
 
 #: Files in a tree of derivatives that are looked at, at most.
 MAX_TREE_ENTRIES = 20_000_000
@@ -56,6 +58,8 @@ class ImportOptions:
         As ``brainlm parcellate --atlas``.
     phenotypes : str or None
         CSV or TSV; a ``participants.tsv`` of a BIDS tree is found unasked.
+    isolated : bool
+        Whether scans and tables are read in a process of their own, for files from strangers.
     """
 
     signals: tuple[str, ...] = ("signals",)
@@ -63,6 +67,7 @@ class ImportOptions:
     tr_s: float | None = None
     atlas: str | None = None
     phenotypes: str | None = None
+    isolated: bool = False
 
 
 def find_scans(path: str | Path, options: ImportOptions | None = None) -> Found:
@@ -163,11 +168,11 @@ def _file_scan(path: Path, recording_id: str, people: dict[str, str], options: I
     return ScanToAdd(recording_id, subject, "", path.name, key, partial(_read_file, path, options))
 
 
-def _read_file(path: Path, options: ImportOptions) -> Recording:
-    from brainlm_core.scans import read_scan
-
+def _read_file(path: Path | ScanSource, options: ImportOptions) -> Recording:
     coordinates = options.coordinates[0] if options.coordinates else None
-    return read_scan(path, tr_s=options.tr_s, coordinates=coordinates, atlas=options.atlas)
+    return scan_reader(options.isolated)(
+        path, tr_s=options.tr_s, coordinates=coordinates, atlas=options.atlas
+    )
 
 
 def _stamp(path: Path) -> str:
@@ -214,7 +219,7 @@ def _read_pack(cohort: Cohort, row: int) -> Recording:
 
 
 def _arrow(files: Sequence[Path], path: Path, options: ImportOptions) -> Found:
-    tables = [_arrow_table(file) for file in files]
+    tables = [read_arrow_people(file) for file in files]
     scans: list[ScanToAdd] = []
     people: list[pd.DataFrame] = []
     for file, table in zip(files, tables, strict=True):
@@ -241,49 +246,7 @@ def _arrow(files: Sequence[Path], path: Path, options: ImportOptions) -> Found:
 
 
 def _read_row(file: Path, row: int, options: ImportOptions) -> Recording:
-    from brainlm_core.scans.source import ScanSource
-
-    source = ScanSource((file,), (file.name,), row=row)
-    from brainlm_core.scans import read_scan
-
-    coordinates = options.coordinates[0] if options.coordinates else None
-    return read_scan(source, tr_s=options.tr_s, coordinates=coordinates, atlas=options.atlas)
-
-
-def _arrow_table(file: Path) -> pd.DataFrame:
-    """Return the columns of single values of an Arrow file; signals stay where they are."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with file.open("rb") as stream:
-            magic = stream.read(6)
-        if magic[:4] == b"PAR1":
-            with pq.ParquetFile(file) as parquet:
-                return parquet.read(columns=_flat(parquet.schema_arrow)).to_pandas()
-        with pa.memory_map(str(file)) as source:
-            reader: Any = pa.ipc.open_file(source) if magic == b"ARROW1" else pa.ipc.open_stream(source)
-            table = reader.read_all().select(_flat(reader.schema))
-            table.validate(full=True)  # a wrong offset would end the whole process
-            return table.to_pandas()
-    except (pa.ArrowException, *DAMAGED_ARRAYS) as error:
-        raise ScanError(
-            f"{file.name} is a damaged Parquet or Arrow file", "copy or export it again"
-        ) from error
-
-
-def _flat(schema: Any) -> list[str]:
-    import pyarrow.types as types
-
-    return [
-        f.name
-        for f in schema
-        if types.is_string(f.type)
-        or types.is_large_string(f.type)
-        or types.is_integer(f.type)
-        or types.is_floating(f.type)
-        or types.is_boolean(f.type)
-    ]
+    return _read_file(ScanSource((file,), (file.name,), row=row), options)
 
 
 def _first(table: pd.DataFrame, what: str) -> pd.Series | None:
@@ -291,11 +254,12 @@ def _first(table: pd.DataFrame, what: str) -> pd.Series | None:
 
 
 def _phenotypes(options: ImportOptions, places: Sequence[Path]) -> tuple[pd.DataFrame | None, str]:
+    read = read_table_isolated if options.isolated else read_table
     if options.phenotypes is not None:
-        return read_table(options.phenotypes), Path(options.phenotypes).name
+        return read(options.phenotypes), Path(options.phenotypes).name
     for place in places:
         if (place / "participants.tsv").is_file():
-            return read_table(place / "participants.tsv"), "participants.tsv"
+            return read(place / "participants.tsv"), "participants.tsv"
     return None, ""
 
 

@@ -42,13 +42,7 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the image's template where its name and header do not say it, such as MNI152NLin6Asym",
     )
-    group.add_argument(
-        "--isolated",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="read in a process of its own with a limit of memory and time, for files from strangers "
-        "(default: no, your own files with your own rights; the dashboard always does)",
-    )
+    add_isolated(group)
     cleaning = parser.add_argument_group("cleaning (off by default)")
     cleaning.add_argument("--detrend", action="store_true", help="remove each parcel's linear trend")
     cleaning.add_argument(
@@ -62,6 +56,17 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     cleaning.add_argument("--censor-fd", type=float, metavar="MM", help="drop volumes that moved more")
 
 
+def add_isolated(group: argparse._ActionsContainer) -> None:
+    """Add the switch by which files from strangers are read in a process of their own."""
+    group.add_argument(
+        "--isolated",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="read in a process of its own with a limit of memory and time, for files from strangers "
+        "(default: no, your own files with your own rights; the dashboard always does)",
+    )
+
+
 def load_recording(args: argparse.Namespace) -> Recording:
     """Read the recording that the arguments name.
 
@@ -70,8 +75,8 @@ def load_recording(args: argparse.Namespace) -> Recording:
     ScanError, AtlasError, ConfigError
         As :func:`brainlm_core.scans.read_scan`.
     """
-    from brainlm_core.scans import CleaningOptions, read_scan
-    from brainlm_core.scans.isolation import read_isolated
+    from brainlm_core.scans import CleaningOptions
+    from brainlm_core.scans.isolation import scan_reader
 
     if (demo := _demo(args.scan)) is not None:
         return demo
@@ -82,8 +87,7 @@ def load_recording(args: argparse.Namespace) -> Recording:
         low_pass_hz=args.low_pass,
         censor_fd_mm=args.censor_fd,
     )
-    read = read_isolated if args.isolated else read_scan
-    return read(
+    return scan_reader(args.isolated)(
         args.scan if len(args.scan) > 1 else args.scan[0],
         tr_s=args.tr,
         confounds=args.confounds,

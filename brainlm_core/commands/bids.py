@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from brainlm_core.commands import CommandResult
 from brainlm_core.commands._model_arguments import add_model_arguments
+from brainlm_core.commands._scan_arguments import add_isolated
 
 if TYPE_CHECKING:
     from brainlm_core.dataset.plan import Selection
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--confound-strategy", metavar="NAMES", default="", help="as for `brainlm parcellate`")
     how.add_argument("--high-pass", type=float, metavar="HZ", help="high-pass limit in Hz")
     how.add_argument("--low-pass", type=float, metavar="HZ", help="low-pass limit in Hz")
+    add_isolated(how)
     where = parser.add_argument_group("where to work")
     where.add_argument("--scheduler", metavar="tcp://…", help="a running Dask scheduler")
     where.add_argument(
@@ -83,6 +85,7 @@ def _participant(args: argparse.Namespace, selection: Selection) -> CommandResul
         accept_licence=args.accept_licence,
         tr_s=args.tr,
         atlas=args.atlas,
+        isolated=args.isolated,
         cleaning=CleaningOptions(
             strategy=_names(args.confound_strategy), high_pass_hz=args.high_pass, low_pass_hz=args.low_pass
         ),

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from brainlm_core.commands import CommandResult
+from brainlm_core.commands._scan_arguments import add_isolated
 from brainlm_core.errors import ConfigError
 
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tr", type=float, metavar="S", help="repetition time in s where files do not say it")
     group.add_argument("--atlas", metavar="NAME|PATH", help="as for `brainlm parcellate`")
     group.add_argument("--phenotypes", metavar="CSV", help="what is known of the people, by identifier")
+    add_isolated(group)
 
 
 def run(args: argparse.Namespace) -> CommandResult:
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> CommandResult:
         tr_s=args.tr,
         atlas=args.atlas,
         phenotypes=args.phenotypes,
+        isolated=args.isolated,
     )
     store = CohortStore.create(args.output)
     found = find_scans(args.source, options)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     """Decode, save, and say the scores."""
     from brainlm_core.analyses.decode import decode
     from brainlm_core.analyses.decode_inputs import DecodeOptions
-    from brainlm_core.cohort.files import read_embeddings
+    from brainlm_core.cohort.isolated import read_embeddings_isolated
     from brainlm_core.cohort.phenotypes import read_table
 
     options = DecodeOptions(
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> CommandResult:
         n_permutations=args.permutations,
         seed=args.seed,
     )
-    embeddings = read_embeddings(args.embeddings, parcels=False)
+    embeddings = read_embeddings_isolated(args.embeddings, parcels=False)
     matched = ""
     if args.phenotypes:
         name = Path(args.phenotypes).name

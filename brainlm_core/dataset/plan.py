@@ -60,6 +60,8 @@ class DatasetSettings:
     tr_s : float or None
     atlas : str or None
     cleaning : CleaningOptions
+    isolated : bool
+        Whether runs are read in a process of their own, for files from strangers.
     """
 
     steps: tuple[str, ...] = ("parcellate", "networks", "embed")
@@ -71,6 +73,7 @@ class DatasetSettings:
     tr_s: float | None = None
     atlas: str | None = None
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
+    isolated: bool = field(default=False, repr=False)  # no part of a job's key: nothing reads differently
 
     def __post_init__(self) -> None:
         for step in self.steps:

@@ -112,18 +112,19 @@ def _process(job: Job, settings: DatasetSettings) -> tuple[tuple[str, ...], dict
 
 def read_run(job: Job, settings: DatasetSettings) -> Recording:
     """Read a run; where its own file does not say TR, the JSON of the run's image does."""
-    from brainlm_core.scans import read_scan
+    from brainlm_core.scans.isolation import scan_reader
 
+    read = scan_reader(settings.isolated)
     options: dict[str, Any] = {"atlas": settings.atlas, "cleaning": settings.cleaning}
     if job.confounds:
         options["confounds"] = job.confounds if settings.cleaning.is_active else None
     try:
-        return read_scan(job.source, tr_s=settings.tr_s, **options)
+        return read(job.source, tr_s=settings.tr_s, **options)
     except MissingTR:
         tr_s = _tr_beside(Path(job.source))
         if tr_s is None:
             raise
-        return read_scan(job.source, tr_s=tr_s, **options)
+        return read(job.source, tr_s=tr_s, **options)
 
 
 def _tr_beside(source: Path) -> float | None:

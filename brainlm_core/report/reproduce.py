@@ -96,11 +96,11 @@ def open_embeddings(name: str | Path, digest: str | None = None) -> Embeddings:
     ConfigError
         If they cannot be read, or are others.
     """
-    from brainlm_core.cohort.files import read_embeddings
+    from brainlm_core.cohort.isolated import read_embeddings_isolated
     from brainlm_core.cohort.reference import NAME, reference_cohort, with_connectivity
 
     bundled = str(name) == "demo" and not Path(name).exists()
-    cohort = reference_cohort() if bundled else read_embeddings(name, parcels=False)
+    cohort = reference_cohort() if bundled else read_embeddings_isolated(name, parcels=False)
     if digest is not None and embeddings_digest(cohort) != digest:
         raise ConfigError(
             f"{Path(name).name} does not hold the embeddings of this figure",

@@ -15,6 +15,7 @@ from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.cleaning import CleaningOptions, clean
 from brainlm_core.scans.confounds import ConfoundTable, read_confounds
 from brainlm_core.scans.fmriprep import companions
+from brainlm_core.scans.isolation.guard import reads_here
 from brainlm_core.scans.limits import MAX_SIGNAL, check_length
 from brainlm_core.scans.quality import assess, judge
 from brainlm_core.scans.readers import find_reader
@@ -88,6 +89,20 @@ def read_scan(
     looked = probe(source)
     reader = find_reader(looked, source.name)
     _check_together(source, reader.key)
+    if reader.may_abort and not reads_here():
+        from brainlm_core.scans.isolation.read import read_isolated
+
+        return read_isolated(
+            source,
+            tr_s=tr_s,
+            confounds=confounds,
+            coordinates=coordinates,
+            atlas=atlas,
+            space=space,
+            rows_are=rows_are,
+            cleaning=cleaning,
+            progress=progress,
+        )
     request = ReadRequest(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),

@@ -35,6 +35,8 @@ class Reader:
         ``recognise(probe) -> bool``, from the first bytes.
     read : callable
         ``read(request) -> ParcelSignals or Recording``.
+    may_abort : bool
+        Whether its library has ended the whole process on a damaged file: it is read in a child, always.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Reader:
     suffixes: tuple[str, ...]
     recognise: Callable[[Probe], bool]
     read: Callable[[ReadRequest], ReadResult]
+    may_abort: bool = False
 
 
 def _read_table(load: Callable[[Path, str], Grid], request: ReadRequest) -> ReadResult:
@@ -192,6 +195,7 @@ READERS: tuple[Reader, ...] = (
         (".parquet", ".arrow", ".feather"),
         _starts(b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"),
         _arrow,
+        may_abort=True,
     ),
     Reader("mat", "MATLAB file (version 5)", (".mat",), _starts(b"MATLAB 5.0"), partial(_read_table, _mat)),
     Reader("minc", "MINC (refused)", (), _is_minc, _minc),

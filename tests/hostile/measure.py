@@ -68,11 +68,13 @@ def _high_water_mb() -> float:
 def _read(paths: list[str]) -> Cost:
     from brainlm_core.errors import BrainLMError
     from brainlm_core.scans import read_scan
+    from brainlm_core.scans.isolation.guard import read_here
 
     Path("/proc/self/clear_refs").write_text("5", "ascii")
     before, start = _high_water_mb(), time.perf_counter()
     try:
-        read_scan(paths if len(paths) > 1 else paths[0], tr_s=2.0)
+        with read_here():
+            read_scan(paths if len(paths) > 1 else paths[0], tr_s=2.0)
         kind, sentence = "read", ""
     except BrainLMError as error:
         kind, sentence = "BrainLMError", str(error)

@@ -37,7 +37,8 @@ for case in json.loads(sys.stdin.read()):
     refused, error = [], ""
     guard.watch(child._allowed(source, {}, Path(case["scratch"])), refused.append)
     try:
-        exec(case["deed"]) if case["deed"] else read_scan(source, tr_s=2.0)
+        with guard.read_here():
+            exec(case["deed"]) if case["deed"] else read_scan(source, tr_s=2.0)
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
     os.write(there, json.dumps([refused, error]).encode())

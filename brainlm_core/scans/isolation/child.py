@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import contextlib
 import faulthandler
+import importlib
 import json
 import os
 import signal
@@ -21,7 +22,14 @@ from typing import IO, Any
 
 from brainlm_core.errors import BrainLMError
 from brainlm_core.scans.isolation import guard, wire
+from brainlm_core.scans.source import Progress
 
+#: Work on files that are no scan, by name: a module and its function ``f(files, folder, **options)``.
+TASKS = {
+    "embeddings": ("brainlm_core.cohort.isolated", "embeddings_to_plain"),
+    "table": ("brainlm_core.cohort.isolated", "table_to_plain"),
+    "arrow people": ("brainlm_core.cohort.isolated", "arrow_people_to_plain"),
+}
 _PR_SET_PDEATHSIG = 1
 #: Room on top of the limit for stacks and what the allocator keeps ready, in bytes.
 _SLACK = 192 << 20
@@ -67,13 +75,12 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 def _load_readers() -> None:
     """Import what any reader needs and compute what all of them share, before the first file."""
-    import importlib
-
     for name in (
         "scipy.io", "pyarrow.parquet", "pyarrow.compute", "nibabel.cifti2", "nibabel.cifti2.cifti2_axes",
         "pandas", "scipy.signal", "brainlm_core.scans.arrow_rows", "brainlm_core.scans.array_tables",
         "brainlm_core.scans.gifti", "brainlm_core.scans.cifti", "brainlm_core.scans.text_tables",
         "brainlm_core.scans.saved", "brainlm_core.scans.mat_elements", "brainlm_core.scans.volumes",
+        *(module for module, _ in TASKS.values()),
     ):  # fmt: skip
         importlib.import_module(name)
     from brainlm_core.grayordinates import load_grayordinates
@@ -88,6 +95,7 @@ def _child(fd: int, limit: int) -> None:
     code = 1
     try:
         _die_with_the_nursery()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a library that gives up says so before it does
         with socket.socket(fileno=fd) as link, link.makefile("rb") as asked, link.makefile("wb") as out:
             answer(asked, out, limit)
         code = 0
@@ -102,18 +110,15 @@ def answer(asked: IO[bytes], out: IO[bytes], limit: int) -> None:
         out.write(json.dumps(message).encode()[: wire.MAX_LINE] + b"\n")
         out.flush()
 
-    source, options, folder, request = wire.decode_request(asked.readline())
+    def progress(fraction: float, stage: str) -> None:
+        say({"fraction": fraction, "stage": stage[:200]})
+
+    request = json.loads(asked.readline())
+    folder = Path(request["folder"])
     _take_settings(request)
     _limit_memory(limit)
-    guard.watch(_allowed(source, options, folder))
     try:
-        from brainlm_core.scans import read_scan
-
-        def progress(fraction: float, stage: str) -> None:
-            say({"fraction": fraction, "stage": stage[:200]})
-
-        recording = read_scan(source, progress=progress, **options)
-        recording.save(folder / wire.RESULT)
+        (_read_scan if request["task"] == "scan" else _do)(request, folder, progress)
         say({"done": True})
     except BrainLMError as error:
         say(wire.encode_error(error))
@@ -121,6 +126,27 @@ def answer(asked: IO[bytes], out: IO[bytes], limit: int) -> None:
         say({"memory": True})
     except BaseException:  # a defect: the program says it in a sentence, and its log gets this
         say({"defect": traceback.format_exc()[-4000:]})
+
+
+def _read_scan(request: dict[str, Any], folder: Path, progress: Progress) -> None:
+    source, options = wire.decode_scan(request)
+    guard.watch(_allowed(source, options, folder))
+    from brainlm_core.scans import read_scan
+
+    with guard.read_here():
+        recording = read_scan(source, progress=progress, **options)
+    recording.save(folder / wire.RESULT)
+
+
+def _do(request: dict[str, Any], folder: Path, _progress: Progress) -> None:
+    """Work on files that are no scan; only these may be opened."""
+    files = {name: Path(path) for name, path in request["files"].items()}
+    scratch = (str(folder), os.path.realpath(folder))
+    handed = frozenset(os.path.abspath(p) for p in files.values())
+    guard.watch(guard.Allowed(handed, guard.own_folders(), (), scratch))
+    module, function = TASKS[request["task"]]
+    with guard.read_here():
+        getattr(importlib.import_module(module), function)(files, folder / wire.RESULT, **request["options"])
 
 
 def _take_settings(request: dict[str, Any]) -> None:
@@ -136,7 +162,7 @@ def _take_settings(request: dict[str, Any]) -> None:
 
 def _allowed(source: Any, options: dict[str, Any], folder: Path) -> guard.Allowed:
     """Return what this scan may open: itself, what was named with it, and what lies beside it."""
-    handed = [*source.paths, *(options[k] for k in ("confounds", "coordinates") if options.get(k))]
+    handed = [*source.paths, *(options[k] for k in wire.path_options() if options.get(k))]
     atlas = options.get("atlas")
     if atlas and Path(atlas).is_file():
         handed.append(Path(atlas))

@@ -43,6 +43,8 @@ _SYSTEM = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys",
            "/usr/share", "/usr/lib", "/dev/null", "/dev/urandom")  # fmt: skip
 #: Known atlases are fetched by their names and proved by their digests; files never say what is fetched.
 _fetching = 0
+#: Whether this process reads what may end it: a child that was made for that.
+_here = False
 
 
 class ForbiddenFile(PermissionError):
@@ -58,6 +60,22 @@ def fetching() -> Iterator[None]:
         yield
     finally:
         _fetching -= 1
+
+
+@contextmanager
+def read_here() -> Iterator[None]:
+    """Let :func:`brainlm_core.scans.read_scan` read in this process even what may end it."""
+    global _here
+    before, _here = _here, True
+    try:
+        yield
+    finally:
+        _here = before
+
+
+def reads_here() -> bool:
+    """Whether what may end the process that reads it is read in this one."""
+    return _here
 
 
 @dataclass(frozen=True)

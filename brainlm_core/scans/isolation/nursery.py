@@ -65,6 +65,7 @@ class _Single:
             [sys.executable, "-m", _MODULE, "once", str(limit)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             cwd=_ROOT,
             env={**os.environ, **_ONE_THREAD},
         )

@@ -9,10 +9,10 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording
@@ -21,6 +21,7 @@ from brainlm_core.scans.isolation import nursery, wire
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress
 from brainlm_core.scratch import scratch
 
+T = TypeVar("T")
 #: Memory of a child above what it begins with, in bytes: for any file, for each byte of it, and at most.
 BASE_BYTES, BYTES_PER_BYTE, MOST_BYTES = 256 << 20, 6, 3 << 30
 #: Processor time in s: so much for any file, and per MB of it. The clock of a busy machine may run longer.
@@ -103,31 +104,88 @@ def read_isolated(
     report = progress or no_progress
     report(0.0, "checking the file")
     source = make_source(path, name)
-    side = {"confounds": confounds, "coordinates": coordinates}
     options = {
-        "tr_s": tr_s, "atlas": atlas, "space": space, "cleaning": cleaning,
-        **{k: None if v is None else os.path.abspath(v) for k, v in side.items()}, **more,
+        "tr_s": tr_s, "confounds": confounds, "coordinates": coordinates, "atlas": atlas, "space": space,
+        "cleaning": cleaning, **more,
     }  # fmt: skip
-    if atlas is not None and Path(atlas).is_file():
-        options["atlas"] = os.path.abspath(atlas)
     _fetch_atlases(source)
-    limits = Limits.of(sum(_size(p) for p in source.paths))
+    return _in_child(
+        lambda folder: wire.encode_scan(source, options, folder),
+        lambda folder: wire.load_result(folder, source.name),
+        source.name,
+        Limits.of(sum(_size(p) for p in source.paths)),
+        report,
+        cancelled,
+    )
+
+
+def scan_reader(isolated: bool) -> Callable[..., Recording]:
+    """Return :func:`read_isolated` or :func:`brainlm_core.scans.read_scan`, which take the same options."""
+    from brainlm_core.scans.intake import read_scan
+
+    return read_isolated if isolated else read_scan
+
+
+def do_isolated(
+    task: str,
+    files: Mapping[str, Path],
+    options: Mapping[str, Any],
+    take: Callable[[Path], T],
+    *,
+    name: str,
+    cancelled: Callable[[], bool] | None = None,
+) -> T:
+    """Work on files that are no scan in a process of its own, and return what is made of its result.
+
+    Parameters
+    ----------
+    task : str
+        Of :data:`brainlm_core.scans.isolation.child.TASKS`.
+    files : mapping of str to Path
+        What the child may open, by the name under which its function knows it.
+    options : mapping
+        As JSON can carry them.
+    take : callable
+        Given the ``.npz`` that the child left, whose list of members has been looked at.
+    name : str
+        Display name.
+    cancelled : callable, optional
+        Asked often whether anybody still waits.
+
+    Raises
+    ------
+    BrainLMError
+        What the function raised; a ScanError when it took too much memory or time, or ended the process.
+    """
+    n_bytes = sum(p.stat().st_size for p in files.values())
+    limits = replace(Limits.of(n_bytes), memory=BASE_BYTES + BYTES_PER_BYTE * n_bytes)  # cohorts are large
+    return _in_child(
+        lambda folder: wire.encode_task(task, files, options, folder),
+        lambda folder: take(wire.check_result(folder, name, limits.memory)),
+        name,
+        limits,
+        no_progress,
+        cancelled,
+    )
+
+
+def _in_child(
+    encode: Callable[[Path], bytes],
+    take: Callable[[Path], T],
+    name: str,
+    limits: Limits,
+    report: Progress,
+    cancelled: Callable[[], bool] | None,
+) -> T:
     with scratch() as folder:
         _wait_for_turn(report, cancelled)
         try:
             child = _start(limits)
             try:
-                _follow(
-                    child,
-                    wire.encode_request(source, options, folder),
-                    source.name,
-                    limits,
-                    report,
-                    cancelled,
-                )
+                _follow(child, encode(folder), name, limits, report, cancelled)
             finally:
                 child.end()
-            return wire.load_result(folder, source.name)
+            return take(folder)
         finally:
             _TURNS.release()
 

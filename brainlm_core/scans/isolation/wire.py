@@ -5,10 +5,12 @@ Nothing that a child sends is ever unpickled; names of errors come from a list.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,26 @@ _MAX_READINGS, _STEPS, _STEP_LIMIT = 20, 20, 200
 _DAMAGED = ScanError("the scan could not be read", "try again")
 
 
-def encode_request(source: ScanSource, options: Mapping[str, Any], folder: Path) -> bytes:
+@cache
+def path_options() -> tuple[str, ...]:
+    """Return the options of :func:`brainlm_core.scans.read_scan` that name a file, from what it says itself.
+
+    A child may open these, and they reach it as absolute paths.
+    """
+    from brainlm_core.scans.intake import read_scan
+
+    given = inspect.signature(read_scan).parameters.values()
+    return tuple(p.name for p in given if p.kind is p.KEYWORD_ONLY and "PathLike" in str(p.annotation))
+
+
+def encode_scan(source: ScanSource, options: Mapping[str, Any], folder: Path) -> bytes:
     """Return the line that asks for a scan."""
     cleaning = options.get("cleaning")
-    plain = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in options.items()}
+    plain = {k: v for k, v in options.items() if v is not None}
+    plain |= {k: os.path.abspath(plain[k]) for k in path_options() if k in plain}
+    atlas = plain.get("atlas")
+    if atlas is not None and Path(atlas).is_file():
+        plain["atlas"] = os.path.abspath(atlas)
     plain["cleaning"] = None if cleaning is None else asdict(cleaning)
     scan = {
         "paths": [os.path.abspath(p) for p in source.paths],
@@ -43,21 +61,23 @@ def encode_request(source: ScanSource, options: Mapping[str, Any], folder: Path)
         "row": source.row,
         "roots": [str(r) for r in source.roots],
     }
+    return _encode({"task": "scan", "scan": scan, "options": plain}, folder)
+
+
+def encode_task(task: str, files: Mapping[str, Path], options: Mapping[str, Any], folder: Path) -> bytes:
+    """Return the line that asks for work on files that are no scan."""
+    handed = {name: os.path.abspath(path) for name, path in files.items()}
+    return _encode({"task": task, "files": handed, "options": dict(options)}, folder)
+
+
+def _encode(request: Mapping[str, Any], folder: Path) -> bytes:
     settings = {k: v for k, v in os.environ.items() if k.startswith(("BRAINLM_", "HF_HUB_"))}
-    request = {
-        "scan": scan,
-        "options": plain,
-        "folder": str(folder),
-        "cwd": os.getcwd(),
-        "settings": settings,
-    }
-    return json.dumps(request).encode() + b"\n"
+    return json.dumps({**request, "folder": str(folder), "settings": settings}).encode() + b"\n"
 
 
-def decode_request(line: bytes) -> tuple[ScanSource, dict[str, Any], Path, dict[str, Any]]:
-    """Return source, options of :func:`brainlm_core.scans.read_scan`, result folder, and the rest."""
-    request = json.loads(line)
-    scan, options = request["scan"], request["options"]
+def decode_scan(request: Mapping[str, Any]) -> tuple[ScanSource, dict[str, Any]]:
+    """Return source and options of :func:`brainlm_core.scans.read_scan`."""
+    scan, options = request["scan"], dict(request["options"])
     source = ScanSource(
         tuple(Path(p) for p in scan["paths"]),
         tuple(scan["names"]),
@@ -68,7 +88,7 @@ def decode_request(line: bytes) -> tuple[ScanSource, dict[str, Any], Path, dict[
     if options["cleaning"] is not None:
         given = options["cleaning"]
         options["cleaning"] = CleaningOptions(**{**given, "strategy": tuple(given["strategy"])})
-    return source, options, Path(request["folder"]), request
+    return source, options
 
 
 def encode_error(error: BrainLMError) -> dict[str, Any]:
@@ -148,8 +168,19 @@ def load_result(folder: Path, name: str) -> Recording:
     ScanError
         If it is no recording.
     """
+    return Recording.load(check_result(folder, name, MAX_RESULT))
+
+
+def check_result(folder: Path, name: str, max_bytes: int) -> Path:
+    """Return the ``.npz`` that a child left, once its list of members has been looked at.
+
+    Raises
+    ------
+    ScanError
+        If it is no archive of arrays, or larger than ``max_bytes``.
+    """
     path = folder / RESULT
     if path.is_symlink() or not path.is_file():
         raise ScanError(f"{name} could not be read", "try again")
-    check_zip(path, name, max_bytes=MAX_RESULT)
-    return Recording.load(path)
+    check_zip(path, name, max_bytes=max_bytes)
+    return path
