@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from brainlm_core.errors import ConfigError
 from brainlm_core.recording import Recording
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from brainlm_core.report.position import Position
     from brainlm_core.scans import ScanSource
 
-    Scan = Recording | ScanSource | str | Path | Sequence[str | Path]
+    Scan: TypeAlias = Recording | ScanSource | str | Path | Sequence[str | Path]
 
 
 def read(scan: Scan, **details: Any) -> Recording:
