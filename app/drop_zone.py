@@ -14,13 +14,13 @@ from app.intake import (
     INTAKE,
     Options,
     Uploads,
-    forget_upload,
     read_path,
     read_public_example,
     read_upload,
     started_locally,
 )
 from app.shell import tasks
+from app.shell.streamlit_patches.uploads import forget_upload
 from app.shell.task_bar import refusals, working
 from app.shell.tasks import Task
 from app.state import Visitor

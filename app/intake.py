@@ -20,8 +20,7 @@ from brainlm_core.recording import Recording
 from brainlm_core.scratch import scratch
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
+    from app.shell.streamlit_patches.uploads import UploadedFile
     from brainlm_core.scans import ScanSource
 
 #: Stated beside the drop zone.
@@ -212,15 +211,6 @@ def started_locally() -> bool:
         and host in _LOOPBACK
         and not any(headers.get(name) for name in ("X-Forwarded-For", "Forwarded", "X-Real-Ip"))
     )
-
-
-def forget_upload(file: UploadedFile) -> None:
-    """Take an uploaded file out of the server's memory now, not only when the visitor leaves."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    if context is not None:
-        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
 
 
 def confounds_name(name: str) -> str:

@@ -12,7 +12,7 @@ from app.jobs import Report, within
 from app.shell import tasks
 from app.shell.tasks import Task
 from app.state import Visitor
-from brainlm_core.analyses.network_scores import MethodScores
+from brainlm_core.analyses.network_scores import Clustering, MethodScores
 from brainlm_core.analyses.networks import AttentionView, NetworksOptions, NetworksResult
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.recording import Recording
@@ -44,7 +44,7 @@ class Picture:
     view: AttentionView | None = None
     attention: NDArray[np.float32] | None = None
     cls: NDArray[np.float32] | None = None
-    clustering: object | None = None
+    clustering: Clustering | None = None
     scores: tuple[MethodScores, ...] = ()
     dependence: ScanDependence | None = None
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
+from brainlm_core.quiet import quiet_old_headers
 from brainlm_core.shown import Shown
 from brainlm_core.writing import whole_file
 
@@ -344,8 +345,14 @@ class Recording(Shown):
         notices = self.notices if notice is None else (*self.notices, notice)
         return replace(self, provenance=provenance, notices=notices, **changes)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, packed: bool = True) -> None:
         """Write one ``.npz`` without pickles: signals, parcellation, provenance, quality.
+
+        Parameters
+        ----------
+        path : path
+        packed : bool
+            Whether to compress; a file that is read at once and thrown away need not be small.
 
         Raises
         ------
@@ -373,7 +380,8 @@ class Recording(Shown):
                 if value is not None:
                     arrays[f"quality_{name}"] = value
         with whole_file(path) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
+            write = np.savez_compressed if packed else np.savez
+            write(stream, meta=np.array(json.dumps(meta)), **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
@@ -386,7 +394,7 @@ class Recording(Shown):
         """
         shown = Path(path).name
         try:
-            with np.load(path, allow_pickle=False) as store:
+            with quiet_old_headers(), np.load(path, allow_pickle=False) as store:
                 meta = json.loads(str(store["meta"]))
                 json.dumps(meta, allow_nan=False, ensure_ascii=False).encode()  # kept, so writable again
                 arrays = {k: store[k] for k in store.files if k != "meta"}

@@ -18,6 +18,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.quiet import quiet_old_headers
 
 _PIECE = 1 << 20
 
@@ -151,5 +152,6 @@ def _close(stored: list[_Stored]) -> None:
 def _header(stream: IO[bytes]) -> tuple[Any, bool, np.dtype[Any]]:
     version = npy_format.read_magic(stream)
     read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    shape, fortran, kind = read(stream)
+    with quiet_old_headers():
+        shape, fortran, kind = read(stream)
     return shape, fortran, kind

@@ -36,14 +36,15 @@ class Shown:
 
         Returns
         -------
-        brainlm_core.report.figure.Figure
+        brainlm_core.report.notebook.Picture
 
         Raises
         ------
         ConfigError
             If there is no figure of that name, or this value does not hold it.
         """
-        return import_module("brainlm_core.report.figures").make(name or self.first_figure, self.drawn_from())
+        draw = import_module("brainlm_core.report.notebook").picture
+        return draw(name or self.first_figure, self.drawn_from())
 
     def _repr_html_(self) -> str | None:
         """Return the first figure for a notebook; None, and so the plain line, where it cannot be drawn."""

@@ -19,7 +19,7 @@ from app.reproduce import reproduce
 from app.shell import tasks
 from app.shell.task_bar import refused_model, task_bar
 from app.state import Visitor, visitor
-from app.words import how, note, sentence
+from app.words import how, note, one_of_row, sentence
 from brainlm_core.look.forecast import strip_rows
 from brainlm_core.recording import Recording
 
@@ -179,10 +179,9 @@ def the_race(now: Picture) -> None:
     if now.tested.race is None:
         note("No start point of this recording can be tested.")
         return
-    measure = st.segmented_control(
+    measure = one_of_row(
         "Measure",
         list(forecast_controls.MEASURES),
-        required=True,
         format_func=forecast_controls.MEASURES.__getitem__,
         key="fc-measure",
         label_visibility="collapsed",

@@ -20,7 +20,7 @@ from app.shell import tasks
 from app.shell.task_bar import refusals, refused_model, working
 from app.state import Visitor, visitor
 from app.theme import colour_stops
-from app.words import capital, how, legend, note, sentence
+from app.words import capital, how, legend, note, one_of_row, sentence
 from brainlm_core.recording import Recording
 
 SHOWN = {
@@ -87,10 +87,9 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw two linked brains: what the model shows, and what is known without it."""
     parcels = recording.parcellation
     with st.container(horizontal=True, vertical_alignment="center", key="picture-bar"):
-        shown = st.segmented_control(
+        shown = one_of_row(
             "On the brain",
             list(SHOWN),
-            required=True,
             format_func=SHOWN.__getitem__,
             key="net-shown",
             persist_state="session",
@@ -269,6 +268,7 @@ def details(key: str) -> None:
 
 def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw the chosen attention beside the connectivity of the same window, both ordered by network."""
+    assert now.view is not None and now.attention is not None  # or no tab is drawn
     parcels = recording.parcellation
     order, bands = by_network(parcels)
     values = charts.relative(now.attention)
@@ -308,6 +308,7 @@ def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
 
 def tab_heads(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw every layer and head small; choosing one shows it everywhere."""
+    assert now.view is not None  # or no tab is drawn
     options = chosen_options(who)
     picked = head_grid(
         charts.thumbnail_scale(now.view),
@@ -378,12 +379,14 @@ def tab_how(who: Visitor, _: Recording, now: Picture) -> None:
 
 def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
     """Offer tables and surface maps."""
+    assert now.cls is not None and now.attention is not None  # or no tab is drawn
     parcels, stem = recording.parcellation, exports.safe_stem(recording.provenance.source_name)
+    attention = now.attention
     maps, names = charts.export_maps(now.cls, now.clustering, now.attention, who.picked, parcels)
     with st.container(horizontal=True):
         st.download_button(
             "Attention (.csv)",
-            lambda: exports.matrix_csv(now.attention, parcels.names),
+            lambda: exports.matrix_csv(attention, parcels.names),
             f"{stem}-attention.csv",
             "text/csv",
             key="net-csv",

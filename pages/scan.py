@@ -18,7 +18,7 @@ from app.links import Setting, keep, one_of, restore
 from app.reproduce import reproduce
 from app.shell import tasks
 from app.state import Visitor, visitor
-from app.words import capital, duration, facts, how, note, sentence, verdict
+from app.words import capital, duration, facts, how, note, one_of_row, sentence, verdict
 from brainlm_core.look.signals import LIMIT_SD, frames
 from brainlm_core.look.words import quality_facts
 from brainlm_core.recording import ColumnMatch, Recording
@@ -62,10 +62,9 @@ def brain(who: Visitor, recording: Recording) -> None:
     if len(known) > 1:
         if st.session_state.get("scan-view") not in known:
             st.session_state["scan-view"] = "signal"
-        shown = st.segmented_control(
+        shown = one_of_row(
             "On the brain",
             known,
-            required=True,
             format_func=VIEWS.__getitem__,
             key="scan-view",
             label_visibility="collapsed",

@@ -75,7 +75,9 @@ def test_importing_loads_nothing_and_shows_the_names() -> None:
         _ = bl.nothing
 
 
-def test_every_job_is_a_line_and_its_result_draws_itself(engine: Engine, recording: Recording) -> None:
+def test_every_job_is_a_line_and_its_result_draws_itself(
+    engine: Engine, recording: Recording, tmp_path: Path
+) -> None:
     filled = bl.reconstruct(recording, engine, share=0.5)
     assert isinstance(filled, ReconstructResult)
     assert "explained variance" in repr(filled) and len(repr(filled)) < 400
@@ -86,7 +88,9 @@ def test_every_job_is_a_line_and_its_result_draws_itself(engine: Engine, recordi
     for value in (filled, asked, recording):
         frame = value._repr_html_()
         assert frame.startswith("<iframe") and "srcdoc" in frame and "allow-same-origin" not in frame
-    assert recording.plot("dvars").name == "dvars"
+    picture = recording.plot("dvars")
+    assert picture.figure.name == "dvars"
+    assert [p.name for p in picture.save(tmp_path / "dvars")] == ["dvars.npz", "dvars.html"]
     with pytest.raises(ConfigError, match="no figure"):
         recording.plot("nothing")
     table = bl.compare(filled, bl.reconstruct(recording, engine, share=0.75))

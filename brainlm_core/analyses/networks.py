@@ -16,13 +16,13 @@ The steps, in their order:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.network_controls import control_map, control_scores, map_dependence
+from brainlm_core.analyses.network_files import attention_received, parcel_table, scores_table, write_maps
 from brainlm_core.analyses.network_scores import (
     Clustering,
     MethodScores,
@@ -44,6 +44,7 @@ from brainlm_core.analyses.network_views import (
     network_order,
     thumbnails,
 )
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
@@ -77,7 +78,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NetworksResult(Shown):
+class NetworksResult(Saved, Shown):
     """Attention networks of one recording and their scores.
 
     Parameters
@@ -149,11 +150,34 @@ class NetworksResult(Shown):
             "provenance": self.view.provenance.to_dict(),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write tables, matrices, figures and brain maps; return the files (see ``network_maps``)."""
-        from brainlm_core.analyses.network_maps import save_result
-
-        return save_result(self, Path(folder))
+    def files(self) -> ResultFiles:
+        """Return the figures, tables of parcels and scores, matrices and brain maps."""
+        view, clustering = self.view, self.clustering
+        received = attention_received(self.attention)
+        return ResultFiles(
+            {"networks.json": self.to_dict()},
+            tables={
+                "parcels.csv": parcel_table(view, clustering, self.cls, received),
+                "scores.csv": scores_table(self.scores),
+            },
+            arrays={
+                "matrices.npz": {
+                    "attention": self.attention,
+                    "functional_connectivity": view.connectivity.astype(np.float32),
+                    "cls": self.cls,
+                    "clusters": clustering.labels,
+                    "cluster_names": np.array(clustering.names, dtype=np.str_),
+                    "order": view.order,
+                    "group": view.group,
+                    "usable": view.usable,
+                    "layer_head_thumbnails": self.thumbnails,
+                    "log2_attention_no_scan": self.dependence.no_scan.astype(np.float32),
+                    "added_by_scan": self.dependence.difference.astype(np.float32),
+                    "added_by_scan_faded": self.dependence.faded().astype(np.float32),
+                }
+            },
+            maps=(lambda folder: write_maps(folder, view.parcellation, clustering, self.cls, received),),
+        )
 
 
 def networks_of(

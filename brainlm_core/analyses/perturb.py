@@ -10,9 +10,7 @@ to go with a change; it is not a measured effect and shows no cause.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,15 +31,13 @@ from brainlm_core.analyses.perturb_interaction import interaction
 from brainlm_core.analyses.perturb_null import N_SETS, NullMap, matched_plans, no_null, null_map
 from brainlm_core.analyses.perturb_response import Response, prepare, respond
 from brainlm_core.analyses.perturb_trials import Stage
-from brainlm_core.analyses.result_files import plain
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
 from brainlm_core.shown import Shown
-from brainlm_core.tables import write_table
-from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb_masks import Plan
@@ -88,7 +84,7 @@ class PerturbOptions:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PerturbResult(Shown):
+class PerturbResult(Saved, Shown):
     """A response and its companions.
 
     Parameters
@@ -176,45 +172,22 @@ class PerturbResult(Shown):
             "provenance": self.stage.provenance.to_dict(),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write tables, arrays, the scenario and the figures.
-
-        Returns
-        -------
-        tuple of Path
-            ``perturb.json``, ``scenario.json``, ``responders.csv``, ``dose.csv``, ``agreement.csv``,
-            ``response.npz``.
-
-        Raises
-        ------
-        ConfigError
-            If the folder cannot be written.
-        """
-        folder = Path(folder)
-        response, null = self.response, self.null
-        paths = [
-            folder / n
-            for n in (
-                "perturb.json",
-                "scenario.json",
-                "responders.csv",
-                "dose.csv",
-                "agreement.csv",
-                "response.npz",
-            )
-        ]
-        with whole_files(folder) as part:
-            parts = [part / path.name for path in paths]
-            parts[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
-            parts[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
-            write_table(parts[2], responder_table(response, self.stage, null))
-            fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
-            dose = {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
-            write_table(parts[3], pd.DataFrame(dose))
-            write_table(parts[4], pd.DataFrame([_agreement_row(a) for a in self.agreement]))
-            with parts[5].open("wb") as stream:
-                np.savez_compressed(stream, **self._arrays())
-        return tuple(paths)
+    def files(self) -> ResultFiles:
+        """Return the figures, the scenario, tables of responders, doses and agreement, and the arrays."""
+        dose = self.dose
+        line = dose.intercept + dose.slope * np.asarray(dose.doses_sd)
+        return ResultFiles(
+            {"perturb.json": self.to_dict()},
+            {"scenario.json": self.response.plan.scenario.to_json()},
+            {
+                "responders.csv": responder_table(self.response, self.stage, self.null),
+                "dose.csv": pd.DataFrame(
+                    {"dose_sd": dose.doses_sd, "response_sd": dose.curve, "line_sd": line}
+                ),
+                "agreement.csv": pd.DataFrame([_agreement_row(a) for a in self.agreement]),
+            },
+            {"response.npz": self._arrays()},
+        )
 
     def _arrays(self) -> dict[str, Any]:
         response, null = self.response, self.null

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from brainlm_core.analyses.masked_baselines import (
     mean_fill,
     statistics_folder,
 )
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.atlas import Parcellation
 from brainlm_core.base.methods import best_baseline, ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish
@@ -117,7 +117,7 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ReconstructResult(Shown):
+class ReconstructResult(Saved, Shown):
     """One window, hidden in part and filled in again.
 
     Parameters
@@ -204,16 +204,8 @@ class ReconstructResult(Shown):
             "provenance": self.provenance.to_dict(),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write ``reconstruction.json`` and ``reconstruction.npz``; return their paths.
-
-        Raises
-        ------
-        ConfigError
-            If the folder cannot be written.
-        """
-        from brainlm_core.analyses.result_files import write_json_and_arrays
-
+    def files(self) -> ResultFiles:
+        """Return ``reconstruction.json`` and ``reconstruction.npz``."""
         arrays = {
             "observed": self.observed,
             "hidden": self.hidden,
@@ -222,7 +214,7 @@ class ReconstructResult(Shown):
             "parcel_r2": self.parcel_r2,
             **{f"answer_{name}": values for name, values in self.answers.items()},
         }
-        return write_json_and_arrays(Path(folder), "reconstruction", self.to_dict(), arrays)
+        return ResultFiles({"reconstruction.json": self.to_dict()}, arrays={"reconstruction.npz": arrays})
 
 
 @dataclass(frozen=True)

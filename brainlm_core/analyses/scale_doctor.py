@@ -9,18 +9,16 @@ judged by the same yardstick.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.errors import AnalysisError, ConfigError
-from brainlm_core.tables import write_rows
-from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Cancel, Engine, Progress
@@ -38,7 +36,7 @@ POOR_R2 = 0.02
 
 
 @dataclass(frozen=True)
-class ScaleDoctorResult:
+class ScaleDoctorResult(Saved):
     """The curve and what to make of it.
 
     Parameters
@@ -87,15 +85,12 @@ class ScaleDoctorResult:
             "hidden_share": HIDDEN_SHARE,
         }
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write ``scale_doctor.json`` and ``scale_doctor.csv``; return their paths."""
-        folder = Path(folder)
-        as_json, as_csv = folder / "scale_doctor.json", folder / "scale_doctor.csv"
-        with whole_files(folder) as part:
-            text = json.dumps(self.to_dict(), indent=1) + "\n"
-            (part / as_json.name).write_text(text, encoding="utf-8")
-            write_rows(part / as_csv.name, ["gain", "r2"], zip(self.gains, self.r2, strict=True))
-        return [as_json, as_csv]
+    def files(self) -> ResultFiles:
+        """Return ``scale_doctor.json`` and ``scale_doctor.csv``."""
+        table = pd.DataFrame({"gain": self.gains, "r2": self.r2})
+        return ResultFiles(
+            {"scale_doctor.json": self.to_dict()}, tables={"scale_doctor.csv": table}, float_format=None
+        )
 
 
 def examine(

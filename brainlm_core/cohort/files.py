@@ -24,6 +24,7 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.personal import leave_out_personal, sentence
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
+from brainlm_core.quiet import quiet_old_headers
 from brainlm_core.writing import cannot_write, keep_private, private_folder
 
 #: Version of the layout that is written.
@@ -217,7 +218,7 @@ def _from_arrow(table: Any, about: dict[str, Any], parcellation: bytes | None) -
     }
     parcels = None
     if parcellation is not None:
-        with np.load(io.BytesIO(parcellation), allow_pickle=False) as store:
+        with quiet_old_headers(), np.load(io.BytesIO(parcellation), allow_pickle=False) as store:
             parcels = Parcellation.from_arrays({k: store[k] for k in store.files})
     if "parcels" in arrays:
         arrays["parcels"] = arrays["parcels"].reshape(n, -1, arrays["cls"].shape[1])

@@ -76,7 +76,7 @@ def load_recording(args: argparse.Namespace) -> Recording:
         As :func:`brainlm_core.scans.read_scan`.
     """
     from brainlm_core.scans import CleaningOptions
-    from brainlm_core.scans.isolation import scan_reader
+    from brainlm_core.scans.intake import scan_reader
 
     if (demo := _demo(args.scan)) is not None:
         return demo

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
+from brainlm_core.quiet import quiet_old_headers
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import check_values, check_zip, read_npy_header, read_npy_members
@@ -34,7 +35,8 @@ def read_npy(path: Path, name: str) -> Grid:
         with path.open("rb") as stream:
             shape, dtype = read_npy_header(stream)
             _check_header(shape, dtype, path.stat().st_size - stream.tell(), name)
-        values = np.load(path, allow_pickle=False)
+        with quiet_old_headers():
+            values = np.load(path, allow_pickle=False)
     except DAMAGED_ARRAYS as error:
         raise ScanError(f"{name} is a damaged .npy file", "save it again with numpy.save") from error
     return Grid(_matrix(values, name))
@@ -72,7 +74,7 @@ def read_npz(path: Path, name: str, row: int | None = None) -> Grid:
     check_zip(path, name)
     try:
         listed = [_Listed(key, shape, dtype.kind in "iufc") for key, shape, dtype in read_npy_members(path)]
-        with np.load(path, allow_pickle=False) as store:
+        with quiet_old_headers(), np.load(path, allow_pickle=False) as store:
             return _choose(listed, lambda keys: {k: store[k] for k in keys}, path.stat().st_size, name, row)
     except DAMAGED_ARRAYS as error:
         raise ScanError(f"{name} is a damaged .npz file", "save it again") from error

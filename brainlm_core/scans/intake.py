@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from brainlm_core.errors import ScanError
 from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.cleaning import CleaningOptions, clean
 from brainlm_core.scans.confounds import ConfoundTable, read_confounds
-from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.isolation.guard import reads_here
 from brainlm_core.scans.limits import MAX_SIGNAL, check_length
 from brainlm_core.scans.quality import assess, judge
 from brainlm_core.scans.readers import find_reader
+from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
 from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
@@ -134,6 +134,13 @@ def read_scan(
         recording = replace(recording, notices=(*recording.notices, note))
     report(1.0, "done")
     return recording
+
+
+def scan_reader(isolated: bool) -> Callable[..., Recording]:
+    """Return what reads scans: :func:`read_isolated` or :func:`read_scan`, which take the same options."""
+    from brainlm_core.scans.isolation.read import read_isolated
+
+    return read_isolated if isolated else read_scan
 
 
 def _check_together(source: ScanSource, key: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
+from brainlm_core.quiet import quiet_old_headers
 
 #: Largest text table, in bytes (an hour at 424 parcels is about 30 MB).
 MAX_TEXT_BYTES = 1 << 30
@@ -173,7 +174,8 @@ def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return shape and dtype that an ``.npy`` stream claims, without reading the data."""
     version = npy_format.read_magic(stream)
     reader = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    shape, _, dtype = reader(stream)
+    with quiet_old_headers():
+        shape, _, dtype = reader(stream)
     return shape, dtype
 
 

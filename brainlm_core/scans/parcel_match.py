@@ -326,6 +326,7 @@ def _lean(values: NDArray[np.float64]) -> float:
     finite = np.isfinite(part)
     if not finite.any():
         return 0.0
+    part = part / max(float(np.abs(part[finite]).max()), 1e-300)  # of any size, squared below
     x = np.where(finite, part, part[finite].mean())
     x = x - x.mean(axis=0) - x.mean(axis=1, keepdims=True) + x.mean()
     total = float((x * x).sum())

@@ -91,7 +91,7 @@ def _gifti(request: ReadRequest) -> ReadResult:
 def _folder(request: ReadRequest) -> ReadResult:
     from brainlm_core.scans.fmriprep import read_folder
 
-    return read_folder(request)
+    return read_folder(request, lambda probe, inner: find_reader(probe, inner.source.name).read(inner))
 
 
 def _arrow(request: ReadRequest) -> ReadResult:

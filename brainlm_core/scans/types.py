@@ -151,3 +151,5 @@ class ParcelSignals:
 
 #: A saved recording comes back whole; everything else as signals.
 ReadResult = ParcelSignals | Recording
+#: Options of :func:`brainlm_core.scans.read_scan` that name a file; a test holds them to its signature.
+PATH_OPTIONS = ("confounds", "coordinates")

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Step
-from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.gifti import n_vertices, read_surface_nifti
 from brainlm_core.scans.nifti_header import NiftiHeader
 from brainlm_core.scans.other_headers import mgh_time
+from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.small_nifti import load_small_nifti
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.space import AtlasOnGrid, atlas_on_grid, check_space, varying_voxels

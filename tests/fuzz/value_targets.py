@@ -175,9 +175,9 @@ def _embeddings_parts() -> tuple[Part, ...]:
 
 
 def _read_embeddings(path: Path, option: int) -> None:
-    from brainlm_core.cohort.files import read_embeddings
+    from brainlm_core.cohort.isolated import read_embeddings_isolated
 
-    found = read_embeddings(path, connectivity=bool(option % 2), parcels=bool(option % 3))
+    found = read_embeddings_isolated(path, connectivity=bool(option % 2), parcels=bool(option % 3))
     assert len(found.table()) == len(found) == len(found.cls)
     found.vectors("mean")
 

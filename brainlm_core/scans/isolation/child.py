@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -23,6 +25,7 @@ from typing import IO, Any
 from brainlm_core.errors import BrainLMError
 from brainlm_core.scans.isolation import guard, wire
 from brainlm_core.scans.source import Progress
+from brainlm_core.scans.types import PATH_OPTIONS
 
 #: Work on files that are no scan, by name: a module and its function ``f(files, folder, **options)``.
 TASKS = {
@@ -31,6 +34,8 @@ TASKS = {
     "arrow people": ("brainlm_core.cohort.isolated", "arrow_people_to_plain"),
 }
 _PR_SET_PDEATHSIG = 1
+#: Parameters of glibc's ``mallopt`` (malloc.h).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 #: Room on top of the limit for stacks and what the allocator keeps ready, in bytes.
 _SLACK = 192 << 20
 
@@ -39,6 +44,9 @@ def nursery(number: int) -> None:
     """Fork a child for every file asked for, until the program is gone."""
     control = socket.socket(fileno=number)
     _load_readers()
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page of what all share
+    _keep_what_is_freed()
     control.send(b"ready")
     while True:
         message, fds = _receive(control)
@@ -135,7 +143,7 @@ def _read_scan(request: dict[str, Any], folder: Path, progress: Progress) -> Non
 
     with guard.read_here():
         recording = read_scan(source, progress=progress, **options)
-    recording.save(folder / wire.RESULT)
+    recording.save(folder / wire.RESULT, packed=False)
 
 
 def _do(request: dict[str, Any], folder: Path, _progress: Progress) -> None:
@@ -147,6 +155,18 @@ def _do(request: dict[str, Any], folder: Path, _progress: Progress) -> None:
     module, function = TASKS[request["task"]]
     with guard.read_here():
         getattr(importlib.import_module(module), function)(files, folder / wire.RESULT, **request["options"])
+
+
+def _keep_what_is_freed() -> None:
+    """Let a child use the memory of its arrays again instead of asking the kernel for each: it ends soon."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, n_bytes in (
+            (_TRIM_THRESHOLD, 1 << 28),
+            (_TOP_PAD, 1 << 24),
+            (_MMAP_THRESHOLD, 1 << 25),
+        ):
+            mallopt(ctypes.c_int(parameter), ctypes.c_int(n_bytes))
 
 
 def _take_settings(request: dict[str, Any]) -> None:
@@ -162,7 +182,7 @@ def _take_settings(request: dict[str, Any]) -> None:
 
 def _allowed(source: Any, options: dict[str, Any], folder: Path) -> guard.Allowed:
     """Return what this scan may open: itself, what was named with it, and what lies beside it."""
-    handed = [*source.paths, *(options[k] for k in wire.path_options() if options.get(k))]
+    handed = [*source.paths, *(options[k] for k in PATH_OPTIONS if options.get(k))]
     atlas = options.get("atlas")
     if atlas and Path(atlas).is_file():
         handed.append(Path(atlas))
@@ -194,8 +214,6 @@ def _limit_memory(limit: int) -> None:
 def _die_with_the_nursery() -> None:
     if sys.platform != "linux":
         return
-    import ctypes
-
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -119,13 +119,6 @@ def read_isolated(
     )
 
 
-def scan_reader(isolated: bool) -> Callable[..., Recording]:
-    """Return :func:`read_isolated` or :func:`brainlm_core.scans.read_scan`, which take the same options."""
-    from brainlm_core.scans.intake import read_scan
-
-    return read_isolated if isolated else read_scan
-
-
 def do_isolated(
     task: str,
     files: Mapping[str, Path],

@@ -5,12 +5,10 @@ Nothing that a child sends is ever unpickled; names of errors come from a list.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from brainlm_core.recording import Recording
 from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.limits import check_zip
 from brainlm_core.scans.source import ScanSource
-from brainlm_core.scans.types import MissingChoice
+from brainlm_core.scans.types import PATH_OPTIONS, MissingChoice
 
 #: Longest line, in bytes; longest sentence; most bytes of a result.
 MAX_LINE, _MAX_WORDS, MAX_RESULT = 1 << 16, 2000, 1 << 29
@@ -33,23 +31,11 @@ _MAX_READINGS, _STEPS, _STEP_LIMIT = 20, 20, 200
 _DAMAGED = ScanError("the scan could not be read", "try again")
 
 
-@cache
-def path_options() -> tuple[str, ...]:
-    """Return the options of :func:`brainlm_core.scans.read_scan` that name a file, from what it says itself.
-
-    A child may open these, and they reach it as absolute paths.
-    """
-    from brainlm_core.scans.intake import read_scan
-
-    given = inspect.signature(read_scan).parameters.values()
-    return tuple(p.name for p in given if p.kind is p.KEYWORD_ONLY and "PathLike" in str(p.annotation))
-
-
 def encode_scan(source: ScanSource, options: Mapping[str, Any], folder: Path) -> bytes:
     """Return the line that asks for a scan."""
     cleaning = options.get("cleaning")
     plain = {k: v for k, v in options.items() if v is not None}
-    plain |= {k: os.path.abspath(plain[k]) for k in path_options() if k in plain}
+    plain |= {k: os.path.abspath(plain[k]) for k in PATH_OPTIONS if k in plain}
     atlas = plain.get("atlas")
     if atlas is not None and Path(atlas).is_file():
         plain["atlas"] = os.path.abspath(atlas)
