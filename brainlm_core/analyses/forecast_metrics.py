@@ -103,6 +103,12 @@ class Sums:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(1 - (yy - 2 * yf + ff) / _positive(yy - y * y / n))
 
+    def mse(self) -> Array:
+        """Return the mean squared error, in squared SD."""
+        n, _, yy, _, ff, yf = self.table
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((yy - 2 * yf + ff) / n)
+
     def correlation(self) -> Array:
         """Return Pearson's r; NaN where either side does not vary."""
         n, y, yy, f, ff, yf = self.table
