@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
 from brainlm_core.quiet import quiet_old_headers
+from brainlm_core.slices import Slices
 from brainlm_core.writing import whole_file
 
 FloatArray = NDArray[np.float32]
@@ -241,6 +242,8 @@ class Recording:
         Sentences a user should read (resampled, padded, approximated, …).
     columns : ColumnMatch or None
         How the columns of the table that was read found their parcels; None for images.
+    slices : Slices or None
+        The mean image in three planes with the parcels on it; None where there was no volume.
 
     Raises
     ------
@@ -255,6 +258,7 @@ class Recording:
     quality: Quality | None = None
     notices: tuple[str, ...] = ()
     columns: ColumnMatch | None = None
+    slices: Slices | None = None
 
     def __post_init__(self) -> None:
         signals = np.array(self.signals, dtype=np.float32)  # own copy, so that freezing is ours
@@ -323,6 +327,8 @@ class Recording:
             "provenance": self.provenance.to_dict(),
             "notices": list(self.notices),
         }
+        if self.slices is not None:
+            arrays |= self.slices.to_arrays()
         if self.columns is not None:
             meta["columns"] = self.columns.to_dict()
         if self.quality is not None:
@@ -389,4 +395,5 @@ class Recording:
             quality=quality,
             notices=tuple(map(str, meta.get("notices", ()))),
             columns=ColumnMatch.from_dict(meta["columns"]) if "columns" in meta else None,
+            slices=Slices.from_arrays(arrays),
         )
