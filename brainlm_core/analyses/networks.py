@@ -213,7 +213,9 @@ def twin_map(
     cancel: Cancel | None = None,
 ) -> NDArray[np.float32]:
     """Return the same reduction of the random-weights twin on the same window(s), query × key."""
-    attention = twin.attention(view.windows, average=True, progress=progress, cancel=cancel)
+    attention = twin.attention(
+        view.windows, average=True, steadied=options.steadied, progress=progress, cancel=cancel
+    )
     return chosen_map(replace(view, attention=attention), options)
 
 
