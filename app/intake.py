@@ -35,6 +35,8 @@ ROOTS_VARIABLE = "BRAINLM_ROOTS"
 _MAX_NAME_BYTES = 200
 #: Slot of the task that reads a scan: the only one that outlives the recording and the model in hand.
 INTAKE = "intake"
+#: Part that it publishes before it is done: the mean image of a volume's first moments.
+FIRST_LOOK = "first look"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -279,4 +281,5 @@ def _read(
         progress=report,
         name=name,
         cancelled=report.cancelled,
+        first_look=lambda slices: report.publish(FIRST_LOOK, slices),
     )

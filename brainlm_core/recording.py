@@ -17,6 +17,7 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
 from brainlm_core.quiet import quiet_old_headers
 from brainlm_core.shown import Shown
+from brainlm_core.slices import Slices
 from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
@@ -246,6 +247,8 @@ class Recording(Shown):
         Sentences a user should read (resampled, padded, approximated, …).
     columns : ColumnMatch or None
         How the columns of the table that was read found their parcels; None for images.
+    slices : Slices or None
+        The mean image in three planes with the parcels on it; None where there was no volume.
 
     Raises
     ------
@@ -260,6 +263,7 @@ class Recording(Shown):
     quality: Quality | None = None
     notices: tuple[str, ...] = ()
     columns: ColumnMatch | None = None
+    slices: Slices | None = None
 
     def __post_init__(self) -> None:
         signals = np.array(self.signals, dtype=np.float32)  # own copy, so that freezing is ours
@@ -366,6 +370,8 @@ class Recording(Shown):
             "provenance": self.provenance.to_dict(),
             "notices": list(self.notices),
         }
+        if self.slices is not None:
+            arrays |= self.slices.to_arrays()
         if self.columns is not None:
             meta["columns"] = self.columns.to_dict()
         if self.quality is not None:
@@ -432,4 +438,5 @@ class Recording(Shown):
             quality=quality,
             notices=tuple(map(str, meta.get("notices", ()))),
             columns=ColumnMatch.from_dict(meta["columns"]) if "columns" in meta else None,
+            slices=Slices.from_arrays(arrays),
         )

@@ -90,7 +90,7 @@ def test_every_job_is_a_line_and_its_result_draws_itself(
         assert frame.startswith("<iframe") and "srcdoc" in frame and "allow-same-origin" not in frame
     picture = recording.plot("dvars")
     assert picture.figure.name == "dvars"
-    assert [p.name for p in picture.save(tmp_path / "dvars")] == ["dvars.npz", "dvars.html"]
+    assert {p.name for p in picture.save(tmp_path / "dvars")} == {"dvars.npz", "dvars.html"}
     with pytest.raises(ConfigError, match="no figure"):
         recording.plot("nothing")
     table = bl.compare(filled, bl.reconstruct(recording, engine, share=0.75))

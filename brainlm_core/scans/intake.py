@@ -22,6 +22,7 @@ from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
 from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
+from brainlm_core.slices import Slices
 
 
 def read_scan(
@@ -36,6 +37,7 @@ def read_scan(
     cleaning: CleaningOptions | None = None,
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
+    first_look: Callable[[Slices], None] | None = None,
 ) -> Recording:
     """Read a scan.
 
@@ -69,6 +71,8 @@ def read_scan(
         ``progress(fraction, stage)``.
     name : str or sequence of str, optional
         Display name of an upload whose path is a temporary file.
+    first_look : callable, optional
+        Told the mean image of a volume's first moments, in slices, while the rest is still to be read.
 
     Returns
     -------
@@ -111,6 +115,7 @@ def read_scan(
         rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
         progress=report,
+        first_look=first_look,
     )
     result = reader.read(request)
     options = cleaning or CleaningOptions()
@@ -242,6 +247,7 @@ def _to_recording(
         quality=quality,
         notices=(*result.notices, *notices, *gaps),
         columns=result.columns,
+        slices=result.slices,
     )
     return recording, table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import ColumnMatch, Recording, Step
 from brainlm_core.scans.source import Progress, ScanSource, no_progress
+from brainlm_core.slices import Slices
 
 
 class MissingTR(ScanError):
@@ -83,6 +85,8 @@ class ReadRequest:
         What the rows of a table are, by the user.
     progress : callable
         ``progress(fraction, stage)``.
+    first_look : callable or None
+        Told the slices of the first volumes, before the rest is read.
     """
 
     source: ScanSource
@@ -92,6 +96,7 @@ class ReadRequest:
     space: str | None = None
     rows_are: str | None = None
     progress: Progress = no_progress
+    first_look: Callable[[Slices], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ class ParcelSignals:
         The files that were read, when they are not just those that were named.
     columns : ColumnMatch or None
         How the columns of a table found their parcels.
+    slices : Slices or None
+        The mean image of a volume in three planes.
     """
 
     signals: NDArray[np.floating]
@@ -147,6 +154,7 @@ class ParcelSignals:
     sha256: str | None = None
     read_from: ScanSource | None = None
     columns: ColumnMatch | None = None
+    slices: Slices | None = None
 
 
 #: A saved recording comes back whole; everything else as signals.

@@ -22,10 +22,13 @@ from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.limits import check_zip
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.types import PATH_OPTIONS, MissingChoice
+from brainlm_core.slices import Slices
 
 #: Longest line, in bytes; longest sentence; most bytes of a result.
 MAX_LINE, _MAX_WORDS, MAX_RESULT = 1 << 16, 2000, 1 << 29
-RESULT = "recording.npz"
+RESULT, FIRST_LOOK = "recording.npz", "first_look.npz"
+#: Most bytes of the slices of a first look.
+MAX_LOOK = 1 << 22
 #: Most readings of a question; steps to one standard deviation of a preview, and the largest.
 _MAX_READINGS, _STEPS, _STEP_LIMIT = 20, 20, 200
 _DAMAGED = ScanError("the scan could not be read", "try again")
@@ -144,6 +147,28 @@ def _known_errors() -> dict[str, type[BrainLMError]]:
         found[kind.__name__] = kind
         waiting += kind.__subclasses__()
     return found
+
+
+def save_look(folder: Path, slices: Slices) -> None:
+    """Leave the slices of a first look for the program."""
+    with (folder / FIRST_LOOK).open("wb") as stream:
+        arrays: dict[str, Any] = dict(slices.to_arrays())
+        np.savez(stream, **arrays)
+
+
+def load_look(folder: Path) -> Slices | None:
+    """Read a first look that a child left, checked like any file of a stranger; None when it is none."""
+    path = folder / FIRST_LOOK
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        check_zip(path, "the first look", max_bytes=MAX_LOOK)
+        with np.load(path, allow_pickle=False) as store:
+            return Slices.from_arrays({k: store[k] for k in store.files})
+    except BrainLMError:
+        return None
+    except errors.DAMAGED_ARRAYS:
+        return None
 
 
 def load_result(folder: Path, name: str) -> Recording:
