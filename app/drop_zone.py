@@ -99,6 +99,13 @@ def missing_answer(who: Visitor) -> None:
     def answer() -> None:
         st.session_state[f"tr-{who.drop_count}"] = st.session_state["ask-tr"]
 
+    stated = getattr(who.intake_error, "stated_s", None)
+
+    def confirm() -> None:
+        st.session_state[f"tr-{who.drop_count}"] = stated
+
+    if stated is not None and 0.05 <= stated <= 20:
+        st.button(f"It is {stated:g} s", key="confirm-tr", on_click=confirm)
     with st.form("ask", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
             "Repetition time (s)", min_value=0.05, max_value=20.0, value=None, format="%.3f", key="ask-tr"
@@ -122,6 +129,10 @@ def _offer(who: Visitor, question: MissingChoice) -> None:
                 st.button(words, key=f"choose-{words}", on_click=choose, args=(chosen,))
     elif question.options:
         readings = dict(question.options)
+        if len(readings) == 1:
+            ((words, chosen),) = question.options
+            st.button(words, key="choose-only", on_click=choose, args=(chosen,))
+            return
 
         def take() -> None:
             choose(readings[st.session_state["choose-reading"]])

@@ -51,7 +51,8 @@ class Options:
     cleaning : dict
         Fields of :class:`brainlm_core.scans.CleaningOptions`; empty for none.
     answers : dict
-        What was asked about a table: ``atlas``, ``rows_are`` of :func:`brainlm_core.scans.read_scan`.
+        What was asked: ``atlas``, ``rows_are``, ``space`` of :func:`brainlm_core.scans.read_scan`;
+        ``confounds`` empty to read without the table.
     """
 
     tr_s: float | None = None
@@ -273,8 +274,9 @@ def _read(
     return read_isolated(
         path,
         tr_s=options.tr_s,
-        confounds=confounds,
+        confounds=None if options.answers.get("confounds") == "" else confounds,
         coordinates=coordinates,
+        space=options.answers.get("space"),
         atlas=options.answers.get("atlas"),
         rows_are=options.answers.get("rows_are"),
         cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,

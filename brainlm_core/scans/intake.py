@@ -21,7 +21,7 @@ from brainlm_core.scans.readers import find_reader
 from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
-from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
+from brainlm_core.scans.types import MissingChoice, MissingTR, ParcelSignals, ReadRequest
 from brainlm_core.slices import Slices
 
 
@@ -257,7 +257,11 @@ def _confounds(
 ) -> tuple[ConfoundTable | None, tuple[str, ...]]:
     """Read the table that the user named, else the one beside the scan when it belongs to it."""
     if request.confounds is not None:
-        table = read_confounds(request.confounds, n_timepoints)
+        try:
+            table = read_confounds(request.confounds, n_timepoints)
+        except ScanError as error:
+            without = (("Read the scan without this table", {"confounds": ""}),)
+            raise MissingChoice(error.what, error.fix, without) from error
         return table, table.notices
     found = None if source.uploaded else companions(source.path, source.may_open).confounds
     if found is None:

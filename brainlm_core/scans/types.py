@@ -37,7 +37,7 @@ class MissingCoordinates(ScanError):
 
 
 class MissingChoice(MissingCoordinates):
-    """Several readings of a table are possible; a page can offer them.
+    """Several readings of a scan are possible; a page can offer them.
 
     Parameters
     ----------
