@@ -56,7 +56,7 @@ def intake_bar(who: Visitor) -> None:
 
 def empty_drop_zone(who: Visitor) -> None:
     """Let go of dropped files, in the widgets and in the server's memory."""
-    for name in ("drop", "partner", "confounds", "coordinates"):
+    for name in ("drop", "partner", "confounds", "coordinates", "atlas", "labels"):
         file = st.session_state.get(f"{name}-{who.drop_count}")
         if file is not None:
             forget_upload(file)
@@ -225,9 +225,15 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
             type=["gii", "gz", "img", "hdr", "HEAD", "BRIK", "nii", "mgz"],
             key=f"partner-{n}",
         )
+        atlas = st.file_uploader(
+            "Own parcels: label image in MNI space", type=["nii", "gz"], key=f"atlas-{n}"
+        )
+        labels = st.file_uploader(
+            "Names of its labels", type=["tsv", "csv", "txt", "lut", "ctab", "json"], key=f"labels-{n}"
+        )
         cleaning = _cleaning(n)
         st.caption("Settings apply to the next scan you drop. Nothing is cleaned unless you ask for it.")
-    uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates)
+    uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates, atlas, labels)
     return Options(tr_s, cleaning, st.session_state.get(f"answers-{n}", {})), uploads
 
 

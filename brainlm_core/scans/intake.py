@@ -32,6 +32,7 @@ def read_scan(
     confounds: str | os.PathLike[str] | None = None,
     coordinates: str | os.PathLike[str] | None = None,
     atlas: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
     space: str | None = None,
     rows_are: str | None = None,
     cleaning: CleaningOptions | None = None,
@@ -60,6 +61,9 @@ def read_scan(
     atlas : str, optional
         Name of a known parcellation (see :func:`brainlm_core.scans.atlases.known_atlases`; for images also
         ``a424-approximation``), or path of a label volume or ``.dlabel.nii``.
+    labels : str, optional
+        Lookup table of that label volume: the name of each number; see
+        :func:`brainlm_core.scans.lookup.read_lookup`.
     space : str, optional
         The template that an image was registered to, where name and header are wrong or silent:
         ``MNI152NLin6Asym`` or ``MNI152NLin2009cAsym``.
@@ -102,6 +106,7 @@ def read_scan(
             confounds=confounds,
             coordinates=coordinates,
             atlas=atlas,
+            labels=labels,
             space=space,
             rows_are=rows_are,
             cleaning=cleaning,
@@ -111,6 +116,7 @@ def read_scan(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
         atlas=atlas,
+        labels=None if labels is None else _existing(labels, "the lookup table"),
         space=space,
         rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),

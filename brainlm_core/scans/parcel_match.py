@@ -153,7 +153,7 @@ def _in_label_volume(grid: Grid, axes: tuple[int, ...], request: ReadRequest) ->
     """Place columns at the labels of a volume of the user's."""
     from brainlm_core.volume_atlas import load_volume_atlas
 
-    atlas = load_volume_atlas(request.atlas)
+    atlas = load_volume_atlas(request.atlas, lookup=request.labels)
     parcels = atlas.parcellation
     numbers = numbers_in(parcels.names)
     table = CoordinateTable(parcels.xyz, parcels.names, True, numbers)

@@ -56,7 +56,7 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     claim = claimed_space(name, header.space_code, request.space)
     request.progress(0.02, "loading the atlas")
     space = claim.template or grid_template(header)
-    atlas = load_volume_atlas(request.atlas, space)
+    atlas = load_volume_atlas(request.atlas, space, request.labels)
     grid = atlas_on_grid(atlas, header.shape[:3], header.affine)
     if len(grid.voxels.index) == 0:
         raise ScanError(
