@@ -68,6 +68,16 @@ def title_of(name: str) -> str:
     return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
+def reads_recording(who: Visitor) -> bool:
+    """Whether the model in hand reads the whole recording, as the context family does."""
+    from brainlm_core.weights import family_of
+
+    try:
+        return family_of(who.model.name) == "context"
+    except BrainLMError:
+        return False  # what is wrong with it is said where it is loaded
+
+
 def short_licence(licence: str) -> str:
     """Return the name of a licence without what follows it in brackets or after a colon."""
     return re.split(r"\s*[(:;,]", licence, maxsplit=1)[0]

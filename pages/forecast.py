@@ -14,7 +14,7 @@ from app.chips import chip_row
 from app.flat_brain import flat_brains
 from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result
 from app.links import keep, restore
-from app.models import title_of
+from app.models import reads_recording, title_of
 from app.reproduce import reproduce
 from app.shell import tasks
 from app.shell.task_bar import refused_model, task_bar
@@ -251,7 +251,8 @@ def tab_how(who: Visitor, _: Recording, __: Picture) -> None:
     how(
         [
             f"{title_of(who.model.name)} gets a window whose last 20 samples (or a few more: whole patches) "
-            "are hidden and fills them in. Longer horizons feed its own answer back.",
+            "are hidden and fills them in. Longer horizons feed its own answer back."
+            + (" Its forecasts are those of the Gaussian process inside it." if reads_recording(who) else ""),
             "Only volumes before the start point are used: for the model, its scaling, the baselines and the "
             "interval.",
             "Baselines on the same seen volumes: their mean; the last value; an autoregression per parcel "

@@ -13,8 +13,15 @@ from app.chips import chip_row
 from app.flat_brain import flat_brains
 from app.links import Setting, keep, one_of, restore, whole
 from app.matrix_view import head_grid, matrix_view
-from app.models import title_of
-from app.networks_work import NETWORKS, Picture, advance, chosen_options, picture, scores_key
+from app.models import reads_recording, title_of
+from app.networks_work import (
+    NETWORKS,
+    Picture,
+    advance,
+    chosen_options,
+    picture,
+    scores_key,
+)
 from app.reproduce import reproduce
 from app.shell import tasks
 from app.shell.task_bar import refusals, refused_model, working
@@ -36,6 +43,7 @@ LINK = (
     Setting("net-reduction", "map", "average", one_of(REDUCTIONS)),
     Setting("net-k", "networks", 7, whole(2, 20)),
     Setting("net-windows", "windows", "first", one_of(("first", "all"))),
+    Setting("net-group", "group", 0, whole(0, 100)),
     Setting("net-layer", "layer", None, whole(0, 99)),
     Setting("net-head", "head", None, whole(0, 99)),
 )
@@ -210,6 +218,18 @@ def controls(who: Visitor, recording: Recording, now: Picture) -> None:
             "Layer", [None, *range(layers)], format_func=counted("All layers", "Layer"), key="net-layer"
         )
         two.selectbox("Head", [None, *range(heads)], format_func=counted("All heads", "Head"), key="net-head")
+    if reads_recording(who):
+        st.slider(
+            "Share of the group",
+            0,
+            100,
+            step=5,
+            format="%d %%",
+            key="net-group",
+            persist_state="session",
+            help="0 % is this scan alone. More steadies the map with what all brains share: networks get "
+            "clearer, and less of them is this scan's. From about 20 % on, noise draws them nearly as well.",
+        )
     with st.expander("More settings"):
         st.slider("Networks to draw", 2, 20, key="net-k", persist_state="session")
         st.segmented_control(

@@ -99,18 +99,6 @@ class Forecast:
         spread = np.where(self.usable, self.spread, np.nan)
         return np.asarray((values - self.centre) / spread, dtype=np.float32)
 
-    def as_backtest(self) -> Backtest:
-        """Return the same as a back-test of one start point, for scores."""
-        return Backtest(
-            np.array([self.start]),
-            self.tr_s,
-            self.truth[None],
-            {name: values[None] for name, values in self.forecasts.items()},
-            self.centre[None],
-            self.spread[None],
-            self.usable,
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Tested:

@@ -70,7 +70,6 @@ __all__ = [
     "networks_of",
     "scan_controls",
     "thumbnails",
-    "twin_engine",
     "twin_map",
     "twin_scores",
 ]
@@ -214,7 +213,9 @@ def twin_map(
     cancel: Cancel | None = None,
 ) -> NDArray[np.float32]:
     """Return the same reduction of the random-weights twin on the same window(s), query × key."""
-    attention = twin.attention(view.windows, average=True, progress=progress, cancel=cancel)
+    attention = twin.attention(
+        view.windows, average=True, steadied=options.steadied, progress=progress, cancel=cancel
+    )
     return chosen_map(replace(view, attention=attention), options)
 
 
@@ -225,7 +226,7 @@ def twin_scores(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> MethodScores:
-    """Score the twin's attention (``twin_engine(engine)``) as the model's own was scored."""
+    """Score the twin's attention (``engine.twin()``) as the model's own was scored."""
     chosen = twin_map(view, options, twin, progress, cancel)
     return attention_row(chosen, view.group, view.setting(options), method="random_twin")
 
@@ -264,11 +265,6 @@ def in_order(*rows: MethodScores) -> tuple[MethodScores, ...]:
     """Return scores in the order of the table of methods."""
     by_method = {row.method: row for row in rows}
     return tuple(by_method[method] for method in ordered(by_method))
-
-
-def twin_engine(engine: Engine) -> Engine:
-    """Return the same architecture with random weights; the engine itself if it is such a twin."""
-    return engine.twin()
 
 
 def analyse(
@@ -326,7 +322,7 @@ def analyse(
     baselines = baseline_scores(view, options)
     hand_over("scores", (own, *baselines))
     tell(0.6, "Running the random-weights twin")
-    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 0.75), cancel)
+    other = twin_scores(view, options, twin or engine.twin(), portion(progress, 0.6, 0.75), cancel)
     hand_over("scores", (own, other, *baselines))
     control, dependence = scan_controls(
         engine, recording, view, options, attention, portion(progress, 0.75, 1.0), cancel

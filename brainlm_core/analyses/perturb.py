@@ -334,8 +334,6 @@ def accompany(
     ------
     EngineError
     """
-    from brainlm_core.analyses.networks import twin_engine
-
     options, scenario = options or PerturbOptions(), response.plan.scenario
     hand_over = publish or (lambda name, part: None)
     known = knowledge(engine, stage, cancel)
@@ -353,7 +351,7 @@ def accompany(
     control = scan_agreement(response, found)
     hand_over("dependence", found)
     hand_over("agreement", (*early, control))
-    twin = twin or twin_engine(engine)
+    twin = twin or engine.twin()
     other = twin_response(twin, stage, scenario, progress=portion(progress, 0.12, 0.15), cancel=cancel)
     own = twin_agreement(response, other)
     hand_over("agreement", (*early, control, own))

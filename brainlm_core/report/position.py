@@ -48,7 +48,6 @@ def position(engine: Engine, recording: Recording) -> Position:
     EngineError, ConfigError
         If the model cannot embed this recording.
     """
-    from brainlm_core.analyses.networks import twin_engine
     from brainlm_core.cohort.features import embed_recording
     from brainlm_core.cohort.reference import reference_cohort
 
@@ -66,7 +65,7 @@ def position(engine: Engine, recording: Recording) -> Position:
         drawn,
         drawn.place(embed_recording(engine, recording).cls),
         twin,
-        twin.place(embed_recording(twin_engine(engine), recording).cls),
+        twin.place(embed_recording(engine.twin(), recording).cls),
         recording.parcellation,
         notices,
     )
