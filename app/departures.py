@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.memory import give_back_memory
-from app.shell.streamlit_patches.session import context, runtime
+from app.shell.streamlit_patches.session import context, runtime, session_id
 
 #: Share of the time that Streamlit keeps a session after which it is closed; later it can no longer be found.
 PATIENCE = 0.75
@@ -101,13 +101,10 @@ def look_after(let_go: Callable[[], None]) -> None:
 
 def has_left() -> Callable[[], bool]:
     """Return what tells whether this visitor's page is gone; without a server it never is."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    if context is None or not st.runtime.exists():
+    session, server = session_id(), runtime()
+    if session is None or server is None:
         return lambda: False
-    session, runtime = context.session_id, st.runtime.get_instance()
-    return lambda: not runtime.is_active_session(session)
+    return lambda: not server.is_active_session(session)
 
 
 def was_seen_off() -> bool:

@@ -118,10 +118,8 @@ def evaluate(
     AnalysisError
         If no recording of the cohort can be used.
     """
-    from brainlm_core.analyses.networks import twin_engine
-
     options = options or EvaluateOptions()
-    twin = twin_engine(engine)
+    twin = engine.twin()
     rows = _spread(len(cohort), options.limit)
     notices: list[str] = []
     if len(rows) < len(cohort):

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.error_sums import ErrorSums, error_sums
 from brainlm_core.analyses.masked_baselines import GroupRidge, draw_mask, statistics_folder
 from brainlm_core.analyses.network_features import (
     attention_features,
     centred_connectivity_features,
-    functional_connectivity,
 )
 from brainlm_core.analyses.network_metrics import knn_accuracy, labelled_parcels
 from brainlm_core.cohort.recordings import Cohort

@@ -39,7 +39,6 @@ from brainlm_core.analyses.networks import (
     attention_scores,
     baseline_scores,
     chosen_map,
-    twin_engine,
     twin_map,
 )
 from brainlm_core.analyses.result_files import ResultFiles, Saved
@@ -162,7 +161,7 @@ def cohort_network_scores(
         If there is no recording, or ``subjects`` differs from them in length.
     """
     options = options or NetworksOptions()
-    twin = twin or twin_engine(engine)
+    twin = twin or engine.twin()
     total = len(recordings) if isinstance(recordings, Sequence) else None
     rows: list[tuple[MethodScores, ...]] = []
     names: list[str] = []

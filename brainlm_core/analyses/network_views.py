@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.network_scores import (
     Array,
     ScoreSetting,
-    functional_connectivity,
     labelled_parcels,
 )
 from brainlm_core.atlas import YEO7, Parcellation

@@ -16,7 +16,7 @@ The steps, in their order:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -70,14 +71,13 @@ __all__ = [
     "networks_of",
     "scan_controls",
     "thumbnails",
-    "twin_engine",
     "twin_map",
     "twin_scores",
 ]
 
 
-@dataclass(frozen=True, eq=False)
-class NetworksResult(Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworksResult(Saved, Shown):
     """Attention networks of one recording and their scores.
 
     Parameters
@@ -109,6 +109,14 @@ class NetworksResult(Saved):
     scores: tuple[MethodScores, ...]
     notices: tuple[str, ...]
     dependence: ScanDependence
+
+    first_figure: ClassVar[str] = "networks"
+
+    def in_words(self) -> str:
+        """Return who names known networks best, one line."""
+        named = [f"{s.title} {s.knn.value:.2f}" for s in self.scores if s.knn.value is not None]
+        said = "known networks named by " + ", ".join(named) if named else "not scored"
+        return f"{self.options.n_networks} networks of {len(self.cls)} parcels, {said}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: values by method, intervals and reasons beside them."""
@@ -227,7 +235,7 @@ def twin_scores(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> MethodScores:
-    """Score the twin's attention (``twin_engine(engine)``) as the model's own was scored."""
+    """Score the twin's attention (``engine.twin()``) as the model's own was scored."""
     chosen = twin_map(view, options, twin, progress, cancel)
     return attention_row(chosen, view.group, view.setting(options), method="random_twin")
 
@@ -266,11 +274,6 @@ def in_order(*rows: MethodScores) -> tuple[MethodScores, ...]:
     """Return scores in the order of the table of methods."""
     by_method = {row.method: row for row in rows}
     return tuple(by_method[method] for method in ordered(by_method))
-
-
-def twin_engine(engine: Engine) -> Engine:
-    """Return the same architecture with random weights; the engine itself if it is such a twin."""
-    return engine.twin()
 
 
 def analyse(
@@ -328,7 +331,7 @@ def analyse(
     baselines = baseline_scores(view, options)
     hand_over("scores", (own, *baselines))
     tell(0.6, "Running the random-weights twin")
-    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 0.75), cancel)
+    other = twin_scores(view, options, twin or engine.twin(), portion(progress, 0.6, 0.75), cancel)
     hand_over("scores", (own, other, *baselines))
     control, dependence = scan_controls(
         engine, recording, view, options, attention, portion(progress, 0.75, 1.0), cancel

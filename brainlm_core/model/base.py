@@ -30,8 +30,6 @@ class InputSpec:
         Scaling of the training windows, see :mod:`brainlm_core.windows`.
     parcels_per_token : int
         1 for parcel-token models; 14 or 16 for image-token models.
-    needs_coordinates : bool
-        Whether ``xyz`` enters the forward pass.
     seen_by_mean : bool
         Centre the seen part of a forecast at its mean instead of the scaling's centre: a forecast falls
         back to the centre, and the mean is the better guess there.
@@ -45,7 +43,6 @@ class InputSpec:
     tr_s: float | None = None
     scaling: str = "robust"
     parcels_per_token: int = 1
-    needs_coordinates: bool = True
     seen_by_mean: bool = False
     context: str = "window"
 

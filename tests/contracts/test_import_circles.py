@@ -35,7 +35,9 @@ def circles(graph: grimp.ImportGraph) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph("app", "brainlm_core", "pages", exclude_type_checking_imports=False)
+    return grimp.build_graph(
+        "app", "brainlm_core", "pages", exclude_type_checking_imports=False, cache_dir=None
+    )
 
 
 def test_there_is_no_import_circle(graph: grimp.ImportGraph) -> None:
