@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.perturb_state import use_model
+from app.models import use_model
 from app.state import Visitor
 from brainlm_core.errors import BrainLMError
 
