@@ -51,7 +51,8 @@ class Options:
     cleaning : dict
         Fields of :class:`brainlm_core.scans.CleaningOptions`; empty for none.
     answers : dict
-        What was asked about a table: ``atlas``, ``rows_are`` of :func:`brainlm_core.scans.read_scan`.
+        What was asked: ``atlas``, ``rows_are``, ``space`` of :func:`brainlm_core.scans.read_scan`;
+        ``confounds`` empty to read without the table.
     """
 
     tr_s: float | None = None
@@ -67,10 +68,13 @@ class Uploads:
     partner: UploadedFile | None = None
     confounds: UploadedFile | None = None
     coordinates: UploadedFile | None = None
+    atlas: UploadedFile | None = None
+    labels: UploadedFile | None = None
 
     def signature(self, options: Options) -> str:
         """Return what makes this attempt differ from the last one."""
-        ids = [f.file_id if f else "" for f in (self.scan, self.partner, self.confounds, self.coordinates)]
+        files = (self.scan, self.partner, self.confounds, self.coordinates, self.atlas, self.labels)
+        ids = [f.file_id if f else "" for f in files]
         return "|".join([*ids, repr(options)])
 
 
@@ -100,8 +104,17 @@ def read_upload(uploads: Uploads, options: Options) -> Task[Recording]:
                 coordinates = (
                     _write(uploads.coordinates, folder, "coordinates.csv") if uploads.coordinates else None
                 )
+                atlas = _write(uploads.atlas, folder, "label-volume.nii") if uploads.atlas else None
+                labels = (
+                    _write(uploads.labels, folder, labels_name(uploads.labels.name))
+                    if uploads.labels
+                    else None
+                )
             scan = ScanSource(paths, names, uploaded=True)
-            return _read(scan, options, report, confounds=confounds, coordinates=coordinates)
+            return _read(
+                scan, options, report,
+                confounds=confounds, coordinates=coordinates, atlas=atlas, labels=labels,
+            )  # fmt: skip
 
     return Task(INTAKE, ("upload", uploads.signature(options)), f"Reading {name}", work)
 
@@ -230,6 +243,11 @@ def confounds_name(name: str) -> str:
     return ours.get(motion_kind(plain_name(name)), f"confounds.{ending}")
 
 
+def labels_name(name: str) -> str:
+    """Return a name of ours for a lookup table, which tells JSON from text."""
+    return f"labels.{'json' if name.lower().endswith('.json') else 'tsv'}"
+
+
 def plain_name(name: str) -> str:
     """Return a printable file name without folders, of a length that every disk takes; ``scan`` for none."""
     last = Path("".join(c for c in name.replace("\\", "/") if c.isprintable())).name
@@ -265,6 +283,8 @@ def _read(
     *,
     confounds: Path | None = None,
     coordinates: Path | None = None,
+    atlas: Path | None = None,
+    labels: Path | None = None,
     name: str | None = None,
 ) -> Recording:
     from brainlm_core.scans import CleaningOptions
@@ -273,9 +293,11 @@ def _read(
     return read_isolated(
         path,
         tr_s=options.tr_s,
-        confounds=confounds,
+        confounds=None if options.answers.get("confounds") == "" else confounds,
         coordinates=coordinates,
-        atlas=options.answers.get("atlas"),
+        space=options.answers.get("space"),
+        atlas=options.answers.get("atlas") or (None if atlas is None else str(atlas)),
+        labels=labels,
         rows_are=options.answers.get("rows_are"),
         cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,
         progress=report,

@@ -21,7 +21,7 @@ from brainlm_core.scans.readers import find_reader
 from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
-from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
+from brainlm_core.scans.types import MissingChoice, MissingTR, ParcelSignals, ReadRequest
 from brainlm_core.slices import Slices
 
 
@@ -32,6 +32,7 @@ def read_scan(
     confounds: str | os.PathLike[str] | None = None,
     coordinates: str | os.PathLike[str] | None = None,
     atlas: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
     space: str | None = None,
     rows_are: str | None = None,
     cleaning: CleaningOptions | None = None,
@@ -60,6 +61,9 @@ def read_scan(
     atlas : str, optional
         Name of a known parcellation (see :func:`brainlm_core.scans.atlases.known_atlases`; for images also
         ``a424-approximation``), or path of a label volume or ``.dlabel.nii``.
+    labels : str, optional
+        Lookup table of that label volume: the name of each number; see
+        :func:`brainlm_core.scans.lookup.read_lookup`.
     space : str, optional
         The template that an image was registered to, where name and header are wrong or silent:
         ``MNI152NLin6Asym`` or ``MNI152NLin2009cAsym``.
@@ -102,6 +106,7 @@ def read_scan(
             confounds=confounds,
             coordinates=coordinates,
             atlas=atlas,
+            labels=labels,
             space=space,
             rows_are=rows_are,
             cleaning=cleaning,
@@ -111,6 +116,7 @@ def read_scan(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
         atlas=atlas,
+        labels=None if labels is None else _existing(labels, "the lookup table"),
         space=space,
         rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
@@ -257,7 +263,11 @@ def _confounds(
 ) -> tuple[ConfoundTable | None, tuple[str, ...]]:
     """Read the table that the user named, else the one beside the scan when it belongs to it."""
     if request.confounds is not None:
-        table = read_confounds(request.confounds, n_timepoints)
+        try:
+            table = read_confounds(request.confounds, n_timepoints)
+        except ScanError as error:
+            without = (("Read the scan without this table", {"confounds": ""}),)
+            raise MissingChoice(error.what, error.fix, without) from error
         return table, table.notices
     found = None if source.uploaded else companions(source.path, source.may_open).confounds
     if found is None:

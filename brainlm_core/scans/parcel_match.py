@@ -153,7 +153,7 @@ def _in_label_volume(grid: Grid, axes: tuple[int, ...], request: ReadRequest) ->
     """Place columns at the labels of a volume of the user's."""
     from brainlm_core.volume_atlas import load_volume_atlas
 
-    atlas = load_volume_atlas(request.atlas)
+    atlas = load_volume_atlas(request.atlas, lookup=request.labels)
     parcels = atlas.parcellation
     numbers = numbers_in(parcels.names)
     table = CoordinateTable(parcels.xyz, parcels.names, True, numbers)
@@ -277,7 +277,7 @@ def _at_own_positions(grid: Grid, xyz: NDArray[np.float64], name: str) -> Column
         )
     names = names_along(grid, 1) or tuple(str(i + 1) for i in range(len(xyz)))
     made = from_coordinates(None, names, xyz.astype(np.float32))
-    said = "The parcels were placed where the file says that they are (mm, taken as MNI)."
+    said = "The parcels were placed where the file says that they are (vertices, or mm taken as MNI)."
     return ColumnsFound(1, np.arange(len(xyz)), made, "positions in the file", "order", notices=(said,))
 
 

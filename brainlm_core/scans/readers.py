@@ -205,6 +205,7 @@ READERS: tuple[Reader, ...] = (
         (".mat",),
         _starts(b"\x89HDF", b"MATLAB 7.3"),
         partial(_read_table, _hdf5),
+        may_abort=True,
     ),
     Reader("office", "Office document (refused)", (), _starts(b"\xd0\xcf\x11\xe0"), _old_office),
     Reader(

@@ -37,7 +37,7 @@ class MissingCoordinates(ScanError):
 
 
 class MissingChoice(MissingCoordinates):
-    """Several readings of a table are possible; a page can offer them.
+    """Several readings of a scan are possible; a page can offer them.
 
     Parameters
     ----------
@@ -77,6 +77,8 @@ class ReadRequest:
         CSV with x, y, z in mm per parcel.
     atlas : str or None
         Name of a known parcellation, or path of a label volume or ``.dlabel.nii``.
+    labels : Path or None
+        Names of the labels of ``atlas``, where that is a label volume.
     confounds : Path or None
         Confounds that the user named; a folder reader may find its own.
     space : str or None
@@ -92,6 +94,7 @@ class ReadRequest:
     source: ScanSource
     coordinates: Path | None = None
     atlas: str | None = None
+    labels: Path | None = None
     confounds: Path | None = None
     space: str | None = None
     rows_are: str | None = None
@@ -160,4 +163,4 @@ class ParcelSignals:
 #: A saved recording comes back whole; everything else as signals.
 ReadResult = ParcelSignals | Recording
 #: Options of :func:`brainlm_core.scans.read_scan` that name a file; a test holds them to its signature.
-PATH_OPTIONS = ("confounds", "coordinates")
+PATH_OPTIONS = ("confounds", "coordinates", "labels")

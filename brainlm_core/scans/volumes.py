@@ -18,7 +18,7 @@ from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.small_nifti import load_small_nifti
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.space import AtlasOnGrid, atlas_on_grid, check_space, varying_voxels
-from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space
+from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space, which_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
 from brainlm_core.scans.volume_files import is_pair, open_volumes
 from brainlm_core.scans.volume_stream import N_FIRST_VOLUMES, N_MEAN_VOLUMES, StreamResult, stream_means
@@ -56,7 +56,7 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     claim = claimed_space(name, header.space_code, request.space)
     request.progress(0.02, "loading the atlas")
     space = claim.template or grid_template(header)
-    atlas = load_volume_atlas(request.atlas, space)
+    atlas = load_volume_atlas(request.atlas, space, request.labels)
     grid = atlas_on_grid(atlas, header.shape[:3], header.affine)
     if len(grid.voxels.index) == 0:
         raise ScanError(
@@ -132,7 +132,7 @@ def _judge_space(
     if mask is None and _demeaned(result):
         varying = varying_voxels(result.spread_image)
         if varying is None and not claim.is_claimed:
-            raise ScanError(
+            raise which_space(
                 f"{name} does not say that it lies in MNI space, and its mean was removed: nothing shows it",
                 f"say --space {NLIN6} if it does, or give the run registered to it",
             )

@@ -200,7 +200,9 @@ def test_every_option_that_names_a_file_may_be_opened_by_the_child(tmp_path: Pat
     given = inspect.signature(read_scan).parameters
     named = {p for p in given if "Path" in str(given[p].annotation)} - {"path"}
     assert named == set(PATH_OPTIONS)
-    assert {p for p in given if p != "rows_are"} <= set(inspect.signature(read_isolated).parameters)
+    assert {p for p in given if p not in ("rows_are", "labels")} <= set(
+        inspect.signature(read_isolated).parameters
+    )
     source = ScanSource((tmp_path / "x.nii",), ("x.nii",), uploaded=True)
     options = {k: tmp_path / f"{k}.csv" for k in PATH_OPTIONS} | {"cleaning": None, "rows_are": None}
     line = json.loads(wire.encode_scan(source, options, tmp_path))
@@ -220,7 +222,7 @@ def test_a_kind_whose_library_may_end_the_process_is_read_in_a_child_always(
         read_scan(path, tr_s=2.0)
     with guard.read_here():
         assert read_scan(path, tr_s=2.0).n_timepoints
-    assert len(started) == 1 and [r.key for r in READERS if r.may_abort] == ["arrow"]
+    assert len(started) == 1 and [r.key for r in READERS if r.may_abort] == ["arrow", "hdf5"]
 
 
 def test_a_result_is_read_like_a_strangers_file(tmp_path: Path) -> None:
