@@ -47,6 +47,8 @@ class Desk:
         Rows.
     picked : int or None
         Row.
+    turn : int
+        The last hand on the map that is known: see :func:`app.points_view.points_view`.
     error : BrainLMError or None
         What was wrong with the last thing given.
     told : str
@@ -64,6 +66,7 @@ class Desk:
     other_name: str = ""
     selected: NDArray[np.intp] = field(default_factory=_nothing)
     picked: int | None = None
+    turn: int = 0
     error: BrainLMError | None = None
     told: str = ""
     drop_count: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from brainlm_core.analyses.forecast_windows import Grid
 from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.base.methods import methods_of
 from brainlm_core.recording import Provenance
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.atlas import Parcellation
@@ -123,8 +124,8 @@ class Tested:
     verdict: Verdict
 
 
-@dataclass(frozen=True, eq=False)
-class ForecastResult(Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class ForecastResult(Saved, Shown):
     """A forecast, the back-test that says how far to trust it, and both in one sentence.
 
     Parameters
@@ -157,6 +158,12 @@ class ForecastResult(Saved):
     model: EngineInfo
     notices: tuple[str, ...]
     provenance: Provenance = field(repr=False)
+
+    first_figure: ClassVar[str] = "forecast"
+
+    def in_words(self) -> str:
+        """Return who forecasts best, one line."""
+        return self.verdict.sentence
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: R² and squared error by method over steps, coverage, the sentence."""

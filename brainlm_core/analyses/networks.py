@@ -16,7 +16,7 @@ The steps, in their order:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -75,8 +76,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
-class NetworksResult(Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworksResult(Saved, Shown):
     """Attention networks of one recording and their scores.
 
     Parameters
@@ -108,6 +109,14 @@ class NetworksResult(Saved):
     scores: tuple[MethodScores, ...]
     notices: tuple[str, ...]
     dependence: ScanDependence
+
+    first_figure: ClassVar[str] = "networks"
+
+    def in_words(self) -> str:
+        """Return who names known networks best, one line."""
+        named = [f"{s.title} {s.knn.value:.2f}" for s in self.scores if s.knn.value is not None]
+        said = "known networks named by " + ", ".join(named) if named else "not scored"
+        return f"{self.options.n_networks} networks of {len(self.cls)} parcels, {said}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: values by method, intervals and reasons beside them."""

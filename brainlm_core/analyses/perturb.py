@@ -11,7 +11,7 @@ to go with a change; it is not a measured effect and shows no cause.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb_masks import Plan
@@ -82,8 +83,8 @@ class PerturbOptions:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class PerturbResult(Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class PerturbResult(Saved, Shown):
     """A response and its companions.
 
     Parameters
@@ -115,6 +116,15 @@ class PerturbResult(Saved):
     notices: tuple[str, ...]
     dependence: ScanDependence
     interaction: float | None = None
+
+    first_figure: ClassVar[str] = "response"
+
+    def in_words(self) -> str:
+        """Return how strong the response is and how much of it stands out, one line."""
+        n = self.null.n_significant
+        out = "no null" if n is None else f"{n} of {int((~np.isnan(self.response.summary)).sum())} stand out"
+        asked = f"response to {int(self.response.plan.targets.sum())} parcels"
+        return f"{asked}, largest {_largest(self.response):.2f} SD, {out}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures; maps and time courses are in :meth:`save`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,12 @@ from brainlm_core.analyses.masked_baselines import (
     statistics_folder,
 )
 from brainlm_core.analyses.result_files import ResultFiles, Saved
+from brainlm_core.atlas import Parcellation
 from brainlm_core.base.methods import best_baseline, ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Provenance
+from brainlm_core.shown import Shown
 from brainlm_core.windows import SCALINGS, Windows, make_windows
 
 if TYPE_CHECKING:
@@ -114,8 +116,8 @@ class Score:
     high: float
 
 
-@dataclass(frozen=True, eq=False)
-class ReconstructResult(Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class ReconstructResult(Saved, Shown):
     """One window, hidden in part and filled in again.
 
     Parameters
@@ -139,6 +141,8 @@ class ReconstructResult(Saved):
         Samples per token of the model.
     notices : tuple of str
     provenance : Provenance
+    parcellation : Parcellation
+        Of the rows.
     """
 
     options: ReconstructOptions
@@ -153,6 +157,18 @@ class ReconstructResult(Saved):
     token_length: int
     notices: tuple[str, ...]
     provenance: Provenance
+    parcellation: Parcellation
+
+    first_figure: ClassVar[str] = "reconstruction"
+
+    def in_words(self) -> str:
+        """Return explained variance of what was hidden, by method, one line."""
+        said = ", ".join(f"{m} {self.scores[m].r2:.2f}" for m in ordered(self.scores))
+        return f"explained variance of {int(self.scored.sum())} hidden entries: {said}"
+
+    def drawn_from(self) -> tuple[ReconstructResult, Parcellation]:
+        """Return the result with the parcels that it is drawn on."""
+        return self, self.parcellation
 
     @property
     def observed(self) -> FloatArray:
@@ -281,6 +297,7 @@ def reconstruct(
         engine.spec.patch_length,
         tuple(notices),
         recording.provenance,
+        recording.parcellation,
     )
     return result if twin is None else add_twin(result, twin, progress, cancel)
 

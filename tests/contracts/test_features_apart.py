@@ -27,13 +27,12 @@ _ANALYSES = {
     "verify": ("verify",),
 }
 CORE = {key: tuple(f"brainlm_core.analyses.{s}" for s in starts) for key, starts in _ANALYSES.items()}
-#: What asks features, because it puts them together: the evaluation, the report, the address of a scenario.
+#: What asks features, because it puts them together: the evaluation and the report.
 GATHERS = {
     "brainlm_core.analyses.evaluate",
     "brainlm_core.analyses.evaluate_context",
     "brainlm_core.analyses.evaluate_decode",
     "app.report_work",
-    "app.links",
 }
 
 
