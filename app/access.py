@@ -14,6 +14,7 @@ import streamlit as st
 from app.shell import serving
 from app.shell.login import LoginError, may_enter
 from app.shell.login_page import OUT_OF_ORDER
+from app.shell.streamlit_patches.session import session_id
 from app.words import note, refusal, sentence
 from brainlm_core.errors import BrainLMError
 
@@ -55,10 +56,8 @@ def log_out_button() -> None:
 
 def say_refused_upload() -> None:
     """Say in place why the server did not take this visitor's last upload."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    words = serving.meter().take_refusal(context.session_id) if context is not None else ""
+    session = session_id()
+    words = serving.meter().take_refusal(session) if session is not None else ""
     if words:
         st.session_state["refused-upload"] = words
     if words := st.session_state.get("refused-upload", ""):

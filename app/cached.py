@@ -35,24 +35,26 @@ def verified() -> tuple[VerifyResult, ...]:
 @st.cache_resource(show_spinner=False)
 def tidy_up() -> None:
     """Prepare a server: remove what killed ones left, keep memory low, answers and files until fetched."""
-    from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
-
-    from app.answers import keep_answers
-    from app.downloads import take_away_slowly
     from app.memory import keep_little
+    from app.shell.streamlit_patches.media_files import take_away_slowly
+    from app.shell.streamlit_patches.message_queue import keep_answers
+    from app.shell.streamlit_patches.session import runtime
     from brainlm_core.scratch import sweep
 
     sweep()
-    keep_answers(ForwardMsgQueue)
-    if st.runtime.exists():
+    keep_answers()
+    server = runtime()
+    if server is not None:
         keep_little()
-        take_away_slowly(st.runtime.get_instance().media_file_mgr)
+        take_away_slowly(server.media_file_mgr)
 
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
     """Load what scans and the model need once per server, in the background, after the first picture."""
-    if st.runtime.exists():
+    from app.shell.streamlit_patches.session import runtime
+
+    if runtime() is not None:
         jobs.LOADED.clear()
         threading.Thread(target=_load, daemon=True, name="warm-up").start()
 

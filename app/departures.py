@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
 from app.memory import give_back_memory
+from app.shell.streamlit_patches.session import context, runtime, session_id
 
 #: Share of the time that Streamlit keeps a session after which it is closed; later it can no longer be found.
 PATIENCE = 0.75
@@ -85,31 +85,26 @@ class Doorkeeper:
 
 def look_after(let_go: Callable[[], None]) -> None:
     """Call ``let_go`` once this new visitor has left; without a server nothing happens."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    if context is None or not st.runtime.exists():
+    run, server = context(), runtime()
+    if run is None or server is None:
         return
-    session, files, runtime = context.session_id, context.uploaded_file_mgr, st.runtime.get_instance()
+    session, files = run.session_id, run.uploaded_file_mgr
 
     def leave() -> None:
         let_go()
         files.remove_session_files(session)
         # Closes a session without a connection on Streamlit's own thread: files to download, state, pages.
-        runtime.clear_user_info_for_session(session)
+        server.clear_user_info_for_session(session)
 
     _doorkeeper().welcome(session, leave)
 
 
 def has_left() -> Callable[[], bool]:
     """Return what tells whether this visitor's page is gone; without a server it never is."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    if context is None or not st.runtime.exists():
+    session, server = session_id(), runtime()
+    if session is None or server is None:
         return lambda: False
-    session, runtime = context.session_id, st.runtime.get_instance()
-    return lambda: not runtime.is_active_session(session)
+    return lambda: not server.is_active_session(session)
 
 
 def was_seen_off() -> bool:
@@ -124,9 +119,10 @@ def was_seen_off() -> bool:
 
 @st.cache_resource(show_spinner=False)
 def _doorkeeper() -> Doorkeeper:
-    runtime: Any = st.runtime.get_instance()
+    server = runtime()
+    assert server is not None  # look_after() has asked
     kept_s = float(st.get_option("server.disconnectedSessionTTL"))
-    keeper = Doorkeeper(runtime.is_active_session, PATIENCE * kept_s)
+    keeper = Doorkeeper(server.is_active_session, PATIENCE * kept_s)
     threading.Thread(
         target=_keep_looking, args=(keeper, LOOK_EVERY * kept_s), daemon=True, name="doorkeeper"
     ).start()
@@ -134,7 +130,9 @@ def _doorkeeper() -> Doorkeeper:
 
 
 def _keep_looking(keeper: Doorkeeper, every_s: float) -> None:
-    files: Any = st.runtime.get_instance().media_file_mgr
+    server = runtime()
+    assert server is not None  # it runs within one
+    files = server.media_file_mgr
     while True:
         time.sleep(every_s)
         files.remove_orphaned_files()  # also when nobody's page runs any more

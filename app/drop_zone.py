@@ -14,13 +14,13 @@ from app.intake import (
     INTAKE,
     Options,
     Uploads,
-    forget_upload,
     read_path,
     read_public_example,
     read_upload,
     started_locally,
 )
 from app.shell import tasks
+from app.shell.streamlit_patches.uploads import forget_upload
 from app.shell.task_bar import refusals, working
 from app.shell.tasks import Task
 from app.state import Visitor
@@ -56,7 +56,7 @@ def intake_bar(who: Visitor) -> None:
 
 def empty_drop_zone(who: Visitor) -> None:
     """Let go of dropped files, in the widgets and in the server's memory."""
-    for name in ("drop", "partner", "confounds", "coordinates"):
+    for name in ("drop", "partner", "confounds", "coordinates", "atlas", "labels"):
         file = st.session_state.get(f"{name}-{who.drop_count}")
         if file is not None:
             forget_upload(file)
@@ -99,6 +99,13 @@ def missing_answer(who: Visitor) -> None:
     def answer() -> None:
         st.session_state[f"tr-{who.drop_count}"] = st.session_state["ask-tr"]
 
+    stated = getattr(who.intake_error, "stated_s", None)
+
+    def confirm() -> None:
+        st.session_state[f"tr-{who.drop_count}"] = stated
+
+    if stated is not None and 0.05 <= stated <= 20:
+        st.button(f"It is {stated:g} s", key="confirm-tr", on_click=confirm)
     with st.form("ask", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
             "Repetition time (s)", min_value=0.05, max_value=20.0, value=None, format="%.3f", key="ask-tr"
@@ -122,6 +129,10 @@ def _offer(who: Visitor, question: MissingChoice) -> None:
                 st.button(words, key=f"choose-{words}", on_click=choose, args=(chosen,))
     elif question.options:
         readings = dict(question.options)
+        if len(readings) == 1:
+            ((words, chosen),) = question.options
+            st.button(words, key="choose-only", on_click=choose, args=(chosen,))
+            return
 
         def take() -> None:
             choose(readings[st.session_state["choose-reading"]])
@@ -214,9 +225,15 @@ def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
             type=["gii", "gz", "img", "hdr", "HEAD", "BRIK", "nii", "mgz"],
             key=f"partner-{n}",
         )
+        atlas = st.file_uploader(
+            "Own parcels: label image in MNI space", type=["nii", "gz"], key=f"atlas-{n}"
+        )
+        labels = st.file_uploader(
+            "Names of its labels", type=["tsv", "csv", "txt", "lut", "ctab", "json"], key=f"labels-{n}"
+        )
         cleaning = _cleaning(n)
         st.caption("Settings apply to the next scan you drop. Nothing is cleaned unless you ask for it.")
-    uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates)
+    uploads = None if scan is None else Uploads(scan, partner, confounds, coordinates, atlas, labels)
     return Options(tr_s, cleaning, st.session_state.get(f"answers-{n}", {})), uploads
 
 

@@ -87,15 +87,15 @@ def scripts(who: Visitor, own: Desk, choice: MapChoice) -> None:
         "cohort-map": (choice.method, choice.kind, state.get(f"emb-colour-{own.serial}", "trust"))
     }
     scan = own.kept.get(here_key(who))
-    placed = isinstance(scan, Here)
-    if placed and own.cohort.provenance.cohort == NAME:
+    here = scan if isinstance(scan, Here) else None
+    if here and own.cohort.provenance.cohort == NAME:
         asked["place"] = None
     told = own.kept.get(state.get("emb-decode-asked", ()))
     if isinstance(told, DecodeResult):
         asked["decoding"] = told.options
     key = state.get("emb-attribute-asked", ())
     found = own.kept.get(key)
-    if placed and isinstance(found, Attribution):
+    if here and isinstance(found, Attribution):
         readout, layer = key[-3:-1]
         asked["attribution"] = (readout, layer, found.options)
-    reproduce("emb", asked, model=scan.model if placed else None, recording=who.recording, cohort=own.cohort)
+    reproduce("emb", asked, model=here.model if here else None, recording=who.recording, cohort=own.cohort)

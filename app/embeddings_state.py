@@ -11,13 +11,14 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.departures import has_left
-from app.intake import forget_upload, no_room_is_a_sentence, plain_name
+from app.intake import no_room_is_a_sentence, plain_name
+from app.shell.streamlit_patches.uploads import forget_upload
 from app.shell.tasks import Results
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import BrainLMError, ConfigError
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
+    from app.shell.streamlit_patches.uploads import UploadedFile
 
 _STATE = "embeddings-desk"
 #: Results kept per visitor.
@@ -46,6 +47,8 @@ class Desk:
         Rows.
     picked : int or None
         Row.
+    turn : int
+        The last hand on the map that is known: see :func:`app.points_view.points_view`.
     error : BrainLMError or None
         What was wrong with the last thing given.
     told : str
@@ -63,6 +66,7 @@ class Desk:
     other_name: str = ""
     selected: NDArray[np.intp] = field(default_factory=_nothing)
     picked: int | None = None
+    turn: int = 0
     error: BrainLMError | None = None
     told: str = ""
     drop_count: int = 0

@@ -5,25 +5,18 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.result_files import Saved
 from brainlm_core.atlas import N_VERTICES, Parcellation
 from brainlm_core.recording import Recording
 from brainlm_core.scratch import scratch
 from brainlm_core.tables import table_bytes
-
-
-class Savable(Protocol):
-    """Any result of an analysis."""
-
-    def save(self, folder: str | Path) -> object:
-        """Write tables, arrays and provenance into a folder."""
 
 
 def recording_npz(recording: Recording) -> bytes:
@@ -46,7 +39,7 @@ def provenance_json(recording: Recording) -> bytes:
     return json.dumps(recording.provenance.to_dict(), indent=2).encode()
 
 
-def parcel_table(parcellation: Parcellation, columns: dict[str, NDArray[np.generic]]) -> pd.DataFrame:
+def parcel_table(parcellation: Parcellation, columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     """Return one row per parcel: what it is, then the given columns."""
     base = {
         "parcel": np.arange(1, parcellation.n_parcels + 1),
@@ -117,7 +110,7 @@ def gifti_maps(values: NDArray[np.float32], parcellation: Parcellation, map_name
     return buffer.getvalue()
 
 
-def saved(result: Savable) -> bytes:
+def saved(result: Saved) -> bytes:
     """Return what ``result.save(folder)`` writes, as one zip."""
     buffer = io.BytesIO()
     with scratch() as folder, zipfile.ZipFile(buffer, "w") as archive:

@@ -55,7 +55,7 @@ def times_of(forecast: Forecast) -> NDArray[np.float64]:
     return np.concatenate([forecast.seen_times_s, forecast.times_s])
 
 
-def waiting_panel(recording: Recording, n_frames: int) -> tuple[BrainPanel, NDArray[np.float64]]:
+def waiting_panel(recording: Recording, n_frames: int) -> tuple[BrainPanel, NDArray[np.floating]]:
     """Return the last observed volumes and their times in s, until the first forecast is there."""
     first, last = max(0, recording.n_timepoints - n_frames), recording.n_timepoints
     piece = recording.signals[:, first:last]

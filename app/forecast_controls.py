@@ -11,6 +11,7 @@ from app.forecast_charts import THIRD
 from app.forecast_work import Picture, latest_key
 from app.links import Setting, one_of, seconds
 from app.state import Visitor
+from app.words import one_of_row
 from brainlm_core.analyses.forecast_plan import ForecastOptions
 from brainlm_core.errors import BrainLMError
 from brainlm_core.recording import Recording
@@ -120,10 +121,9 @@ def third(now: Picture) -> str:
         known.append("skill")
     if st.session_state["fc-third"] not in known:
         st.session_state["fc-third"] = known[0]
-    return st.segmented_control(
+    return one_of_row(
         "Third brain",
         known,
-        required=True,
         format_func=THIRD.__getitem__,
         key="fc-third",
         label_visibility="collapsed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,8 @@ import streamlit as st
 
 from app import exports
 from app.forecast_work import Picture, result
-from brainlm_core.analyses.forecast_files import forecast_table
 from brainlm_core.analyses.forecast_picture import lead_in, scene_of
-from brainlm_core.analyses.forecast_result import ForecastResult
+from brainlm_core.analyses.forecast_result import ForecastResult, forecast_table
 from brainlm_core.base.methods import ordered, title_of
 from brainlm_core.recording import Recording
 from brainlm_core.render import Scene, film_bytes, png_bytes
@@ -34,16 +34,16 @@ def buttons(recording: Recording, now: Picture, stem: str) -> None:
 
     def arrays() -> bytes:
         stream = io.BytesIO()
-        fields = {
+        fields: dict[str, Any] = {
             name: getattr(own, name) for name in ("seen", "truth", "lower", "upper", "usable", "spread")
         }
+        fields |= {f"forecast_{name}": values for name, values in own.forecasts.items()}
+        fields |= recording.parcellation.to_arrays()
         np.savez_compressed(
             stream,
             times_s=own.times_s,
             seen_times_s=own.seen_times_s,
-            **{f"forecast_{name}": values for name, values in own.forecasts.items()},
             **fields,
-            **recording.parcellation.to_arrays(),
         )
         return stream.getvalue()
 

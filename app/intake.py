@@ -20,8 +20,7 @@ from brainlm_core.recording import Recording
 from brainlm_core.scratch import scratch
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
+    from app.shell.streamlit_patches.uploads import UploadedFile
     from brainlm_core.scans import ScanSource
 
 #: Stated beside the drop zone.
@@ -36,6 +35,8 @@ ROOTS_VARIABLE = "BRAINLM_ROOTS"
 _MAX_NAME_BYTES = 200
 #: Slot of the task that reads a scan: the only one that outlives the recording and the model in hand.
 INTAKE = "intake"
+#: Part that it publishes before it is done: the mean image of a volume's first moments.
+FIRST_LOOK = "first look"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -50,7 +51,8 @@ class Options:
     cleaning : dict
         Fields of :class:`brainlm_core.scans.CleaningOptions`; empty for none.
     answers : dict
-        What was asked about a table: ``atlas``, ``rows_are`` of :func:`brainlm_core.scans.read_scan`.
+        What was asked: ``atlas``, ``rows_are``, ``space`` of :func:`brainlm_core.scans.read_scan`;
+        ``confounds`` empty to read without the table.
     """
 
     tr_s: float | None = None
@@ -66,10 +68,13 @@ class Uploads:
     partner: UploadedFile | None = None
     confounds: UploadedFile | None = None
     coordinates: UploadedFile | None = None
+    atlas: UploadedFile | None = None
+    labels: UploadedFile | None = None
 
     def signature(self, options: Options) -> str:
         """Return what makes this attempt differ from the last one."""
-        ids = [f.file_id if f else "" for f in (self.scan, self.partner, self.confounds, self.coordinates)]
+        files = (self.scan, self.partner, self.confounds, self.coordinates, self.atlas, self.labels)
+        ids = [f.file_id if f else "" for f in files]
         return "|".join([*ids, repr(options)])
 
 
@@ -99,8 +104,17 @@ def read_upload(uploads: Uploads, options: Options) -> Task[Recording]:
                 coordinates = (
                     _write(uploads.coordinates, folder, "coordinates.csv") if uploads.coordinates else None
                 )
+                atlas = _write(uploads.atlas, folder, "label-volume.nii") if uploads.atlas else None
+                labels = (
+                    _write(uploads.labels, folder, labels_name(uploads.labels.name))
+                    if uploads.labels
+                    else None
+                )
             scan = ScanSource(paths, names, uploaded=True)
-            return _read(scan, options, report, confounds=confounds, coordinates=coordinates)
+            return _read(
+                scan, options, report,
+                confounds=confounds, coordinates=coordinates, atlas=atlas, labels=labels,
+            )  # fmt: skip
 
     return Task(INTAKE, ("upload", uploads.signature(options)), f"Reading {name}", work)
 
@@ -214,15 +228,6 @@ def started_locally() -> bool:
     )
 
 
-def forget_upload(file: UploadedFile) -> None:
-    """Take an uploaded file out of the server's memory now, not only when the visitor leaves."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    if context is not None:
-        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
-
-
 def confounds_name(name: str) -> str:
     """Return a name of ours that tells the reader whose motion file it is, and nothing else."""
     from brainlm_core.scans.motion import motion_kind
@@ -236,6 +241,11 @@ def confounds_name(name: str) -> str:
     }
     ending = "csv" if name.lower().endswith(".csv") else "tsv"
     return ours.get(motion_kind(plain_name(name)), f"confounds.{ending}")
+
+
+def labels_name(name: str) -> str:
+    """Return a name of ours for a lookup table, which tells JSON from text."""
+    return f"labels.{'json' if name.lower().endswith('.json') else 'tsv'}"
 
 
 def plain_name(name: str) -> str:
@@ -273,6 +283,8 @@ def _read(
     *,
     confounds: Path | None = None,
     coordinates: Path | None = None,
+    atlas: Path | None = None,
+    labels: Path | None = None,
     name: str | None = None,
 ) -> Recording:
     from brainlm_core.scans import CleaningOptions
@@ -281,12 +293,15 @@ def _read(
     return read_isolated(
         path,
         tr_s=options.tr_s,
-        confounds=confounds,
+        confounds=None if options.answers.get("confounds") == "" else confounds,
         coordinates=coordinates,
-        atlas=options.answers.get("atlas"),
+        space=options.answers.get("space"),
+        atlas=options.answers.get("atlas") or (None if atlas is None else str(atlas)),
+        labels=labels,
         rows_are=options.answers.get("rows_are"),
         cleaning=CleaningOptions(**options.cleaning) if options.cleaning else None,
         progress=report,
         name=name,
         cancelled=report.cancelled,
+        first_look=lambda slices: report.publish(FIRST_LOOK, slices),
     )

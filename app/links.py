@@ -11,13 +11,15 @@ from typing import Any
 
 import streamlit as st
 
-from app.perturb_state import use_model
+from app.models import use_model
 from app.state import Visitor
 from brainlm_core.errors import BrainLMError
 from brainlm_core.input_recipe import InputRecipe
 
 _READ = "links-read"
-#: Names in the address that every page has: bundled recording, picked parcel, model …
+#: The page that ran last, and what its settings were: Streamlit forgets widgets that are not drawn.
+_LAST, _KEPT = "links-last", "links-kept"
+#: Names in the address that every page has: bundled recording, picked parcel, model.
 _DEMO, _PARCEL, _MODEL = "demo", "parcel", "model"
 #: … and how signals are scaled for the model; statistics of a cohort are a file, which no link carries.
 _SCALING, _CENTRE, _GAIN = "scaling", "centre", "gain"
@@ -83,9 +85,14 @@ def restore(who: Visitor, page: str, settings: Callable[[], Sequence[Setting]]) 
 
     ``settings`` is asked after the recording of the link is in hand: some belong to the recording.
     What makes no sense is left out, one by one: a link from another version still opens the page.
+    Whoever comes back from another page finds the settings as they were left.
     """
     read: set[str] = st.session_state.setdefault(_READ, set())
+    came_back = st.session_state.get(_LAST) != page
+    st.session_state[_LAST] = page
     if page in read:
+        if came_back:
+            _as_left(settings())
         return
     read.add(page)
     link = st.query_params
@@ -109,9 +116,10 @@ def restore(who: Visitor, page: str, settings: Callable[[], Sequence[Setting]]) 
 
 def keep(who: Visitor, settings: Sequence[Setting]) -> None:
     """Put the settings into the address; those at their default are left out."""
-    wanted = {}
+    wanted, kept = {}, st.session_state.setdefault(_KEPT, {})
     for setting in settings:
         value = st.session_state.get(setting.key, setting.default)
+        kept[setting.key] = value
         if value is not None and value != setting.default:
             wanted[setting.name] = text_of(value)
     if who.demo_index:
@@ -126,6 +134,15 @@ def keep(who: Visitor, settings: Sequence[Setting]) -> None:
         wanted |= {k: v for k, v in values.items() if v not in ("recording", "own", "1")}
     if dict(st.query_params) != wanted:
         st.query_params.from_dict(wanted)
+
+
+def _as_left(settings: Sequence[Setting]) -> None:
+    """Give settings whose widgets were forgotten meanwhile the values that they had."""
+    kept = st.session_state.get(_KEPT, {})
+    for setting in settings:
+        value = kept.get(setting.key)
+        if value is not None and setting.key not in st.session_state:
+            st.session_state[setting.key] = value
 
 
 def _take_demo(who: Visitor, text: str) -> None:

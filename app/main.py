@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:  # Streamlit puts app/ there, not the folder that holds app and pages
+if sys.path[0] != str(ROOT):  # before the folder that the command was given in, and before app/ itself
     sys.path.insert(0, str(ROOT))
 
 if __name__ == "__main__":

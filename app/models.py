@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.intake import allowed_model_folder, started_locally
 from app.state import ModelChoice, Visitor, scheduler
-from brainlm_core.errors import BrainLMError
+from brainlm_core.errors import BrainLMError, ConfigError
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,16 @@ def title_of(name: str) -> str:
     if name.startswith("random:"):
         return f"{title_of(name.removeprefix('random:'))}, random weights"
     return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def reads_recording(who: Visitor) -> bool:
+    """Whether the model in hand reads the whole recording, as the context family does."""
+    from brainlm_core.weights import family_of
+
+    try:
+        return family_of(who.model.name) == "context"
+    except BrainLMError:
+        return False  # what is wrong with it is said where it is loaded
 
 
 def short_licence(licence: str) -> str:
@@ -202,3 +212,22 @@ def _switch(who: Visitor, choice: ModelChoice) -> None:
     who.change_model(choice)
     st.session_state[_CHOICES] = st.session_state.get(_CHOICES, 0) + 1
     st.rerun()
+
+
+def use_model(who: Visitor, name: str) -> None:
+    """Work with the model that a link or a scenario names, if that needs nobody's consent.
+
+    Raises
+    ------
+    ConfigError
+        If it is a folder, or published weights whose licence nobody accepted: a link must not load those.
+    """
+    if name == who.model.name:
+        return
+    free = {entry.name for entry in MODELS if not entry.published}
+    if name not in free:
+        raise ConfigError(
+            f"the link or scenario asks for the model {name}",
+            "choose that model in the chip above, then open it again",
+        )
+    who.change_model(ModelChoice(name, recipe=who.model.recipe))

@@ -9,10 +9,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.jobs import Report, within
+from app.models import reads_recording
 from app.shell import tasks
 from app.shell.tasks import Task
 from app.state import Visitor
-from brainlm_core.analyses.network_scores import MethodScores
+from brainlm_core.analyses.network_scores import Clustering, MethodScores
 from brainlm_core.analyses.networks import AttentionView, NetworksOptions, NetworksResult
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.recording import Recording
@@ -44,7 +45,7 @@ class Picture:
     view: AttentionView | None = None
     attention: NDArray[np.float32] | None = None
     cls: NDArray[np.float32] | None = None
-    clustering: object | None = None
+    clustering: Clustering | None = None
     scores: tuple[MethodScores, ...] = ()
     dependence: ScanDependence | None = None
 
@@ -55,7 +56,7 @@ class Picture:
 
 def view_key(who: Visitor, options: NetworksOptions) -> tuple[str, ...]:
     """Identify one pass of the model over the recording in hand."""
-    return ("view", who.key, who.model.name, repr(options.windows))
+    return ("view", who.key, who.model.name, repr((options.windows, options.steadied)))
 
 
 def scores_key(who: Visitor, options: NetworksOptions) -> tuple[str, ...]:
@@ -107,7 +108,9 @@ def chosen_options(who: Visitor) -> NetworksOptions:
     """
     state = st.session_state
     options = NetworksOptions(
-        n_networks=int(state.get("net-k", 7)), windows=state.get("net-windows") or "first"
+        n_networks=int(state.get("net-k", 7)),
+        windows=state.get("net-windows") or "first",
+        steadied=int(state.get("net-group") or 0) / 100 if reads_recording(who) else 0.0,
     )
     reduction = state.get("net-reduction") or "average"
     if reduction == "rollout":

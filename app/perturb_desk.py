@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,8 @@ class SingleResponse:
 
 
 BankKey = tuple[object, ...]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(eq=False)
@@ -96,7 +98,7 @@ class Desk:
     blocked: dict[BankKey, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def keep(self, store: OrderedDict, key: object, value: object, limit: int) -> None:  # type: ignore[type-arg]
+    def keep(self, store: OrderedDict[K, V], key: K, value: V, limit: int) -> None:
         """Store a value, dropping the oldest beyond ``limit``."""
         with self.lock:
             store[key] = value

@@ -8,9 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from app.models import MODELS
+from app.models import use_model
 from app.perturb_rows import Common, SliderRow, common_of, make_rows
-from app.state import ModelChoice, Visitor
+from app.state import Visitor
 from brainlm_core.analyses.scenario import READOUTS, Scenario
 from brainlm_core.errors import BrainLMError, ConfigError
 from brainlm_core.recording import Recording
@@ -143,25 +143,6 @@ def _is_camera(text: str) -> bool:
         )
     except ValueError:
         return False
-
-
-def use_model(who: Visitor, name: str) -> None:
-    """Work with the model that a scenario names, if that needs nobody's consent.
-
-    Raises
-    ------
-    ConfigError
-        If it is a folder, or published weights whose licence nobody accepted: a link must not load those.
-    """
-    if name == who.model.name:
-        return
-    free = {entry.name for entry in MODELS if not entry.published}
-    if name not in free:
-        raise ConfigError(
-            f"the link or scenario asks for the model {name}",
-            "choose that model in the chip above, then open it again",
-        )
-    who.change_model(ModelChoice(name, recipe=who.model.recipe))
 
 
 def take_message(event: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -18,11 +20,14 @@ __all__ = [
     "how",
     "legend",
     "note",
+    "one_of_row",
     "refusal",
     "sentence",
     "typeset",
     "verdict",
 ]
+
+T = TypeVar("T")
 
 
 def typeset(text: str) -> str:
@@ -33,6 +38,13 @@ def typeset(text: str) -> str:
 def sentence(text: str) -> None:
     """Draw the ONE sentence of a page, its heading for screen readers too."""
     st.html(f'<h1 class="b-one">{html.escape(typeset(text))}</h1>')
+
+
+def one_of_row(label: str, options: Sequence[T], **how: Any) -> T:
+    """Draw a row of buttons of which exactly one is chosen; return it."""
+    chosen = st.segmented_control(label, options, required=True, **how)
+    assert chosen is not None  # Streamlit keeps one chosen where it must be
+    return chosen
 
 
 def note(text: str) -> None:

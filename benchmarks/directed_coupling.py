@@ -20,7 +20,6 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from brainlm_core.analyses.networks import twin_engine  # noqa: E402
 from brainlm_core.analyses.scenario import READOUTS  # noqa: E402
 from brainlm_core.atlas import a424_cortex  # noqa: E402
 from brainlm_core.engine import Engine  # noqa: E402
@@ -35,7 +34,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     engine = Engine.load(args.model, precision="fp32")
-    twin = twin_engine(engine)
+    twin = engine.twin()
     parcels = a424_cortex().subset(np.r_[np.arange(0, 180, 9), np.arange(180, 360, 9)], "forty parcels")
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for seed in range(args.networks):

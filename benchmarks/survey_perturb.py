@@ -13,8 +13,7 @@ import argparse
 import json
 import sys
 
-from brainlm_core.analyses.networks import twin_engine
-from brainlm_core.analyses.perturb_cohort import survey
+from benchmarks.perturb_survey import survey
 from brainlm_core.engine import Engine
 from brainlm_core.errors import BrainLMError
 from brainlm_core.packs import open_cohort
@@ -48,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         result = survey(
             engine,
             cohort,
-            twin=twin_engine(engine),
+            twin=engine.twin(),
             draws=args.draws,
             n_sets=args.sets,
             progress=_tell if sys.stderr.isatty() else None,

@@ -29,7 +29,7 @@ from brainlm_core.errors import ConfigError, EngineError
 from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.recording import Recording
-from brainlm_core.recording_context import CONTEXTS
+from brainlm_core.recording_context import CONTEXTS, check_share
 from brainlm_core.turns import Cancelled
 from brainlm_core.windows import Windows, make_windows
 
@@ -269,8 +269,7 @@ class Engine(Batches):
         ConfigError
             If the model has no map of the scan alone that could be steadied, or the share is out of range.
         """
-        if not 0 <= steadied <= 1:
-            raise ConfigError(f"a group share of {steadied:g} is impossible", "give a share from 0 to 1")
+        check_share(steadied)
         if steadied > 0 and not self.model.reads_recording:
             raise ConfigError(
                 f"the maps of {self.info.model_name} cannot be steadied by the group", "leave the share at 0"

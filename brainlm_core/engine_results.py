@@ -133,11 +133,6 @@ class Attention:
         """Number of heads."""
         return int(self.maps.shape[-3])
 
-    @property
-    def parcels_share_tokens(self) -> bool:
-        """Whether several parcels share a token, so that they cannot be told apart here."""
-        return len(np.unique(self.group)) < len(self.group)
-
     def parcel_map(self, layer: int | None = None, head: int | None = None) -> FloatArray:
         """Return parcel × parcel attention (P, P), query × key.
 

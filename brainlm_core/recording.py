@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
 from brainlm_core.quiet import quiet_old_headers
+from brainlm_core.shown import Shown
+from brainlm_core.slices import Slices
 from brainlm_core.writing import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float32]
 
@@ -220,8 +226,8 @@ class ColumnMatch:
         )
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Shown):
     """Parcel signals of one run. Immutable: each step returns a new one.
 
     Parameters
@@ -241,6 +247,8 @@ class Recording:
         Sentences a user should read (resampled, padded, approximated, …).
     columns : ColumnMatch or None
         How the columns of the table that was read found their parcels; None for images.
+    slices : Slices or None
+        The mean image in three planes with the parcels on it; None where there was no volume.
 
     Raises
     ------
@@ -255,6 +263,7 @@ class Recording:
     quality: Quality | None = None
     notices: tuple[str, ...] = ()
     columns: ColumnMatch | None = None
+    slices: Slices | None = None
 
     def __post_init__(self) -> None:
         signals = np.array(self.signals, dtype=np.float32)  # own copy, so that freezing is ours
@@ -274,6 +283,44 @@ class Recording:
         signals.setflags(write=False)
         object.__setattr__(self, "signals", signals)
         object.__setattr__(self, "tr_s", float(self.tr_s))
+
+    first_figure: ClassVar[str] = "signal"
+
+    @classmethod
+    def from_array(cls, values: ArrayLike, *, tr_s: float, **details: Any) -> Recording:
+        """Make a recording of parcel signals in memory; see :func:`brainlm_core.scans.arrays.from_array`.
+
+        Parameters
+        ----------
+        values : array_like (n_parcels, n_timepoints) or (n_timepoints, n_parcels)
+        tr_s : float
+            Repetition time in s.
+        **details
+            ``atlas``, ``names``, ``rows_are``.
+
+        Raises
+        ------
+        ScanError, AtlasError
+            If the array is no table of numbers, or its parcels are not certain.
+        """
+        # By name: intake lies above this module, and only this convenience looks up.
+        made = import_module("brainlm_core.scans.arrays").from_array(values, tr_s=tr_s, **details)
+        assert isinstance(made, cls)
+        return made
+
+    def in_words(self) -> str:
+        """Return size, length and verdict, one line; never the name of the file, which may name a person."""
+        kind = "simulated, " if self.provenance.simulated else ""
+        verdict = "" if self.quality is None else f", quality {self.quality.verdict}"
+        size = f"{self.n_parcels} parcels ({self.parcellation.name}) × {self.n_timepoints} volumes"
+        return f"{kind}{size}, TR {self.tr_s:g} s{verdict}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the signals as a table: one row per volume, indexed by time in s, one column per parcel."""
+        import pandas as pd
+
+        index = pd.Index(np.arange(self.n_timepoints) * self.tr_s, name="time_s")
+        return pd.DataFrame(self.signals.T, index=index, columns=list(self.parcellation.names))
 
     @property
     def n_parcels(self) -> int:
@@ -323,6 +370,8 @@ class Recording:
             "provenance": self.provenance.to_dict(),
             "notices": list(self.notices),
         }
+        if self.slices is not None:
+            arrays |= self.slices.to_arrays()
         if self.columns is not None:
             meta["columns"] = self.columns.to_dict()
         if self.quality is not None:
@@ -389,4 +438,5 @@ class Recording:
             quality=quality,
             notices=tuple(map(str, meta.get("notices", ()))),
             columns=ColumnMatch.from_dict(meta["columns"]) if "columns" in meta else None,
+            slices=Slices.from_arrays(arrays),
         )

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.errors import ConfigError
+
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
@@ -24,6 +26,12 @@ MIN_CONTEXT = 60
 _BLOCK = 2048
 #: Diagonalised contexts that are kept.
 _MAX_REMEMBERED = 8
+
+
+def check_share(steadied: float) -> None:
+    """Refuse a share of the group in a map that lies outside 0 to 1; raise ConfigError."""
+    if not 0 <= steadied <= 1:
+        raise ConfigError(f"a group share of {steadied:g} is impossible", "give a share from 0 to 1")
 
 
 class Memo:

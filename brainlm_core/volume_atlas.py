@@ -104,7 +104,9 @@ class VolumeAtlas:
         return np.bincount(self.labels.ravel(), minlength=self.parcellation.n_parcels + 1)[1:]
 
 
-def load_volume_atlas(name: str | None = None, space: str = "MNI152NLin6Asym") -> VolumeAtlas:
+def load_volume_atlas(
+    name: str | None = None, space: str = "MNI152NLin6Asym", lookup: Path | None = None
+) -> VolumeAtlas:
     """Return the label volume to average with.
 
     Parameters
@@ -114,14 +116,21 @@ def load_volume_atlas(name: str | None = None, space: str = "MNI152NLin6Asym") -
         path of a label volume in MNI space.
     space : {"MNI152NLin6Asym", "MNI152NLin2009cAsym"}
         Template that the scan was registered to; unknown names count as the first.
+    lookup : Path, optional
+        Lookup table of that label volume: the name of each of its numbers.
 
     Raises
     ------
     AtlasError
-        If the name is unknown or the file does not hold labels.
+        If the name is unknown, the file does not hold labels, or the lookup table lacks some of them.
     """
     if name is not None and name.lower() not in ("a424", "a424-approximation"):
-        return _from_file(name)
+        return _from_file(name, lookup)
+    if lookup is not None:
+        raise AtlasError(
+            "a lookup table was given without the label volume that it describes",
+            "give the label volume too (--atlas FILE.nii.gz)",
+        )
     if name is None or name.lower() == "a424":
         remote = OFFICIAL.get(space, OFFICIAL["MNI152NLin6Asym"])
         path = official_file(remote)
@@ -215,8 +224,8 @@ def _official(path: Path, title: str) -> VolumeAtlas:
     return VolumeAtlas(labels.astype(np.int16), affine, a424(), title)
 
 
-def _from_file(name: str) -> VolumeAtlas:
-    """Read a label volume that the user names."""
+def _from_file(name: str, lookup: Path | None) -> VolumeAtlas:
+    """Read a label volume that the user names, with the names of its labels if there is a table."""
     path = Path(name)
     if not path.is_file():
         named = ", ".join(("a424", "a424-approximation"))
@@ -235,30 +244,48 @@ def _from_file(name: str) -> VolumeAtlas:
         raise AtlasError(
             f"{path.name} holds {len(values)} labels", "give a label volume with 2 to 2,000 parcels"
         )
-    if values[-1] == 424 and len(values) >= 420:
+    if lookup is None and values[-1] == 424 and len(values) >= 420:
         return VolumeAtlas(labels.astype(np.int16), affine, a424(), f"A424 ({path.name})")
     compact = np.searchsorted(values, labels) + 1
     compact[labels <= 0] = 0
-    return VolumeAtlas(
-        compact.astype(np.int16), affine, _describe(compact, affine, values, path.name), path.name
-    )
+    described = _describe(compact, affine, values, path.name, lookup)
+    return VolumeAtlas(compact.astype(np.int16), affine, described, path.name)
 
 
 def _describe(
-    labels: NDArray[np.integer], affine: NDArray[np.float64], values: NDArray[np.integer], name: str
+    labels: NDArray[np.integer],
+    affine: NDArray[np.float64],
+    values: NDArray[np.integer],
+    name: str,
+    lookup: Path | None,
 ) -> Parcellation:
-    """Describe an unknown atlas by its centres of mass, or by the known table of that name."""
+    """Describe an unknown atlas by centres of mass and lookup table, or by the known table of that name."""
+    words = None if lookup is None else _names_of(values, lookup, name)
     from brainlm_core.scans.atlases import atlas_parcellation, atlases_in_file_name, is_here
 
     named = [a for a in atlases_in_file_name(name) if a.n_parcels == len(values)]
-    if len(named) == 1 and is_here(named[0]):
+    if words is None and len(named) == 1 and is_here(named[0]):
         return atlas_parcellation(named[0].key)
     where = np.argwhere(labels > 0)
     rows = labels[tuple(where.T)] - 1
     sums = np.stack([np.bincount(rows, weights=where[:, i], minlength=len(values)) for i in range(3)], axis=1)
     centres = sums / np.bincount(rows, minlength=len(values))[:, None]
     xyz = centres @ affine[:3, :3].T + affine[:3, 3]
-    return from_coordinates(None, tuple(str(v) for v in values), xyz.astype(np.float32))
+    return from_coordinates(None, words or tuple(str(v) for v in values), xyz.astype(np.float32))
+
+
+def _names_of(values: NDArray[np.integer], lookup: Path, name: str) -> tuple[str, ...]:
+    from brainlm_core.scans.lookup import read_lookup
+
+    known = read_lookup(lookup)
+    lost = [int(v) for v in values if int(v) not in known]
+    if lost:
+        raise AtlasError(
+            f"the lookup table {lookup.name} lacks {len(lost)} of the {len(values)} labels in {name} "
+            f"(first: {', '.join(map(str, lost[:3]))})",
+            "give the table that belongs to this label volume",
+        )
+    return tuple(known[int(v)] for v in values)
 
 
 def is_placed(affine: NDArray[np.float64]) -> bool:

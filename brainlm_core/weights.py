@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from brainlm_core import hub
 from brainlm_core.errors import CheckpointError, ConfigError
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, random_model, read_config
 from brainlm_core.model.config import ImageTokenConfig, ParcelTokenConfig
+from brainlm_core.model.context.model import ContextModel
 from brainlm_core.paths import assets_dir, cache_dir
 
 PUBLISHED_LICENCE = "CC BY-NC-ND 4.0"
@@ -116,6 +119,17 @@ def config_of(name: str) -> dict[str, Any]:
     return read_config(_folder(name))
 
 
+def family_of(name: str) -> str:
+    """Return the family of a model, or of the model whose random twin is named, without a download.
+
+    Raises
+    ------
+    ConfigError, CheckpointError
+        As :func:`config_of`.
+    """
+    return str(config_of(name.strip().removeprefix(RANDOM_PREFIX)).get("family", ""))
+
+
 def load(
     name: str = "default", *, progress: hub.Progress | None = None, accept_licence: bool = False
 ) -> LoadedModel:
@@ -146,11 +160,7 @@ def load(
     name = name.strip()
     name = name.lower() if name.lower() in {*PUBLISHED, *BUNDLED} else name
     if name.startswith(RANDOM_PREFIX):
-        base = name.removeprefix(RANDOM_PREFIX)
-        model = random_model(config_of(base), RANDOM_SEED)
-        return LoadedModel(
-            model, name, "none (random numbers)", f"random weights, seed {RANDOM_SEED}", None, True
-        )
+        return _random_twin(name)
     if name in PUBLISHED:
         return _load_published(name, progress, accept_licence)
     folder = _folder(name)
@@ -158,6 +168,22 @@ def load(
     if name in BUNDLED:
         return LoadedModel(model, name, bundled_licence(name), "bundled with BrainLM Explorer")
     return LoadedModel(model, name, "as stated by its author", f"local folder {folder.name}")
+
+
+def _random_twin(name: str) -> LoadedModel:
+    """Return a twin without training; of a context network the group's statistics, not trained, are kept."""
+    base = name.removeprefix(RANDOM_PREFIX)
+    config = config_of(base)
+    if config.get("family") != ContextModel.family:
+        model = random_model(config, RANDOM_SEED)
+        source = f"random weights, seed {RANDOM_SEED}"
+        return LoadedModel(model, name, "none (random numbers)", source, None, True)
+    model = load_folder(_folder(base))
+    assert isinstance(model, ContextModel)
+    model.unlearn(torch.Generator().manual_seed(RANDOM_SEED))
+    licence = bundled_licence(base) if base in BUNDLED else "as stated by its author"
+    source = f"group statistics of {base}, gains as before training, seed {RANDOM_SEED}"
+    return LoadedModel(model, name, licence, source, None, True)
 
 
 def digest(name: str) -> str | None:

@@ -195,8 +195,10 @@ def the_maps(
             ids=own.cohort.ids,
             selected=own.selected,
             picked=own.picked,
+            turn=own.turn,
             alt=f"{len(own.cohort)} recordings, coloured by {words(column).lower()}.",
         )
+    own.turn = max(own.turn, event.turn)
     if event.selected is not None and not np.array_equal(event.selected, own.selected):
         own.selected = event.selected
         st.rerun()

@@ -14,12 +14,12 @@ from app.chips import chip_row
 from app.flat_brain import flat_brains
 from app.forecast_work import BACKTEST, FORECAST, Picture, advance, picture, result
 from app.links import keep, restore
-from app.models import title_of
+from app.models import reads_recording, title_of
 from app.reproduce import reproduce
 from app.shell import tasks
 from app.shell.task_bar import refused_model, task_bar
 from app.state import Visitor, visitor
-from app.words import how, note, sentence
+from app.words import how, note, one_of_row, sentence
 from brainlm_core.look.forecast import strip_rows
 from brainlm_core.recording import Recording
 
@@ -179,10 +179,9 @@ def the_race(now: Picture) -> None:
     if now.tested.race is None:
         note("No start point of this recording can be tested.")
         return
-    measure = st.segmented_control(
+    measure = one_of_row(
         "Measure",
         list(forecast_controls.MEASURES),
-        required=True,
         format_func=forecast_controls.MEASURES.__getitem__,
         key="fc-measure",
         label_visibility="collapsed",
@@ -252,7 +251,8 @@ def tab_how(who: Visitor, _: Recording, __: Picture) -> None:
     how(
         [
             f"{title_of(who.model.name)} gets a window whose last 20 samples (or a few more: whole patches) "
-            "are hidden and fills them in. Longer horizons feed its own answer back.",
+            "are hidden and fills them in. Longer horizons feed its own answer back."
+            + (" Its forecasts are those of the Gaussian process inside it." if reads_recording(who) else ""),
             "Only volumes before the start point are used: for the model, its scaling, the baselines and the "
             "interval.",
             "Baselines on the same seen volumes: their mean; the last value; an autoregression per parcel "

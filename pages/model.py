@@ -19,7 +19,7 @@ from app.shell.task_bar import refusals, refused_model
 from app.shell.task_bar import working as work_line
 from app.state import Visitor, visitor
 from app.theme import group_words
-from app.words import capital, how, note, sentence
+from app.words import capital, how, note, one_of_row, sentence
 from brainlm_core.base.methods import words_of
 from brainlm_core.look import reconstruct as look
 from brainlm_core.recording import Recording
@@ -128,10 +128,9 @@ def summary(who: Visitor, now: Picture) -> None:
 
 def controls(recording: Recording, now: Picture) -> None:
     """Draw what is hidden, of which window."""
-    kind = st.segmented_control(
+    kind = one_of_row(
         "Hide",
         list(KINDS),
-        required=True,
         format_func=KINDS.__getitem__,
         key="md-kind",
         persist_state="session",

@@ -13,14 +13,21 @@ from app.chips import chip_row
 from app.flat_brain import flat_brains
 from app.links import Setting, keep, one_of, restore, whole
 from app.matrix_view import head_grid, matrix_view
-from app.models import title_of
-from app.networks_work import NETWORKS, Picture, advance, chosen_options, picture, scores_key
+from app.models import reads_recording, title_of
+from app.networks_work import (
+    NETWORKS,
+    Picture,
+    advance,
+    chosen_options,
+    picture,
+    scores_key,
+)
 from app.reproduce import reproduce
 from app.shell import tasks
 from app.shell.task_bar import refusals, refused_model, working
 from app.state import Visitor, visitor
 from app.theme import colour_stops
-from app.words import capital, how, legend, note, sentence
+from app.words import capital, how, legend, note, one_of_row, sentence
 from brainlm_core.recording import Recording
 
 SHOWN = {
@@ -36,6 +43,7 @@ LINK = (
     Setting("net-reduction", "map", "average", one_of(REDUCTIONS)),
     Setting("net-k", "networks", 7, whole(2, 20)),
     Setting("net-windows", "windows", "first", one_of(("first", "all"))),
+    Setting("net-group", "group", 0, whole(0, 100)),
     Setting("net-layer", "layer", None, whole(0, 99)),
     Setting("net-head", "head", None, whole(0, 99)),
 )
@@ -87,10 +95,9 @@ def brain(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw two linked brains: what the model shows, and what is known without it."""
     parcels = recording.parcellation
     with st.container(horizontal=True, vertical_alignment="center", key="picture-bar"):
-        shown = st.segmented_control(
+        shown = one_of_row(
             "On the brain",
             list(SHOWN),
-            required=True,
             format_func=SHOWN.__getitem__,
             key="net-shown",
             persist_state="session",
@@ -211,6 +218,18 @@ def controls(who: Visitor, recording: Recording, now: Picture) -> None:
             "Layer", [None, *range(layers)], format_func=counted("All layers", "Layer"), key="net-layer"
         )
         two.selectbox("Head", [None, *range(heads)], format_func=counted("All heads", "Head"), key="net-head")
+    if reads_recording(who):
+        st.slider(
+            "Share of the group",
+            0,
+            100,
+            step=5,
+            format="%d %%",
+            key="net-group",
+            persist_state="session",
+            help="0 % is this scan alone. More steadies the map with what all brains share: networks get "
+            "clearer, and less of them is this scan's. From about 20 % on, noise draws them nearly as well.",
+        )
     with st.expander("More settings"):
         st.slider("Networks to draw", 2, 20, key="net-k", persist_state="session")
         st.segmented_control(
@@ -269,6 +288,7 @@ def details(key: str) -> None:
 
 def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw the chosen attention beside the connectivity of the same window, both ordered by network."""
+    assert now.view is not None and now.attention is not None  # or no tab is drawn
     parcels = recording.parcellation
     order, bands = by_network(parcels)
     values = charts.relative(now.attention)
@@ -308,6 +328,7 @@ def tab_matrix(who: Visitor, recording: Recording, now: Picture) -> None:
 
 def tab_heads(who: Visitor, recording: Recording, now: Picture) -> None:
     """Draw every layer and head small; choosing one shows it everywhere."""
+    assert now.view is not None  # or no tab is drawn
     options = chosen_options(who)
     picked = head_grid(
         charts.thumbnail_scale(now.view),
@@ -378,12 +399,14 @@ def tab_how(who: Visitor, _: Recording, now: Picture) -> None:
 
 def tab_export(who: Visitor, recording: Recording, now: Picture) -> None:
     """Offer tables and surface maps."""
+    assert now.cls is not None and now.attention is not None  # or no tab is drawn
     parcels, stem = recording.parcellation, exports.safe_stem(recording.provenance.source_name)
+    attention = now.attention
     maps, names = charts.export_maps(now.cls, now.clustering, now.attention, who.picked, parcels)
     with st.container(horizontal=True):
         st.download_button(
             "Attention (.csv)",
-            lambda: exports.matrix_csv(now.attention, parcels.names),
+            lambda: exports.matrix_csv(attention, parcels.names),
             f"{stem}-attention.csv",
             "text/csv",
             key="net-csv",

@@ -216,7 +216,7 @@ def details(key: str) -> None:
 def tab_responders(who: Visitor, _: Recording, state: PageState) -> None:
     """Draw the ranked table."""
     desk = perturb_work.desk_of(who)
-    if desk is None or state.scenario not in desk.answers:
+    if desk is None or state.scenario is None or state.scenario not in desk.answers:
         note("The answer is not there yet.")
         return
     answer = desk.best(state.scenario)
@@ -273,7 +273,7 @@ def dependence_of(who: Visitor, state: PageState) -> ScanDependence | None:
 def tab_time(who: Visitor, recording: Recording, state: PageState) -> None:
     """Draw the strongest responders over time."""
     desk = perturb_work.desk_of(who)
-    if desk is None or state.scenario not in desk.answers:
+    if desk is None or state.scenario is None or state.scenario not in desk.answers:
         note("The answer is not there yet.")
         return
     from brainlm_core.analyses.perturb import responder_table
@@ -325,10 +325,13 @@ def tab_scenario(who: Visitor, recording: Recording, state: PageState) -> None:
         window = two.number_input("Window of the recording", 1, 999, state.base.window)
         seed = three.number_input("Seed", 0, 2**32 - 1, state.base.seed)
         if st.form_submit_button("Apply"):
-            changes = {"draws": int(draws), "window": int(window), "seed": int(seed)}
-            state.base = replace(state.base, **changes)
-            state.scenario = state.scenario and replace(state.scenario, **changes)
-            state.compare = state.compare and replace(state.compare, **changes)
+
+            def changed(scenario: Scenario) -> Scenario:
+                return replace(scenario, draws=int(draws), window=int(window), seed=int(seed))
+
+            state.base = changed(state.base)
+            state.scenario = state.scenario and changed(state.scenario)
+            state.compare = state.compare and changed(state.compare)
             state.error = None
             st.rerun()
     if stage is not None:
@@ -378,7 +381,7 @@ def tab_how(who: Visitor, _: Recording, __: PageState) -> None:
 def tab_export(who: Visitor, recording: Recording, state: PageState) -> None:
     """Offer films, pictures, tables, one self-contained page."""
     desk = perturb_work.desk_of(who)
-    if desk is None or state.scenario not in desk.answers:
+    if desk is None or state.scenario is None or state.scenario not in desk.answers:
         note("The answer is not there yet.")
         return
     stage = desk.stages[state.scenario.window]

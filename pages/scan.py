@@ -13,17 +13,23 @@ from app.charts.order import label
 from app.chips import chip_row
 from app.drop_zone import drop_zone, intake_bar
 from app.flat_brain import flat_brains
-from app.intake import INTAKE
+from app.intake import FIRST_LOOK, INTAKE
 from app.links import Setting, keep, one_of, restore
 from app.reproduce import reproduce
 from app.shell import tasks
 from app.state import Visitor, visitor
-from app.words import capital, duration, facts, how, note, sentence, verdict
+from app.words import capital, duration, facts, how, note, one_of_row, sentence, verdict
 from brainlm_core.look.signals import LIMIT_SD, frames
+from brainlm_core.look.slices import parcels_seen, slices_html, slices_of, slices_words
 from brainlm_core.look.words import quality_facts
 from brainlm_core.recording import ColumnMatch, Recording
 
-VIEWS = {"signal": "Signal over time", "tsnr": "Signal to noise", "coverage": "Coverage"}
+VIEWS = {
+    "signal": "Signal over time",
+    "tsnr": "Signal to noise",
+    "coverage": "Coverage",
+    "slices": "Mean image",
+}
 
 LINK = (Setting("scan-view", "show", "signal", one_of(VIEWS)),)
 
@@ -39,7 +45,8 @@ def main() -> None:
     picture, side = st.columns([2, 1], gap="large")
     with picture:
         waiting(who)
-        brain(who, recording)
+        if not first_look(who):
+            brain(who, recording)
     with side:
         summary(recording)
         drop_zone(who)
@@ -55,6 +62,20 @@ def waiting(who: Visitor) -> None:
         intake_bar(who)
 
 
+def first_look(who: Visitor) -> bool:
+    """Draw the mean image of a scan that is being read, as soon as there is one; return whether there is."""
+    found = tasks.parts(who, INTAKE).get(FIRST_LOOK) if tasks.is_running(who, INTAKE) else None
+    if found is None:
+        return False
+    with st.container(key="first-look"):
+        st.html(slices_html(found))
+        note(
+            f"First look: mean of {found.n_volumes} volumes. Lines are the borders of the parcels; where "
+            "they miss the brain, the scan is not in the atlas' space."
+        )
+    return True
+
+
 def brain(who: Visitor, recording: Recording) -> None:
     """Draw the brain: the signal moving, or one figure of merit per parcel."""
     known = views_of(recording)
@@ -62,14 +83,16 @@ def brain(who: Visitor, recording: Recording) -> None:
     if len(known) > 1:
         if st.session_state.get("scan-view") not in known:
             st.session_state["scan-view"] = "signal"
-        shown = st.segmented_control(
+        shown = one_of_row(
             "On the brain",
             known,
-            required=True,
             format_func=VIEWS.__getitem__,
             key="scan-view",
             label_visibility="collapsed",
         )
+    if shown == "slices":
+        mean_image(recording)
+        return
     shown_panel = panel(recording, shown)
     with st.container(key="picture"):
         event = brain_view(
@@ -89,6 +112,16 @@ def brain(who: Visitor, recording: Recording) -> None:
         note(f"Picked: {label(recording.parcellation, who.picked)}. Its trace is below.")
 
 
+def mean_image(recording: Recording) -> None:
+    """Draw the mean image in three planes with the parcels on it."""
+    slices = slices_of(recording)
+    assert slices is not None  # else it is not offered
+    lost, partial = parcels_seen(recording)
+    with st.container(key="picture"):
+        st.html(slices_html(slices, lost, partial))
+    note(slices_words(slices, lost, partial))
+
+
 def views_of(recording: Recording) -> list[str]:
     """Return what the brain can show of a recording: keys of :data:`VIEWS`."""
     quality, known = recording.quality, ["signal"]
@@ -96,6 +129,8 @@ def views_of(recording: Recording) -> list[str]:
         known.append("tsnr")
     if quality is not None and np.isfinite(quality.coverage).any():
         known.append("coverage")
+    if slices_of(recording) is not None:
+        known.append("slices")
     return known
 
 
@@ -144,6 +179,10 @@ def summary(recording: Recording) -> None:
         st.html(f"<div>Quality: {verdict(quality.verdict)}</div>{reasons}")
     for text in recording.notices:
         note(capital(text))
+    slices = slices_of(recording)
+    if slices is not None:
+        st.html(slices_html(slices, *parcels_seen(recording), first_only=True))
+        note("The mean image with the borders of the parcels: they should follow the brain.")
 
 
 @st.fragment
@@ -330,8 +369,10 @@ def tab_export(_: Visitor, recording: Recording) -> None:
         )
     note("The picture itself is saved with the camera button of the brain.")
     figures = ["signal"]
-    if len(views_of(recording)) > 1:
+    if {"tsnr", "coverage"} & set(views_of(recording)):
         figures.append("quality")
+    if "slices" in views_of(recording):
+        figures.append("slices")
     if recording.quality is not None:
         figures.append("dvars")
     reproduce("scan", dict.fromkeys(figures), recording=recording)

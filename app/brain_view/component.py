@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import streamlit as st
 from numpy.typing import ArrayLike
-from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
-from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
-from streamlit.components.v2.types import ComponentRenderer
-from streamlit.runtime import get_instance as get_runtime
 
 from app.brain_view.event import BrainEvent
+from app.shell.streamlit_patches.components import component, publish
 from brainlm_core import look
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import ConfigError
@@ -26,9 +21,7 @@ from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes
 
 #: Package that holds the drawing, ``frontend/``.
 LOOK = Path(look.__file__).resolve().parent
-_PACKAGE = "brainlm-explorer"
-_NAME = f"{_PACKAGE}.brain_view"
-_REGISTRATION = threading.Lock()
+FOLDERS = {"brain_view": LOOK}
 #: "The page says nothing about the picked parcel", as opposed to None, "no parcel is picked".
 _UNSET: Final = -2
 VIEWS = ("overview", "left", "right", "left-medial", "right-medial", "top", "bottom", "front", "back")
@@ -111,8 +104,8 @@ def brain_view(
 
     header = {
         "key": key,
-        "surface": _publish(f"{key}/surface", surface_bytes()),
-        "parcellation": _publish(f"{key}/parcellation", parcellation_bytes(parcellation)),
+        "surface": publish(f"{key}/surface", surface_bytes()),
+        "parcellation": publish(f"{key}/parcellation", parcellation_bytes(parcellation)),
         "panels": [_panel_header(panel) for panel in panels],
         "times": None if times is None else [round(float(t), 4) for t in times],
         "seen_until": seen_until_s,
@@ -126,7 +119,7 @@ def brain_view(
         "pickable": bool(pickable),
     }
     arrays = {f"panel{i}": panel.values for i, panel in enumerate(panels)}
-    result = _component()(
+    result = component("brain_view", FOLDERS)(
         key=key,
         data=pack(header, arrays),
         on_pick_change=_remember_pick(key),
@@ -214,33 +207,3 @@ def _remember_pick(key: str) -> Callable[[], None]:
 
 def _nothing() -> None:
     """Declare a state value of the component; reading it is enough."""
-
-
-def _publish(coordinates: str, content: bytes) -> str:
-    """Return the address, relative to the app, at which the browser fetches constant bytes once.
-
-    Streamlit sends a component's whole data again whenever a part of it changes. Its media
-    store is content-addressed, so the surface and the parcels travel once per browser tab.
-    """
-    media = get_runtime().media_file_mgr
-    return media.add(content, "application/octet-stream", coordinates).lstrip("/")
-
-
-@cache
-def _declared() -> ComponentRenderer:
-    return st.components.v2.component(_NAME, js="main.js", css="style.css")
-
-
-def _component() -> ComponentRenderer:
-    """Return the mounting command, known to the Streamlit runtime of this run.
-
-    The files of ``brainlm_core/look/frontend/`` are served by Streamlit itself. The manifest that
-    it wants is given here and not in ``pyproject.toml``: Streamlit looks for that file only beside a package
-    named like its distribution, which an editable checkout of this project does not have.
-    """
-    with _REGISTRATION:
-        manager = get_bidi_component_manager()
-        if manager.get_component_asset_root(_NAME) is None:
-            entry = ComponentConfig(name="brain_view", asset_dir="frontend")
-            manager.register_from_manifest(ComponentManifest(_PACKAGE, "1", [entry]), LOOK)
-        return _declared()

@@ -31,9 +31,9 @@ def scores_table(scores: Sequence[MethodScores]) -> pd.DataFrame:
         rows.append(
             {
                 "Description of parcels": title_of(method, "networks"),
-                "k-NN accuracy": _spelled(row and row.knn),
-                "k-NN, homologues in one fold": _spelled(row and row.knn_homologues),
-                "Adjusted Rand index": _spelled(row and row.ari),
+                "k-NN accuracy": _spelled(row.knn if row else None),
+                "k-NN, homologues in one fold": _spelled(row.knn_homologues if row else None),
+                "Adjusted Rand index": _spelled(row.ari if row else None),
             }
         )
     return pd.DataFrame(rows)

@@ -53,7 +53,7 @@ def _component(name: str) -> Any:
 
 
 def matrix_view(
-    values: NDArray[np.float32],
+    values: NDArray[np.floating],
     *,
     key: str,
     names: Sequence[str],

@@ -6,7 +6,7 @@ here the selection is drawn in the browser at once and only row numbers travel b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,10 +58,13 @@ class PointsEvent:
         Rows of a new selection (none when it was cleared); None when it did not change.
     picked : int or None
         Row of a point that was just clicked.
+    turn : int
+        How often the hand had selected or picked by then; 0 when it did nothing since the last run.
     """
 
     selected: NDArray[np.intp] | None = None
     picked: int | None = None
+    turn: int = 0
 
 
 @cache
@@ -82,6 +85,7 @@ def points_view(
     ids: Sequence[str],
     selected: NDArray[np.intp],
     picked: int | None,
+    turn: int,
     alt: str,
     height: int = 460,
 ) -> PointsEvent:
@@ -100,6 +104,8 @@ def points_view(
         Rows that are selected now.
     picked : int or None
         Row to mark.
+    turn : int
+        The last turn that ``selected`` and ``picked`` know of: what the hand did since is not undone by them.
     alt : str
         What the picture shows, for those who do not see it.
     height : int
@@ -123,6 +129,7 @@ def points_view(
             "limits": [float(v) for v in colour.limits],
         },
         "picked": -1 if picked is None else int(picked),
+        "turn": turn,
         "alt": alt,
         "height": height,
     }
@@ -136,11 +143,19 @@ def points_view(
     result = _component()(
         key=key, data=pack(header, arrays), on_selected_change=_nothing, on_picked_change=_nothing
     )
-    rows, point = result.get("selected"), result.get("picked")
+    selection, click = (_told(result.get(name)) for name in ("selected", "picked"))
+    rows, point = selection.get("rows"), click.get("row")
     chosen = None
     if isinstance(rows, list):
         chosen = np.array([r for r in rows if isinstance(r, int) and 0 <= r < n], dtype=np.intp)
-    return PointsEvent(chosen, int(point) if isinstance(point, int | float) and 0 <= point < n else None)
+    turns = [part["turn"] for part in (selection, click) if isinstance(part.get("turn"), int)]
+    hit = int(point) if isinstance(point, int | float) and 0 <= point < n else None
+    return PointsEvent(chosen, hit, max(turns, default=0))
+
+
+def _told(value: Any) -> Mapping[str, Any]:
+    """Return what a browser sent, nothing where it is no such message."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _header(one: PointMap) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class PointsView {
     this.root.pointsView = this;
     this.maps = [];
     this.tool = "lasso";
+    this.turn = 0; // how often the hand has selected or picked
     this.root.querySelector(".tools").addEventListener("click", (e) => this.press(e.target.closest("button")));
     this.root.addEventListener("keydown", (e) => { if (e.key === "Escape") this.choose([]); });
     this.observer = new ResizeObserver(() => this.draw());
@@ -26,8 +27,14 @@ class PointsView {
   }
 
   update(bytes) {
-    const data = unpackPoints(bytes), host = this.root.querySelector(".maps");
+    const data = unpackPoints(bytes), host = this.root.querySelector(".maps"), before = this.data;
     data.hover = -1;
+    // An answer to an earlier hand says what was selected then: what the hand did since stays.
+    if (before && data.turn < this.turn && before.ids.length === data.ids.length) {
+      data.selected = before.selected;
+      data.picked = before.picked;
+    }
+    this.turn = Math.max(this.turn, data.turn);
     this.data = data;
     const palette = [...data.colour.palette];
     palette[MISSING_INDEX] = MISSING_GREY;
@@ -115,7 +122,7 @@ class PointsView {
     map.trail = [];
     if (!moved) {
       const hit = this.nearest(map, ...now);
-      if (hit >= 0) { this.data.picked = hit; this.draw(true); this.tell(); this.send.picked(hit); } else map.drawMarks();
+      if (hit >= 0) { this.data.picked = hit; this.draw(true); this.tell(); this.send.picked({ row: hit, turn: ++this.turn }); } else map.drawMarks();
       return;
     }
     if (this.tool === "move" || polygon.length < 3) { map.draw(); return; }
@@ -140,7 +147,7 @@ class PointsView {
     for (const map of this.maps) if (map.gl) map.fill("chosen", this.data.selected);
     this.draw();
     this.tell();
-    this.send.selected(rows);
+    this.send.selected({ rows, turn: ++this.turn });
   }
 
   press(button) {
@@ -252,7 +259,7 @@ export default function (component) {
     view = new PointsView(parentElement);
     pointsViews.set(parentElement, view);
   }
-  view.send = { selected: (rows) => setTriggerValue("selected", rows), picked: (row) => setTriggerValue("picked", row) };
+  view.send = { selected: (what) => setTriggerValue("selected", what), picked: (what) => setTriggerValue("picked", what) };
   view.update(data);
   const host = parentElement.host ?? parentElement;
   return () => {

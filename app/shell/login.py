@@ -90,7 +90,7 @@ def read_login(places: Sequence[str | Path]) -> Login | None:
 
 def signature(places: Sequence[str | Path]) -> tuple[Any, ...]:
     """Return what changes when any file at ``places`` comes, goes or is written to."""
-    found = []
+    found: list[tuple[Any, ...]] = []
     for place in places:
         try:
             seen = Path(place).stat()

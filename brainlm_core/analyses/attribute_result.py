@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.attribute_direction import Direction
-from brainlm_core.analyses.result_files import write_json_and_arrays
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.errors import ConfigError
 
 FloatArray = NDArray[np.float32]
@@ -79,7 +78,7 @@ class GroupShares:
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(Saved):
     """Shares of parcels and moments in a read-out.
 
     Parameters
@@ -186,14 +185,8 @@ class Attribution:
             **self.provenance,
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write ``attribution.json`` and ``attribution.npz``; return the paths.
-
-        Raises
-        ------
-        ConfigError
-            If the folder cannot be written.
-        """
+    def files(self) -> ResultFiles:
+        """Return ``attribution.json`` and ``attribution.npz``."""
         arrays = {
             "values": self.values,
             "parcels": self.parcels,
@@ -202,4 +195,4 @@ class Attribution:
             "flat": self.flat,
             "starts_s": self.starts_s,
         }
-        return write_json_and_arrays(Path(folder), "attribution", self.to_dict(), arrays)
+        return ResultFiles({"attribution.json": self.to_dict()}, arrays={"attribution.npz": arrays})

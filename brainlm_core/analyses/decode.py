@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,11 @@ from brainlm_core.analyses.decode_nested import (
 )
 from brainlm_core.analyses.decode_pipelines import Fold, outer_folds, permutations
 from brainlm_core.analyses.decode_scores import Score, score_methods
-from brainlm_core.analyses.result_files import write_json_and_arrays
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.base.methods import methods_of, ordered, words_of
 from brainlm_core.cohort.columns import words
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine import Cancelled
-from brainlm_core.tables import write_table
-from brainlm_core.writing import whole_file
 
 Array = NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -47,7 +44,7 @@ CAVEAT = (
 
 
 @dataclass(frozen=True, eq=False)
-class DecodeResult:
+class DecodeResult(Saved):
     """Scores and guesses.
 
     Parameters
@@ -121,22 +118,15 @@ class DecodeResult:
                 out[f"probability_{name}_{label}"] = share[:, k]
         return out
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write ``decode.json``, ``decode.npz`` and ``guesses.csv``; return the paths.
-
-        Raises
-        ------
-        ConfigError
-            If the folder cannot be written.
-        """
-        folder = Path(folder)
-        arrays = {f"guess_{name}": guess for name, guess in self.guesses.items()}
-        paths = write_json_and_arrays(
-            folder, "decode", self.to_dict(), {"truth": np.asarray(self.truth), **arrays}
+    def files(self) -> ResultFiles:
+        """Return ``decode.json``, ``guesses.csv`` and ``decode.npz``."""
+        guesses = {f"guess_{name}": guess for name, guess in self.guesses.items()}
+        return ResultFiles(
+            {"decode.json": self.to_dict()},
+            tables={"guesses.csv": self.table()},
+            arrays={"decode.npz": {"truth": np.asarray(self.truth), **guesses}},
+            float_format=None,
         )
-        with whole_file(folder / "guesses.csv") as part:
-            write_table(part, self.table(), float_format=None)
-        return (*paths, folder / "guesses.csv")
 
 
 def decode(

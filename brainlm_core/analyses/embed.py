@@ -11,7 +11,6 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.embed_neighbours import Neighbours, preservation
-from brainlm_core.analyses.result_files import write_json_and_arrays
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.engine import Cancelled
 from brainlm_core.errors import AnalysisError, ConfigError
-from brainlm_core.tables import write_table
-from brainlm_core.writing import whole_file
 
 FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -54,7 +51,7 @@ CAVEAT = (
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddingMap:
+class EmbeddingMap(Saved):
     """A cohort in two dimensions.
 
     Parameters
@@ -162,19 +159,14 @@ class EmbeddingMap:
             {"recording_id": self.ids, "x": self.xy[:, 0], "y": self.xy[:, 1], "trust": self.trust}
         )
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write ``map.json``, ``map.npz`` and ``map.csv``; return the paths.
-
-        Raises
-        ------
-        ConfigError
-            If the folder cannot be written.
-        """
-        folder = Path(folder)
-        paths = write_json_and_arrays(folder, "map", self.to_dict(), {"xy": self.xy, "trust": self.trust})
-        with whole_file(folder / "map.csv") as part:
-            write_table(part, self.table(), float_format=None)
-        return (*paths, folder / "map.csv")
+    def files(self) -> ResultFiles:
+        """Return ``map.json``, ``map.csv`` and ``map.npz``."""
+        return ResultFiles(
+            {"map.json": self.to_dict()},
+            tables={"map.csv": self.table()},
+            arrays={"map.npz": {"xy": self.xy, "trust": self.trust}},
+            float_format=None,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ permutations give p.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from brainlm_core.analyses.embed import EmbeddingMap, checked, principal
-from brainlm_core.analyses.result_files import write_json_and_arrays
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.errors import ConfigError
-from brainlm_core.tables import write_table
-from brainlm_core.writing import whole_file
 
 Array = NDArray[np.float64]
 
@@ -49,7 +46,7 @@ _MAX_NUMBERS = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Uses:
+class Uses(Saved):
     """Share of variance that each factor explains in people left out.
 
     Parameters
@@ -98,13 +95,14 @@ class Uses:
             "left_out": dict(self.left_out),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write ``uses.json``, ``uses.npz`` and ``uses.csv``; return the paths."""
-        folder = Path(folder)
-        paths = write_json_and_arrays(folder, "uses", self.to_dict(), {"r2": self.r2, "p": self.p})
-        with whole_file(folder / "uses.csv") as part:
-            write_table(part, self.table(), float_format=None)
-        return (*paths, folder / "uses.csv")
+    def files(self) -> ResultFiles:
+        """Return ``uses.json``, ``uses.csv`` and ``uses.npz``."""
+        return ResultFiles(
+            {"uses.json": self.to_dict()},
+            tables={"uses.csv": self.table()},
+            arrays={"uses.npz": {"r2": self.r2, "p": self.p}},
+            float_format=None,
+        )
 
 
 def what_it_uses(

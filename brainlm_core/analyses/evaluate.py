@@ -7,10 +7,8 @@ Intervals are 95 % bootstrap intervals over subjects; each method is scored on t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +24,9 @@ from brainlm_core.analyses.masked_baselines import (
     mean_fill,
     statistics_folder,
 )
-from brainlm_core.analyses.result_files import plain
+from brainlm_core.analyses.result_files import ResultFiles, Saved
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
-from brainlm_core.packs import Cohort
-from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -80,7 +77,7 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluateResult:
+class EvaluateResult(Saved):
     """Scores of one model on one cohort.
 
     Parameters
@@ -95,12 +92,9 @@ class EvaluateResult:
         """Return a JSON-serialisable dictionary."""
         return dict(self.scores)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``evaluation.json`` and return its path."""
-        path = Path(folder) / "evaluation.json"
-        with whole_file(path) as part:
-            part.write_text(json.dumps(plain(self.scores), indent=1) + "\n", encoding="utf-8")
-        return path
+    def files(self) -> ResultFiles:
+        """Return ``evaluation.json``."""
+        return ResultFiles({"evaluation.json": self.scores})
 
 
 def evaluate(
@@ -124,10 +118,8 @@ def evaluate(
     AnalysisError
         If no recording of the cohort can be used.
     """
-    from brainlm_core.analyses.networks import twin_engine
-
     options = options or EvaluateOptions()
-    twin = twin_engine(engine)
+    twin = engine.twin()
     rows = _spread(len(cohort), options.limit)
     notices: list[str] = []
     if len(rows) < len(cohort):

@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.error_sums import ErrorSums, error_sums
 from brainlm_core.analyses.masked_baselines import GroupRidge, draw_mask, statistics_folder
 from brainlm_core.analyses.network_features import (
     attention_features,
     centred_connectivity_features,
-    functional_connectivity,
 )
 from brainlm_core.analyses.network_metrics import knn_accuracy, labelled_parcels
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.model.context.model import ContextModel
 from brainlm_core.model.kernel_recording import reconstruct_in_recording
-from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
 from brainlm_core.recording_context import Memo, RecordingContext
 from brainlm_core.windows import Windows

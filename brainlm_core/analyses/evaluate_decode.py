@@ -17,9 +17,9 @@ from brainlm_core.analyses.decode import decode
 from brainlm_core.analyses.decode_inputs import FEW_PEOPLE, MIN_SITES, DecodeOptions
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.features import embed_recording, plain_features
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.engine import Cancelled
 from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
-from brainlm_core.packs import Cohort
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine

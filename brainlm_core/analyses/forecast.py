@@ -52,7 +52,6 @@ __all__ = [
     "plan",
     "put_together",
     "twin_back_test",
-    "twin_engine",
     "twin_forecast",
 ]
 
@@ -253,18 +252,11 @@ def assess(
         publish("tested", Tested(test, member_sd, *compare(test, member_sd)))
     if progress is not None:
         progress(0.65, "Running the random-weights twin")
-    twin = twin or twin_engine(engine)
+    twin = twin or engine.twin()
     other = twin_back_test(twin, recording, what, test.starts, portion(progress, 0.65, 1.0), cancel)
     model, rest = test.forecasts["model"], {k: v for k, v in test.forecasts.items() if k != "model"}
     test = replace(test, forecasts={"model": model, "random_twin": other, **rest})
     return Tested(test, member_sd, *compare(test, member_sd))
-
-
-def twin_engine(engine: Engine) -> Engine:
-    """Return the same architecture with random weights; the engine itself if it is such a twin."""
-    from brainlm_core.analyses.networks import twin_engine as shared
-
-    return shared(engine)
 
 
 def analyse(
@@ -300,7 +292,7 @@ def analyse(
     """
     what = plan(recording, engine.spec, options)
     own = forecast_from(engine, recording, what, portion(progress, 0.0, 0.2), cancel)
-    twin = twin or twin_engine(engine)
+    twin = twin or engine.twin()
     own.forecasts["random_twin"] = twin_forecast(twin, recording, what, portion(progress, 0.2, 0.25), cancel)
     tested = assess(engine, recording, what, portion(progress, 0.25, 1.0), cancel, twin=twin)
     return put_together(engine.info, recording, what, own, tested)

@@ -1,21 +1,31 @@
-"""What a forecast is: the dataclasses that pages, commands and reports draw from."""
+"""What a forecast is, and what it leaves on disk: dataclasses, tables for people, arrays for programs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.forecast_intervals import Coverage
-from brainlm_core.analyses.forecast_metrics import Backtest, Race, race_to_dict
+from brainlm_core.analyses.forecast_metrics import (
+    MEASURES,
+    Backtest,
+    Race,
+    network_scores,
+    parcel_scores,
+    race_to_dict,
+    skill_map,
+)
 from brainlm_core.analyses.forecast_plan import ForecastOptions
 from brainlm_core.analyses.forecast_verdict import Verdict
 from brainlm_core.analyses.forecast_windows import Grid
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.base.methods import methods_of
 from brainlm_core.recording import Provenance
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.atlas import Parcellation
@@ -23,6 +33,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+#: Steps over which the skill map is taken: where there is something to win.
+SKILL_STEPS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,18 +100,6 @@ class Forecast:
         spread = np.where(self.usable, self.spread, np.nan)
         return np.asarray((values - self.centre) / spread, dtype=np.float32)
 
-    def as_backtest(self) -> Backtest:
-        """Return the same as a back-test of one start point, for scores."""
-        return Backtest(
-            np.array([self.start]),
-            self.tr_s,
-            self.truth[None],
-            {name: values[None] for name, values in self.forecasts.items()},
-            self.centre[None],
-            self.spread[None],
-            self.usable,
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Tested:
@@ -124,8 +124,8 @@ class Tested:
     verdict: Verdict
 
 
-@dataclass(frozen=True, eq=False)
-class ForecastResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ForecastResult(Saved, Shown):
     """A forecast, the back-test that says how far to trust it, and both in one sentence.
 
     Parameters
@@ -159,6 +159,12 @@ class ForecastResult:
     notices: tuple[str, ...]
     provenance: Provenance = field(repr=False)
 
+    first_figure: ClassVar[str] = "forecast"
+
+    def in_words(self) -> str:
+        """Return who forecasts best, one line."""
+        return self.verdict.sentence
+
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: R² and squared error by method over steps, coverage, the sentence."""
         scores: dict[str, Any] = {} if self.race is None else race_to_dict(self.race)
@@ -189,8 +195,106 @@ class ForecastResult:
             "provenance": self.provenance.to_dict(),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write tables, arrays and figures; return the files (see ``forecast_files``)."""
-        from brainlm_core.analyses.forecast_files import save_result
+    def files(self) -> ResultFiles:
+        """Return one JSON, four tables and the arrays."""
+        return ResultFiles(
+            {"forecast.json": self.to_dict()},
+            tables={
+                "forecast.csv": forecast_table(self.forecast, self.parcellation.names),
+                "race.csv": race_table(self),
+                "parcels.csv": parcel_table(self),
+                "networks.csv": network_table(self),
+            },
+            arrays={"forecast.npz": arrays(self)},
+        )
 
-        return save_result(self, Path(folder))
+
+def forecast_table(forecast: Forecast, names: tuple[str, ...]) -> pd.DataFrame:
+    """Return one row per step and parcel: truth, every method, the interval, in the recording's units."""
+    steps, parcels = forecast.truth.shape
+    columns: dict[str, Any] = {
+        "time_s": np.repeat(forecast.times_s, parcels),
+        "step": np.repeat(np.arange(1, steps + 1), parcels),
+        "parcel": np.tile(np.arange(1, parcels + 1), steps),
+        "name": np.tile(np.array(names, dtype=object), steps),
+        "observed": forecast.truth.ravel(),
+    }
+    columns |= {name: values.ravel() for name, values in forecast.forecasts.items()}
+    return pd.DataFrame({**columns, "lower_90": forecast.lower.ravel(), "upper_90": forecast.upper.ravel()})
+
+
+def race_table(result: ForecastResult) -> pd.DataFrame:
+    """Return one row per step and method: every measure with its 95 % interval over start points."""
+    race = result.race
+    if race is None:
+        return pd.DataFrame(columns=["time_s", "step", "method", *MEASURES])
+    frames = []
+    for method in race.values["r2"]:
+        columns: dict[str, Any] = {
+            "time_s": race.times_s,
+            "step": np.arange(1, len(race.times_s) + 1),
+            "method": method,
+        }
+        for measure in MEASURES:
+            low, high = race.intervals[measure][method].T
+            columns[measure] = race.values[measure][method]
+            columns |= {f"{measure}_low": low, f"{measure}_high": high}
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def parcel_table(result: ForecastResult) -> pd.DataFrame:
+    """Return one row per parcel: what it is and R² of every method over the first steps."""
+    place = result.parcellation
+    table: dict[str, Any] = {
+        "parcel": np.arange(1, place.n_parcels + 1),
+        "name": list(place.names),
+        "network": list(place.group),
+        "scored": result.forecast.usable,
+    }
+    if result.backtest is not None:
+        steps = slice(0, SKILL_STEPS)
+        for method in result.backtest.methods:
+            table[f"r2_{method}"] = parcel_scores(result.backtest, method, steps)
+        table["skill"], best = skill_map(result.backtest, steps)
+        table["skill_against"] = best
+        table["scored"] = result.backtest.usable
+    return pd.DataFrame(table)
+
+
+def network_table(result: ForecastResult) -> pd.DataFrame:
+    """Return one row per network, method and step with R²."""
+    rows = []
+    if result.backtest is not None:
+        for network, methods in network_scores(result.backtest, result.parcellation.group).items():
+            for method, values in methods.items():
+                rows += [(network, method, step + 1, value) for step, value in enumerate(values)]
+    return pd.DataFrame(rows, columns=["network", "method", "step", "r2"])
+
+
+def arrays(result: ForecastResult) -> dict[str, Any]:
+    """Return everything as arrays: the forecast (H, P), the back-test (W, H, P), times in s."""
+    own = result.forecast
+    out: dict[str, Any] = {
+        "times_s": own.times_s,
+        "seen_times_s": own.seen_times_s,
+        "seen": own.seen,
+        "observed": own.truth,
+        "lower_90": own.lower,
+        "upper_90": own.upper,
+        "member_sd": own.member_sd,
+        "seen_mean": own.centre,
+        "seen_sd": own.spread,
+        "scored": own.usable,
+        **{f"forecast_{name}": values for name, values in own.forecasts.items()},
+    }
+    if result.backtest is not None:
+        test = result.backtest
+        out |= {
+            "backtest_starts": test.starts,
+            "backtest_observed": test.truth,
+            "backtest_seen_mean": test.centre,
+            "backtest_seen_sd": test.spread,
+            **{f"backtest_{name}": values for name, values in test.forecasts.items()},
+        }
+    return out | result.parcellation.to_arrays()

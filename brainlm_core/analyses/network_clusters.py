@@ -31,15 +31,12 @@ class Clustering:
         Whether a known network was assigned.
     dice : ndarray (k,), float64
         Overlap with the matched network, 2 |A∩B| / (|A| + |B|) over labelled parcels; 0 if unmatched.
-    affinity_to : ndarray (n_parcels, k), float64
-        Mean affinity of each parcel to each cluster; 0 where there is no signal.
     """
 
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     matched: tuple[bool, ...]
     dice: Array
-    affinity_to: Array
 
 
 def cluster(
@@ -93,7 +90,7 @@ def cluster(
     labels = np.full(n, -1, dtype=np.int64)
     labels[usable] = mean_to[usable].argmax(axis=1)
     labels[rows] = found
-    return _matched(labels, mean_to, labelled, n_networks)
+    return _matched(labels, labelled, n_networks)
 
 
 def spectral(affinity: Array, n_clusters: int, seed: int = 0) -> NDArray[np.int64]:
@@ -138,9 +135,7 @@ def match_to_networks(
     return network, np.where(network >= 0, dice[np.arange(n_clusters), network], 0.0)
 
 
-def _matched(
-    labels: NDArray[np.int64], mean_to: Array, labelled: LabelledParcels, n_networks: int
-) -> Clustering:
+def _matched(labels: NDArray[np.int64], labelled: LabelledParcels, n_networks: int) -> Clustering:
     """Renumber clusters so that matched ones come first, in Yeo's order."""
     network, dice = match_to_networks(labels, labelled, n_networks)
     order = np.argsort(np.where(network >= 0, network, len(labelled.networks)), kind="stable")
@@ -155,5 +150,4 @@ def _matched(
         names=tuple(names),
         matched=tuple(bool(network[old] >= 0) for old in order),
         dice=dice[order],
-        affinity_to=mean_to[:, order],
     )

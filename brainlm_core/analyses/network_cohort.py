@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.controls import SURROGATES
@@ -39,15 +39,13 @@ from brainlm_core.analyses.networks import (
     attention_scores,
     baseline_scores,
     chosen_map,
-    twin_engine,
     twin_map,
 )
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.analyses.scan_dependence import correlation
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import AnalysisError
-from brainlm_core.tables import write_rows
-from brainlm_core.writing import whole_file
 
 if TYPE_CHECKING:
     from brainlm_core.atlas import Parcellation
@@ -60,7 +58,7 @@ Values = dict[str, dict[str, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True, eq=False)
-class CohortNetworkScores:
+class CohortNetworkScores(Saved):
     """Network scores of a cohort.
 
     Parameters
@@ -119,18 +117,16 @@ class CohortNetworkScores:
             "group average: bootstrap (ARI: jackknife) over pairs of homologous parcels",
         }
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``network_scores.csv``, one row per recording, metric and method; return its path."""
-        path = Path(folder) / "network_scores.csv"
-        rows = (
-            (name, metric, method, "" if np.isnan(value) else f"{value:.6f}")
+    def files(self) -> ResultFiles:
+        """Return ``network_scores.csv``, one row per recording, metric and method."""
+        rows = [
+            (name, metric, method, value)
             for metric, methods in self.values.items()
             for method, values in methods.items()
             for name, value in zip(self.names, values, strict=True)
-        )
-        with whole_file(path) as part:
-            write_rows(part, ["recording", "metric", "method", "value"], rows)
-        return path
+        ]
+        table = pd.DataFrame(rows, columns=["recording", "metric", "method", "value"])
+        return ResultFiles(tables={"network_scores.csv": table}, float_format="%.6f")
 
 
 def cohort_network_scores(
@@ -165,7 +161,7 @@ def cohort_network_scores(
         If there is no recording, or ``subjects`` differs from them in length.
     """
     options = options or NetworksOptions()
-    twin = twin or twin_engine(engine)
+    twin = twin or engine.twin()
     total = len(recordings) if isinstance(recordings, Sequence) else None
     rows: list[tuple[MethodScores, ...]] = []
     names: list[str] = []

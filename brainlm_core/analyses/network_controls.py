@@ -91,5 +91,5 @@ def _map_of(
     engine: Engine, view: AttentionView, recording: Recording, options: NetworksOptions, cancel: Cancel | None
 ) -> NDArray[np.float32]:
     windows = pick_windows(engine.windows(recording), options)
-    attention = engine.attention(windows, average=True, cancel=cancel)
+    attention = engine.attention(windows, average=True, steadied=options.steadied, cancel=cancel)
     return chosen_map(replace(view, attention=attention), options)

@@ -7,21 +7,15 @@ in the CIFTI parcellated file as the one 2 mm MNI152 voxel nearest to their cent
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.atlas import N_VERTICES, Parcellation
 from brainlm_core.errors import AnalysisError
-from brainlm_core.tables import write_rows
-from brainlm_core.writing import whole_files
-
-if TYPE_CHECKING:
-    from brainlm_core.analyses.networks import NetworksResult
 
 #: Colours of the seven networks as the field draws them (Yeo et al. 2011).
 NETWORK_COLOURS: dict[str, str] = {
@@ -167,109 +161,6 @@ def write_value_cifti(
         (cifti2_axes.ScalarAxis(list(names)), _parcels_axis(parcellation)),
     )
     return _save_cifti(image, path, "ConnParcelScalr")
-
-
-def save_result(result: NetworksResult, folder: Path) -> tuple[Path, ...]:
-    """Write everything of a result into a folder.
-
-    ``networks.json`` (figures, options, notices, provenance), ``parcels.csv``, ``scores.csv``,
-    ``matrices.npz``, ``networks_{left,right}.label.gii``, ``attention_{left,right}.func.gii``,
-    ``networks.dlabel.nii``, ``attention.pscalar.nii``.
-
-    Raises
-    ------
-    ConfigError
-        If the disk is full or the folder cannot be written; nothing in it has changed then.
-    """
-    with whole_files(folder) as part:
-        written = _write_all(result, part)
-    return tuple(folder / path.name for path in written)
-
-
-def _write_all(result: NetworksResult, folder: Path) -> tuple[Path, ...]:
-    parcellation, clustering = result.view.parcellation, result.clustering
-    received = attention_received(result.attention)
-    values = np.stack([result.cls, received])
-    names = ["attention of the summary token", "mean attention received from other parcels"]
-    summary = folder / "networks.json"
-    summary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    matrices = folder / "matrices.npz"
-    np.savez_compressed(
-        matrices,
-        attention=result.attention,
-        functional_connectivity=result.view.connectivity.astype(np.float32),
-        cls=result.cls,
-        clusters=clustering.labels,
-        cluster_names=np.array(clustering.names, dtype=np.str_),
-        order=result.view.order,
-        group=result.view.group,
-        usable=result.view.usable,
-        layer_head_thumbnails=result.thumbnails,
-        log2_attention_no_scan=result.dependence.no_scan.astype(np.float32),
-        added_by_scan=result.dependence.difference.astype(np.float32),
-        added_by_scan_faded=result.dependence.faded().astype(np.float32),
-    )
-    return (
-        summary,
-        _write_parcels(folder / "parcels.csv", result, received),
-        _write_scores(folder / "scores.csv", result),
-        matrices,
-        *write_label_gifti(folder, "networks", clustering.labels, clustering.names, parcellation),
-        *write_value_gifti(folder, "attention", values, names, parcellation),
-        *(
-            [
-                write_label_cifti(
-                    folder / "networks.dlabel.nii", clustering.labels, clustering.names, parcellation
-                )
-            ]
-            if (parcellation.vertex_labels >= 0).any()
-            else []
-        ),
-        write_value_cifti(folder / "attention.pscalar.nii", values, names, parcellation),
-    )
-
-
-def attention_received(attention: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean attention that each parcel gets from the others, (n_parcels,)."""
-    n = len(attention)
-    total = attention.sum(axis=0) - np.diag(attention)
-    return np.asarray(total / max(n - 1, 1), dtype=np.float32)
-
-
-def _write_parcels(path: Path, result: NetworksResult, received: NDArray[np.float32]) -> Path:
-    parcellation, clustering = result.view.parcellation, result.clustering
-    header = ["parcel", "name", "x_mm", "y_mm", "z_mm", "hemisphere", "structure", "yeo7", "network"]
-    rows = (
-        [
-            i + 1,
-            name,
-            *(f"{v:g}" for v in parcellation.xyz[i]),
-            parcellation.hemisphere[i],
-            parcellation.structure[i],
-            parcellation.yeo7[i],
-            clustering.names[clustering.labels[i]] if clustering.labels[i] >= 0 else "",
-            f"{result.cls[i]:.6g}",
-            f"{received[i]:.6g}",
-            int(result.view.usable[i]),
-        ]
-        for i, name in enumerate(parcellation.names)
-    )
-    write_rows(path, [*header, "cls_attention", "attention_received", "has_signal"], rows)
-    return path
-
-
-def _write_scores(path: Path, result: NetworksResult) -> Path:
-    rows = []
-    for row in result.scores:
-        kinds = (("knn_accuracy", row.knn), ("knn_accuracy_homologues", row.knn_homologues), ("ari", row.ari))
-        for name, score in kinds:
-            if score is None:
-                continue
-            figures = (score.value, *(score.ci95 or (None, None)))
-            cells = ["" if x is None else f"{x:.6f}" for x in figures]
-            rows.append([row.method, name, *cells, score.reason])
-    write_rows(path, ["method", "score", "value", "ci95_low", "ci95_high", "reason"], rows)
-    return path
 
 
 def _label_table(names: Sequence[str]) -> dict[int, tuple[str, tuple[float, float, float, float]]]:

@@ -15,7 +15,6 @@ copies of one parcel into one cluster and flatter it). Cohort intervals: :func:`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -233,11 +232,6 @@ def mean_interval(values: ArrayLike, subjects: ArrayLike | None = None, *, seed:
     if person.max() == 0:
         return Score(float(x[has].mean()))
     return Score(float(x[has].mean()), _bootstrap_pairs(x[has], person, seed))
-
-
-def scores_to_dict(scores: Mapping[str, Score]) -> dict[str, Any]:
-    """Return ``{method: {value, ci95}}``."""
-    return {name: score.to_dict() for name, score in scores.items()}
 
 
 def _correct(

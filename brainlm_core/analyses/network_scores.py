@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.network_clusters import Clustering, cluster
 from brainlm_core.analyses.network_features import (
     Array,
@@ -22,7 +23,6 @@ from brainlm_core.analyses.network_features import (
     combined_features,
     connectivity_features,
     coordinate_features,
-    functional_connectivity,
     group_connectivity_features,
 )
 from brainlm_core.analyses.network_metrics import (

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.network_scores import (
     Array,
     ScoreSetting,
-    functional_connectivity,
     labelled_parcels,
 )
 from brainlm_core.atlas import YEO7, Parcellation
 from brainlm_core.base.progress import Cancel, Progress
 from brainlm_core.errors import ConfigError
 from brainlm_core.recording import Provenance, Recording
+from brainlm_core.recording_context import check_share
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Attention, Engine, EngineInfo
@@ -50,6 +51,9 @@ class NetworksOptions:
         Windows whose maps are averaged.
     seed : int
         Of folds, clustering and intervals.
+    steadied : float
+        Share of the group that the scan's map is steadied with, 0 (this scan alone) to 1; above 0 only for
+        models that read the recording.
 
     Raises
     ------
@@ -63,8 +67,10 @@ class NetworksOptions:
     n_networks: int = 7
     windows: Literal["first", "all"] | tuple[int, ...] = "first"
     seed: int = 0
+    steadied: float = 0.0
 
     def __post_init__(self) -> None:
+        check_share(self.steadied)
         if self.reduction not in REDUCTIONS:
             raise ConfigError(
                 f"there is no reduction named {self.reduction!r}", f"choose {', '.join(REDUCTIONS)}"
@@ -80,12 +86,13 @@ class NetworksOptions:
 
     def in_words(self) -> str:
         """Return the choice as a phrase; layers and heads counted from 1, as on the page."""
+        steadied = f", steadied by the group (share {self.steadied:g})" if self.steadied else ""
         if self.reduction == "average":
-            return "average over all layers and heads"
+            return f"average over all layers and heads{steadied}"
         if self.reduction == "rollout":
-            return "rollout through all layers"
+            return f"rollout through all layers{steadied}"
         layer = "all layers" if self.layer is None else f"layer {self.layer + 1}"
-        return f"{layer}, {'all heads' if self.head is None else f'head {self.head + 1}'}"
+        return f"{layer}, {'all heads' if self.head is None else f'head {self.head + 1}'}{steadied}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dictionary."""
@@ -97,6 +104,7 @@ class NetworksOptions:
             "n_networks": self.n_networks,
             "windows": windows,
             "seed": self.seed,
+            "steadied": self.steadied,
         }
 
 
@@ -169,7 +177,7 @@ def attention_of(
     engine : Engine
     recording : Recording
     options : NetworksOptions, optional
-        Only ``windows`` matters here.
+        Only ``windows`` and ``steadied`` matter here.
     progress, cancel : callable, optional
 
     Raises
@@ -179,8 +187,11 @@ def attention_of(
     EngineError
         If the recording does not fit the model.
     """
-    windows = pick_windows(engine.windows(recording), options or NetworksOptions())
-    attention = engine.attention(windows, average=True, progress=progress, cancel=cancel)
+    options = options or NetworksOptions()
+    windows = pick_windows(engine.windows(recording), options)
+    attention = engine.attention(
+        windows, average=True, steadied=options.steadied, progress=progress, cancel=cancel
+    )
     connectivity = np.mean(
         [
             functional_connectivity(values[:, seen])

@@ -16,13 +16,13 @@ The steps, in their order:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.network_controls import control_map, control_scores, map_dependence
+from brainlm_core.analyses.network_files import attention_received, parcel_table, scores_table, write_maps
 from brainlm_core.analyses.network_scores import (
     Clustering,
     MethodScores,
@@ -44,10 +44,12 @@ from brainlm_core.analyses.network_views import (
     network_order,
     thumbnails,
 )
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.base.methods import ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.recording import Recording
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -69,14 +71,13 @@ __all__ = [
     "networks_of",
     "scan_controls",
     "thumbnails",
-    "twin_engine",
     "twin_map",
     "twin_scores",
 ]
 
 
-@dataclass(frozen=True, eq=False)
-class NetworksResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworksResult(Saved, Shown):
     """Attention networks of one recording and their scores.
 
     Parameters
@@ -108,6 +109,14 @@ class NetworksResult:
     scores: tuple[MethodScores, ...]
     notices: tuple[str, ...]
     dependence: ScanDependence
+
+    first_figure: ClassVar[str] = "networks"
+
+    def in_words(self) -> str:
+        """Return who names known networks best, one line."""
+        named = [f"{s.title} {s.knn.value:.2f}" for s in self.scores if s.knn.value is not None]
+        said = "known networks named by " + ", ".join(named) if named else "not scored"
+        return f"{self.options.n_networks} networks of {len(self.cls)} parcels, {said}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: values by method, intervals and reasons beside them."""
@@ -141,11 +150,34 @@ class NetworksResult:
             "provenance": self.view.provenance.to_dict(),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write tables, matrices, figures and brain maps; return the files (see ``network_maps``)."""
-        from brainlm_core.analyses.network_maps import save_result
-
-        return save_result(self, Path(folder))
+    def files(self) -> ResultFiles:
+        """Return the figures, tables of parcels and scores, matrices and brain maps."""
+        view, clustering = self.view, self.clustering
+        received = attention_received(self.attention)
+        return ResultFiles(
+            {"networks.json": self.to_dict()},
+            tables={
+                "parcels.csv": parcel_table(view, clustering, self.cls, received),
+                "scores.csv": scores_table(self.scores),
+            },
+            arrays={
+                "matrices.npz": {
+                    "attention": self.attention,
+                    "functional_connectivity": view.connectivity.astype(np.float32),
+                    "cls": self.cls,
+                    "clusters": clustering.labels,
+                    "cluster_names": np.array(clustering.names, dtype=np.str_),
+                    "order": view.order,
+                    "group": view.group,
+                    "usable": view.usable,
+                    "layer_head_thumbnails": self.thumbnails,
+                    "log2_attention_no_scan": self.dependence.no_scan.astype(np.float32),
+                    "added_by_scan": self.dependence.difference.astype(np.float32),
+                    "added_by_scan_faded": self.dependence.faded().astype(np.float32),
+                }
+            },
+            maps=(lambda folder: write_maps(folder, view.parcellation, clustering, self.cls, received),),
+        )
 
 
 def networks_of(
@@ -191,7 +223,9 @@ def twin_map(
     cancel: Cancel | None = None,
 ) -> NDArray[np.float32]:
     """Return the same reduction of the random-weights twin on the same window(s), query × key."""
-    attention = twin.attention(view.windows, average=True, progress=progress, cancel=cancel)
+    attention = twin.attention(
+        view.windows, average=True, steadied=options.steadied, progress=progress, cancel=cancel
+    )
     return chosen_map(replace(view, attention=attention), options)
 
 
@@ -202,7 +236,7 @@ def twin_scores(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> MethodScores:
-    """Score the twin's attention (``twin_engine(engine)``) as the model's own was scored."""
+    """Score the twin's attention (``engine.twin()``) as the model's own was scored."""
     chosen = twin_map(view, options, twin, progress, cancel)
     return attention_row(chosen, view.group, view.setting(options), method="random_twin")
 
@@ -241,11 +275,6 @@ def in_order(*rows: MethodScores) -> tuple[MethodScores, ...]:
     """Return scores in the order of the table of methods."""
     by_method = {row.method: row for row in rows}
     return tuple(by_method[method] for method in ordered(by_method))
-
-
-def twin_engine(engine: Engine) -> Engine:
-    """Return the same architecture with random weights; the engine itself if it is such a twin."""
-    return engine.twin()
 
 
 def analyse(
@@ -303,7 +332,7 @@ def analyse(
     baselines = baseline_scores(view, options)
     hand_over("scores", (own, *baselines))
     tell(0.6, "Running the random-weights twin")
-    other = twin_scores(view, options, twin or twin_engine(engine), portion(progress, 0.6, 0.75), cancel)
+    other = twin_scores(view, options, twin or engine.twin(), portion(progress, 0.6, 0.75), cancel)
     hand_over("scores", (own, other, *baselines))
     control, dependence = scan_controls(
         engine, recording, view, options, attention, portion(progress, 0.75, 1.0), cancel

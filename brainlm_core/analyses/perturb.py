@@ -10,10 +10,8 @@ to go with a change; it is not a measured effect and shows no cause.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -33,14 +31,13 @@ from brainlm_core.analyses.perturb_interaction import interaction
 from brainlm_core.analyses.perturb_null import N_SETS, NullMap, matched_plans, no_null, null_map
 from brainlm_core.analyses.perturb_response import Response, prepare, respond
 from brainlm_core.analyses.perturb_trials import Stage
-from brainlm_core.analyses.result_files import plain
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.analyses.scan_dependence import ScanDependence
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Recording
-from brainlm_core.tables import write_table
-from brainlm_core.writing import whole_files
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.perturb_masks import Plan
@@ -86,8 +83,8 @@ class PerturbOptions:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class PerturbResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class PerturbResult(Saved, Shown):
     """A response and its companions.
 
     Parameters
@@ -119,6 +116,15 @@ class PerturbResult:
     notices: tuple[str, ...]
     dependence: ScanDependence
     interaction: float | None = None
+
+    first_figure: ClassVar[str] = "response"
+
+    def in_words(self) -> str:
+        """Return how strong the response is and how much of it stands out, one line."""
+        n = self.null.n_significant
+        out = "no null" if n is None else f"{n} of {int((~np.isnan(self.response.summary)).sum())} stand out"
+        asked = f"response to {int(self.response.plan.targets.sum())} parcels"
+        return f"{asked}, largest {_largest(self.response):.2f} SD, {out}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures; maps and time courses are in :meth:`save`."""
@@ -166,45 +172,22 @@ class PerturbResult:
             "provenance": self.stage.provenance.to_dict(),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write tables, arrays, the scenario and the figures.
-
-        Returns
-        -------
-        tuple of Path
-            ``perturb.json``, ``scenario.json``, ``responders.csv``, ``dose.csv``, ``agreement.csv``,
-            ``response.npz``.
-
-        Raises
-        ------
-        ConfigError
-            If the folder cannot be written.
-        """
-        folder = Path(folder)
-        response, null = self.response, self.null
-        paths = [
-            folder / n
-            for n in (
-                "perturb.json",
-                "scenario.json",
-                "responders.csv",
-                "dose.csv",
-                "agreement.csv",
-                "response.npz",
-            )
-        ]
-        with whole_files(folder) as part:
-            parts = [part / path.name for path in paths]
-            parts[0].write_text(json.dumps(plain(self.to_dict()), indent=2) + "\n", encoding="utf-8")
-            parts[1].write_text(response.plan.scenario.to_json(), encoding="utf-8")
-            write_table(parts[2], responder_table(response, self.stage, null))
-            fit = self.dose.intercept + self.dose.slope * np.asarray(self.dose.doses_sd)
-            dose = {"dose_sd": self.dose.doses_sd, "response_sd": self.dose.curve, "line_sd": fit}
-            write_table(parts[3], pd.DataFrame(dose))
-            write_table(parts[4], pd.DataFrame([_agreement_row(a) for a in self.agreement]))
-            with parts[5].open("wb") as stream:
-                np.savez_compressed(stream, **self._arrays())
-        return tuple(paths)
+    def files(self) -> ResultFiles:
+        """Return the figures, the scenario, tables of responders, doses and agreement, and the arrays."""
+        dose = self.dose
+        line = dose.intercept + dose.slope * np.asarray(dose.doses_sd)
+        return ResultFiles(
+            {"perturb.json": self.to_dict()},
+            {"scenario.json": self.response.plan.scenario.to_json()},
+            {
+                "responders.csv": responder_table(self.response, self.stage, self.null),
+                "dose.csv": pd.DataFrame(
+                    {"dose_sd": dose.doses_sd, "response_sd": dose.curve, "line_sd": line}
+                ),
+                "agreement.csv": pd.DataFrame([_agreement_row(a) for a in self.agreement]),
+            },
+            {"response.npz": self._arrays()},
+        )
 
     def _arrays(self) -> dict[str, Any]:
         response, null = self.response, self.null
@@ -361,8 +344,6 @@ def accompany(
     ------
     EngineError
     """
-    from brainlm_core.analyses.networks import twin_engine
-
     options, scenario = options or PerturbOptions(), response.plan.scenario
     hand_over = publish or (lambda name, part: None)
     known = knowledge(engine, stage, cancel)
@@ -380,7 +361,7 @@ def accompany(
     control = scan_agreement(response, found)
     hand_over("dependence", found)
     hand_over("agreement", (*early, control))
-    twin = twin or twin_engine(engine)
+    twin = twin or engine.twin()
     other = twin_response(twin, stage, scenario, progress=portion(progress, 0.12, 0.15), cancel=cancel)
     own = twin_agreement(response, other)
     hand_over("agreement", (*early, control, own))

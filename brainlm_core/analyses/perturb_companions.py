@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.group_statistics import group_covariance
-from brainlm_core.analyses.network_features import functional_connectivity
 from brainlm_core.analyses.perturb_controls import group_answers, published_connectivity, weighted_rows
 from brainlm_core.analyses.perturb_masks import Plan
 from brainlm_core.analyses.perturb_null import MIN_SETS

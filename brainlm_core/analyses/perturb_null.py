@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.analyses.network_features import functional_connectivity
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.perturb_masks import Plan, draw_masks, make_plan
 from brainlm_core.analyses.perturb_response import Response, summarise
 from brainlm_core.analyses.perturb_sets import likeness, random_sets

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +21,13 @@ from brainlm_core.analyses.masked_baselines import (
     mean_fill,
     statistics_folder,
 )
+from brainlm_core.analyses.result_files import ResultFiles, Saved
+from brainlm_core.atlas import Parcellation
 from brainlm_core.base.methods import best_baseline, ordered
 from brainlm_core.base.progress import Cancel, Progress, Publish
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.recording import Provenance
+from brainlm_core.shown import Shown
 from brainlm_core.windows import Windows, make_windows
 
 if TYPE_CHECKING:
@@ -104,8 +106,8 @@ class Score:
     high: float
 
 
-@dataclass(frozen=True, eq=False)
-class ReconstructResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ReconstructResult(Saved, Shown):
     """One window, hidden in part and filled in again.
 
     Parameters
@@ -129,6 +131,8 @@ class ReconstructResult:
         Samples per token of the model.
     notices : tuple of str
     provenance : Provenance
+    parcellation : Parcellation
+        Of the rows.
     """
 
     options: ReconstructOptions
@@ -143,6 +147,18 @@ class ReconstructResult:
     token_length: int
     notices: tuple[str, ...]
     provenance: Provenance
+    parcellation: Parcellation
+
+    first_figure: ClassVar[str] = "reconstruction"
+
+    def in_words(self) -> str:
+        """Return explained variance of what was hidden, by method, one line."""
+        said = ", ".join(f"{m} {self.scores[m].r2:.2f}" for m in ordered(self.scores))
+        return f"explained variance of {int(self.scored.sum())} hidden entries: {said}"
+
+    def drawn_from(self) -> tuple[ReconstructResult, Parcellation]:
+        """Return the result with the parcels that it is drawn on."""
+        return self, self.parcellation
 
     @property
     def observed(self) -> FloatArray:
@@ -178,16 +194,8 @@ class ReconstructResult:
             "provenance": self.provenance.to_dict(),
         }
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write ``reconstruction.json`` and ``reconstruction.npz``; return their paths.
-
-        Raises
-        ------
-        ConfigError
-            If the folder cannot be written.
-        """
-        from brainlm_core.analyses.result_files import write_json_and_arrays
-
+    def files(self) -> ResultFiles:
+        """Return ``reconstruction.json`` and ``reconstruction.npz``."""
         arrays = {
             "observed": self.observed,
             "hidden": self.hidden,
@@ -196,7 +204,7 @@ class ReconstructResult:
             "parcel_r2": self.parcel_r2,
             **{f"answer_{name}": values for name, values in self.answers.items()},
         }
-        return write_json_and_arrays(Path(folder), "reconstruction", self.to_dict(), arrays)
+        return ResultFiles({"reconstruction.json": self.to_dict()}, arrays={"reconstruction.npz": arrays})
 
 
 @dataclass(frozen=True)
@@ -279,6 +287,7 @@ def reconstruct(
         engine.spec.patch_length,
         tuple(notices),
         recording.provenance,
+        recording.parcellation,
     )
     return result if twin is None else add_twin(result, twin, progress, cancel)
 

@@ -10,22 +10,20 @@ signals, in which parcels share nothing: what is explained there is each parcel'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from brainlm_core.analyses.masked_baselines import GroupRidge, statistics_folder
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.base.surrogates import shuffled_phases
 from brainlm_core.errors import AnalysisError, ConfigError
 from brainlm_core.input_recipe import InputRecipe
-from brainlm_core.tables import write_rows
 from brainlm_core.windows import make_windows
-from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Cancel, Engine, Progress
@@ -77,7 +75,7 @@ class GainCurve:
 
 
 @dataclass(frozen=True)
-class ScaleDoctorResult:
+class ScaleDoctorResult(Saved):
     """The curves and what to make of them.
 
     Parameters
@@ -148,16 +146,13 @@ class ScaleDoctorResult:
             "hidden_share": HIDDEN_SHARE,
         }
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write ``scale_doctor.json`` and ``scale_doctor.csv``; return their paths."""
-        folder = Path(folder)
-        as_json, as_csv = folder / "scale_doctor.json", folder / "scale_doctor.csv"
+    def files(self) -> ResultFiles:
+        """Return ``scale_doctor.json`` and ``scale_doctor.csv``."""
         rows = [(c.kind, gain, r2) for c in self.curves for gain, r2 in zip(c.gains, c.r2, strict=True)]
-        with whole_files(folder) as part:
-            text = json.dumps(self.to_dict(), indent=1) + "\n"
-            (part / as_json.name).write_text(text, encoding="utf-8")
-            write_rows(part / as_csv.name, ["scaling", "gain", "r2"], rows)
-        return [as_json, as_csv]
+        table = pd.DataFrame(rows, columns=["scaling", "gain", "r2"])
+        return ResultFiles(
+            {"scale_doctor.json": self.to_dict()}, tables={"scale_doctor.csv": table}, float_format=None
+        )
 
 
 def examine(

@@ -19,9 +19,9 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.files import EmbeddingsWriter, read_embeddings, write_embeddings
 from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.cohort.tasks import ChunkResult, Row
 from brainlm_core.errors import AnalysisError
-from brainlm_core.packs import Cohort
 from brainlm_core.writing import cannot_write, private_folder
 
 #: Written by the run itself, so never a phenotype.

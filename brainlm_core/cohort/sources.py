@@ -19,11 +19,12 @@ from brainlm_core.cohort.identifiers import (
 from brainlm_core.cohort.importing import Found, ScanToAdd
 from brainlm_core.cohort.isolated import read_arrow_people, read_table_isolated
 from brainlm_core.cohort.phenotypes import read_table
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.packs import Cohort, open_cohort
+from brainlm_core.packs import open_cohort
 from brainlm_core.recording import Recording
-from brainlm_core.scans.isolation import scan_reader
+from brainlm_core.scans.intake import scan_reader
 from brainlm_core.scans.readers import is_scan_name, scan_suffixes
 from brainlm_core.scans.source import ScanSource
 
@@ -157,7 +158,7 @@ def _refuse(problem: ScanError) -> Recording:
 
 
 def _file_scan(path: Path, recording_id: str, people: dict[str, str], options: ImportOptions) -> ScanToAdd:
-    from brainlm_core.scans.fmriprep import companions
+    from brainlm_core.scans.run_files import companions
 
     match = _SUBJECT.match(recording_id) or _SUBJECT.match(path.name)
     subject = people.get(recording_id) or (match.group(1) if match else recording_id)

@@ -35,8 +35,8 @@ from brainlm_core.cohort.recording_file import (
     save_parcellation,
     write_recording,
 )
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import ConfigError
-from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
 from brainlm_core.tables import original, table_text
 from brainlm_core.writing import cannot_write, keep_private, one_writer, private_folder

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation
 from brainlm_core.cohort.features import embed_recording, plain_features
 from brainlm_core.cohort.recording_file import parcellation_digest
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.cohort.store import source_key
 from brainlm_core.errors import BrainLMError
 from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
-from brainlm_core.packs import Cohort, open_cohort
+from brainlm_core.packs import open_cohort
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine

@@ -33,6 +33,11 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
         "a424-approximation, or a label volume",
     )
     group.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="names of the labels of that volume: .tsv or .csv, a FreeSurfer colour table, or .json",
+    )
+    group.add_argument(
         "--rows-are",
         choices=("volumes", "parcels"),
         help="what the rows of a table are, where both could be",
@@ -76,7 +81,7 @@ def load_recording(args: argparse.Namespace) -> Recording:
         As :func:`brainlm_core.scans.read_scan`.
     """
     from brainlm_core.scans import CleaningOptions
-    from brainlm_core.scans.isolation import scan_reader
+    from brainlm_core.scans.intake import scan_reader
 
     if (demo := _demo(args.scan)) is not None:
         return demo
@@ -93,6 +98,7 @@ def load_recording(args: argparse.Namespace) -> Recording:
         confounds=args.confounds,
         coordinates=args.coordinates,
         atlas=args.atlas,
+        labels=args.labels,
         space=args.space,
         rows_are=args.rows_are,
         cleaning=options,

@@ -88,19 +88,22 @@ def run(args: argparse.Namespace) -> CommandResult:
 
 
 def entry_script() -> Path:
-    """Return ``app/main.py``: beside this package, in a checkout as in an installed wheel.
+    """Return ``app/main.py``: beside this package in a checkout, inside it in an installed wheel.
+
+    The wheel has one importable name, so that a user's own ``app`` or ``pages`` never meets ours.
 
     Raises
     ------
     ConfigError
         If the dashboard was left out of this installation.
     """
-    path = Path(__file__).resolve().parents[2] / "app" / "main.py"
-    if not path.is_file():
-        raise ConfigError(
-            "the dashboard is not part of this installation", "install the package brainlm-explorer"
-        )
-    return path
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / "_dashboard", package.parent):
+        if (root / "app" / "main.py").is_file():
+            return root / "app" / "main.py"
+    raise ConfigError(
+        "the dashboard is not part of this installation", "install the package brainlm-explorer"
+    )
 
 
 def working_folder() -> Path | None:
@@ -176,6 +179,8 @@ def _environment(args: argparse.Namespace, url: str) -> dict[str, str]:
     # The server may start in another folder; "here" must still mean the user's.
     env.setdefault("BRAINLM_ROOTS", os.pathsep.join([str(Path.home()), str(Path.cwd())]))
     env["BRAINLM_URL"] = url
+    # Files of the folder where the command was given are no modules of ours: not app.py, not brainlm_core.py.
+    env["PYTHONSAFEPATH"] = "1"
     env["BRAINLM_OPEN_WINDOW"] = "1" if _wants_window(args.no_browser) else ""
     if args.model:
         folder = Path(args.model).expanduser()

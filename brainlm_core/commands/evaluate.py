@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> CommandResult:
         cohort = cohort.where(args.where)
     with one_writer(args.output):
         result = evaluate(load_engine(args), cohort, options, _on_terminal if sys.stderr.isatty() else None)
-        path = result.save(args.output)
-    facts = {**result.to_dict(), "files": [str(path)]}
+        files = result.save(args.output)
+    facts = {**result.to_dict(), "files": [str(path) for path in files]}
     return CommandResult(objects=[facts], text=_in_words(facts))
 
 

@@ -37,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHICH",
         help="first (default), all, or numbers counted from 1, e.g. 1,3",
     )
+    group.add_argument(
+        "--steadied",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="steady the scan's map with this share of the group, 0 (this scan alone) to 1; only for models "
+        "that read the recording, such as context",
+    )
     group.add_argument("--n-networks", type=int, default=7, metavar="K", help="networks to draw (7)")
     group.add_argument("--seed", type=int, default=0, help="of folds, clustering and intervals (0)")
 
@@ -70,6 +78,7 @@ def options_from(args: argparse.Namespace) -> NetworksOptions:
         n_networks=args.n_networks,
         windows=_windows(args.windows),
         seed=args.seed,
+        steadied=args.steadied,
     )
 
 

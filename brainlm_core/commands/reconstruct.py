@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> CommandResult:
     """Hide, fill in, score, save."""
-    from brainlm_core.analyses.networks import twin_engine
     from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct
     from brainlm_core.base.methods import ordered, words_of
 
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> CommandResult:
     recording = load_recording(args)
     engine = load_engine(args)
     say = _on_terminal if sys.stderr.isatty() else None
-    result = reconstruct(engine, recording, options, twin=twin_engine(engine), progress=say)
+    result = reconstruct(engine, recording, options, twin=engine.twin(), progress=say)
     folder = Path(args.output)
     files = result.save(folder)
     lines = [

@@ -113,7 +113,7 @@ def _process(job: Job, settings: DatasetSettings) -> tuple[tuple[str, ...], dict
 
 def read_run(job: Job, settings: DatasetSettings) -> Recording:
     """Read a run; where its own file does not say TR, the JSON of the run's image does."""
-    from brainlm_core.scans.isolation import scan_reader
+    from brainlm_core.scans.intake import scan_reader
 
     read = scan_reader(settings.isolated)
     options: dict[str, Any] = {"atlas": settings.atlas, "cleaning": settings.cleaning}

@@ -31,8 +31,6 @@ class InputSpec:
         How the signals are scaled, see :mod:`brainlm_core.windows`.
     parcels_per_token : int
         1 for parcel-token models; 14 or 16 for image-token models.
-    needs_coordinates : bool
-        Whether ``xyz`` enters the forward pass.
     seen_by_mean : bool
         Centre the seen part of a forecast at its mean instead of the scaling's centre: a forecast falls
         back to the centre, and the mean is the better guess there.
@@ -46,7 +44,6 @@ class InputSpec:
     tr_s: float | None = None
     recipe: InputRecipe = DEFAULT_RECIPE
     parcels_per_token: int = 1
-    needs_coordinates: bool = True
     seen_by_mean: bool = False
     context: str = "window"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from brainlm_core.report.contents import Contents, NotMade, Parts, ReportOptions, gather
 from brainlm_core.report.figure import Figure
 from brainlm_core.report.figures import figures_of
-from brainlm_core.report.page import page_html
+from brainlm_core.report.page import page_html, save_figure
 from brainlm_core.report.reproduce import given, open_embeddings, open_recording, script_of
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "open_embeddings",
     "open_recording",
     "page_html",
+    "save_figure",
     "script_of",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation
 from brainlm_core.look.panels import BrainPanel
 from brainlm_core.look.strip import Row
-from brainlm_core.writing import whole_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +49,6 @@ class Figure:
     start_frame: int = 0
     drawing: str = ""
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-
-    def save(self, stem: str | Path) -> tuple[Path, Path]:
-        """Write ``STEM.npz`` with the numbers and ``STEM.html`` with the figure.
-
-        Raises
-        ------
-        ConfigError
-            If they cannot be written.
-        """
-        from brainlm_core.report.page import figure_html
-
-        numbers, page = Path(f"{stem}.npz"), Path(f"{stem}.html")
-        with whole_files(numbers.parent, about=numbers) as part:
-            with (part / numbers.name).open("wb") as stream:
-                arrays: dict[str, Any] = dict(self.data)
-                np.savez_compressed(stream, **arrays)
-            (part / page.name).write_bytes(figure_html(self))
-        return numbers, page
 
 
 def brains_data(

@@ -32,7 +32,7 @@ from brainlm_core.look.strip import baseline_strip
 from brainlm_core.report.charts import Line, line_chart
 from brainlm_core.report.figure import Figure, brains_data, rows_data
 from brainlm_core.report.figures_cohort import attribution, cohort_map, decoding, place
-from brainlm_core.report.figures_scan import dvars, quality, reconstruction, signal
+from brainlm_core.report.figures_scan import dvars, quality, reconstruction, signal, slices
 
 if TYPE_CHECKING:
     from brainlm_core.analyses.forecast_result import ForecastResult
@@ -245,6 +245,7 @@ class Kind:
 FIGURES: dict[str, Kind] = {
     "signal": Kind("recording", "Signal over time", signal),
     "quality": Kind("recording", "Signal to noise, coverage", quality),
+    "slices": Kind("recording", "Mean image and parcels", slices),
     "dvars": Kind("recording", "Steadiness (DVARS)", dvars),
     "networks": Kind("networks", "Networks", networks),
     "network-scores": Kind("networks", "Scores beside baselines", network_scores),

@@ -12,6 +12,7 @@ from brainlm_core.look import reconstruct as filled_in
 from brainlm_core.look.palette import DARK, LIGHT
 from brainlm_core.look.panels import BrainPanel
 from brainlm_core.look.signals import LIMIT_SD, frames
+from brainlm_core.look.slices import parcels_seen, slices_html, slices_of, slices_words
 from brainlm_core.look.strip import baseline_strip
 from brainlm_core.look.words import duration
 from brainlm_core.report.charts import Line, line_chart
@@ -113,6 +114,30 @@ def quality(recording: Recording) -> Figure | None:
         recording.parcellation,
         tuple(panels),
         data=brains_data(panels),
+    )
+
+
+def slices(recording: Recording) -> Figure | None:
+    """Draw the mean image in three planes with the parcels on it; None where there was no volume."""
+    found = slices_of(recording)
+    if found is None:
+        return None
+    lost, partial = parcels_seen(recording)
+    return Figure(
+        "slices",
+        "The mean image and the parcels",
+        slices_words(found, lost, partial),
+        "whether a parcel is the same area in this brain as in the atlas.",
+        recording.parcellation,
+        drawing=slices_html(found, lost, partial),
+        data={
+            **{f"grey{i}": cut.grey for i, cut in enumerate(found.cuts)},
+            **{f"parcels{i}": cut.parcels for i, cut in enumerate(found.cuts)},
+            "plane": np.array([cut.plane for cut in found.cuts]),
+            "at_mm": np.array([cut.at_mm for cut in found.cuts]),
+            "without_data": lost,
+            "less_than_half_inside": partial,
+        },
     )
 
 

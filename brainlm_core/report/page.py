@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from brainlm_core import look
+from brainlm_core.analyses.result_files import ResultFiles
 from brainlm_core.licences import LICENCES
 from brainlm_core.look.style import house_css
 from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes
@@ -73,6 +74,21 @@ def page_html(contents: Contents) -> bytes:
 def figure_html(figure: Figure) -> bytes:
     """Return one figure alone, as a page like a report."""
     return _document(figure.title, f"<h1>{html.escape(figure.title)}</h1>{_figure(figure)}", [figure])
+
+
+def save_figure(figure: Figure, stem: str | Path) -> tuple[Path, ...]:
+    """Write ``STEM.npz`` with the numbers of a figure and ``STEM.html`` with the figure.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be written.
+    """
+    stem = Path(stem)
+    files = ResultFiles(
+        texts={f"{stem.name}.html": figure_html(figure).decode()}, arrays={f"{stem.name}.npz": figure.data}
+    )
+    return files.write(stem.parent)
 
 
 def figures_html(title: str, figures: Sequence[Figure], *, lead: str = "", tail: str = "") -> bytes:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from brainlm_core.analyses.embed import EmbeddingMap, Placement, make_map
 from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import AnalysisError
 from brainlm_core.recording import Recording
+from brainlm_core.shown import Shown
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
 
 
-@dataclass(frozen=True, eq=False)
-class Position:
+@dataclass(frozen=True, eq=False, repr=False)
+class Position(Shown):
     """A recording on the map of the bundled cohort.
 
     Parameters
@@ -37,6 +38,12 @@ class Position:
     parcellation: Parcellation
     notices: tuple[str, ...]
 
+    first_figure: ClassVar[str] = "place"
+
+    def in_words(self) -> str:
+        """Return how the recording lies to the cohort, one line."""
+        return self.placed.sentence()
+
 
 def position(engine: Engine, recording: Recording) -> Position:
     """Embed a recording and place it among those of the bundled cohort.
@@ -48,7 +55,6 @@ def position(engine: Engine, recording: Recording) -> Position:
     EngineError, ConfigError
         If the model cannot embed this recording.
     """
-    from brainlm_core.analyses.networks import twin_engine
     from brainlm_core.cohort.features import embed_recording
     from brainlm_core.cohort.reference import reference_cohort
 
@@ -71,7 +77,7 @@ def position(engine: Engine, recording: Recording) -> Position:
         drawn,
         drawn.place(embed_recording(engine, recording).cls),
         twin,
-        twin.place(embed_recording(twin_engine(engine), recording).cls),
+        twin.place(embed_recording(engine.twin(), recording).cls),
         recording.parcellation,
         notices,
     )

@@ -29,7 +29,7 @@ Writes {name}.npz (all numbers that are drawn) and {name}.html (the figure). Mad
 
 with given({usage!r}) as files:
     {lines}
-    figures.make({name!r}, {result}).save({name!r})
+    save_figure(figures.make({name!r}, {result}), {name!r})
 '''
 _RECORDING = (
     "RECORDING is the saved recording (.npz), the scan if nothing was set when it was read, or {demo}."
@@ -291,7 +291,7 @@ def script_of(
     from brainlm_core.report.figures import FIGURES
 
     steps = STEPS[FIGURES[figure].section](model, asked)
-    usage, files, opened, tools = [], [], [], ["figures", "given"]
+    usage, files, opened, tools = [], [], [], ["figures", "given", "save_figure"]
     if steps.cohort:
         assert cohort is not None  # its figures are drawn from one
         usage.append("EMBEDDINGS")

@@ -1,10 +1,11 @@
-"""Arrays: .npy, .npz (one array, a named one, or a pack of runs) and MATLAB .mat (version 5)."""
+"""Arrays: .npy, .npz (one array, a named one, or a pack of runs) and MATLAB .mat of version 5."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ from brainlm_core.quiet import quiet_old_headers
 from brainlm_core.recording import Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import check_values, check_zip, read_npy_header, read_npy_members
+from brainlm_core.scans.mat_layouts import (
+    SIGNAL_NAMES,
+    TR_NAMES,
+    Tree,
+    Values,
+    find_signals,
+    plain,
+    says_connectivity,
+)
 from brainlm_core.scans.source import how_to_choose
-
-#: Names that say "this is the signal" when a file holds several arrays.
-_SIGNAL_NAMES = ("signals", "signal", "data", "timeseries", "time_series", "ts", "bold", "roi", "rois")
-_TR_NAMES = ("tr_s", "tr", "t_r", "repetitiontime", "repetition_time")
 
 
 def read_npy(path: Path, name: str) -> Grid:
@@ -81,22 +87,49 @@ def read_npz(path: Path, name: str, row: int | None = None) -> Grid:
 
 
 def read_mat(path: Path, name: str) -> Grid:
-    """Read a MATLAB file of version 5 (not 7.3, which is HDF5).
+    """Read a MATLAB file of version 5: a matrix, a cell of columns, or a structure that holds them.
 
     Raises
     ------
     ScanError
         If it is damaged or it is unclear which variable is meant.
     """
-    from brainlm_core.scans.mat_elements import list_variables, load_variables
+    from brainlm_core.scans.mat_elements import MatVariable, list_variables, load_variables
 
-    variables = {v.name: v for v in list_variables(path, name)}
-    listed = [_Listed(v.name, v.shape, v.is_numeric) for v in variables.values()]
+    def load(variable: MatVariable) -> NDArray[Any]:
+        return load_variables(path, [variable], name)[variable.name]
 
-    def load(keys: list[str]) -> dict[str, NDArray[Any]]:
-        return load_variables(path, [variables[k] for k in keys], name)
+    tree: dict[str, Tree] = {}
+    for variable in list_variables(path, name):
+        if variable.is_numeric:
+            check_values(math.prod(variable.shape), variable.stored, f"an array in {name}")
+            tree[variable.name] = Values(variable.shape, partial(_real, load, variable, name))
+        elif variable.kind in ("cell", "struct", "char"):
+            tree[variable.name] = _of_scipy(load(variable))
+    return find_signals(tree, name)
 
-    return _choose(listed, load, path.stat().st_size, name)
+
+def _real(load: Callable[[Any], NDArray[Any]], variable: Any, name: str) -> NDArray[Any]:
+    values = load(variable)
+    if np.iscomplexobj(values):
+        raise ScanError(f"{name} holds complex numbers", "save the magnitude")
+    return values
+
+
+def _of_scipy(value: Any) -> Tree:
+    """Return what SciPy makes of a MATLAB variable as a tree."""
+    values = np.asarray(value)
+    if values.dtype.names is not None:
+        each: list[Tree] = [
+            {str(key): _of_scipy(one[key]) for key in values.dtype.names} for one in values.ravel(order="F")
+        ]
+        return each[0] if len(each) == 1 else each
+    if values.dtype == object:
+        return [_of_scipy(v) for v in values.ravel(order="F")]
+    if values.dtype.kind in "US":
+        words = [str(v).rstrip() for v in values.ravel()]
+        return words[0] if len(words) == 1 else words
+    return Values(values.shape, lambda: values) if values.dtype.kind in "biuf" else None
 
 
 @dataclass(frozen=True)
@@ -124,15 +157,16 @@ def _choose(
     matrices = [a for a in listed if a.is_matrix]
     if not matrices:
         raise ScanError(f"{name} holds no matrix of numbers", "save one array of volumes × parcels")
-    named = [a for a in matrices if a.name.lower() in _SIGNAL_NAMES]
+    others = len(matrices) > 1
+    matrices = [a for a in matrices if not says_connectivity(a.name)] or matrices
+    named = [a for a in matrices if plain(a.name) in SIGNAL_NAMES]
     chosen = named[0] if named else matrices[0]
     if not named and len(matrices) > 1:
         raise ScanError(
             f"{name} holds {len(matrices)} matrices, none of them called like a signal",
             'keep only the signal, or call it "signals"',
         )
-    others = len(matrices) > 1
-    times = [a for a in listed if a.is_numeric and math.prod(a.shape) == 1 and a.name.lower() in _TR_NAMES]
+    times = [a for a in listed if a.is_numeric and math.prod(a.shape) == 1 and plain(a.name) in TR_NAMES]
     offsets = [a for a in listed if a.is_numeric and len(a.shape) == 1 and a.name == "offsets"]
     wanted = [chosen, *times[:1], *offsets]
     for array in wanted:

@@ -208,13 +208,51 @@ def _parcellated(request: ReadRequest, image: Any, parcels: Any, tr_s: float | N
     if request.coordinates is None and request.atlas is None:
         matched = _by_names(names) or _by_vertices(parcels)
     if matched is None:
-        return to_parcels(Grid(values, names, tr_s=tr_s, parcels_axis=1), request)
+        xyz = parcel_positions(parcels)
+        return to_parcels(Grid(values, names, tr_s=tr_s, parcels_axis=1, column_xyz=xyz), request)
     parcellation, order, how = matched
     out = to_parcels(
         Grid(values[:, order], tr_s=tr_s, parcels_axis=1),
         replace(request, atlas="a424" if parcellation.n_parcels == 424 else "a424-cortex"),
     )
     return replace(out, steps=(*out.steps, Step("match parcels", {"by": how})))
+
+
+def parcel_positions(parcels: Any) -> NDArray[np.float64] | None:
+    """Return where the parcels of a CIFTI file lie, (n, 3) in mm, or None where one of them does not say.
+
+    Voxels lie where the file's affine puts them. A vertex is put at the centre of the A424 parcel that it is
+    of, so that a parcel lies at the mean of the centres that it covers: near, not exact.
+
+    Parameters
+    ----------
+    parcels : nibabel ParcelsAxis
+    """
+    try:
+        surfaces = load_grayordinates(deep=False).surfaces
+    except (OSError, AtlasError):
+        return None
+    centres = np.vstack([np.zeros(3), a424().xyz])
+    out = np.full((len(parcels.name), 3), np.nan)
+    for i, vertices in enumerate(parcels.vertices):
+        found = []
+        for structure, indices in vertices.items():
+            surface = surfaces.get(f"{_SIDES.get(structure, '?')}{int(parcels.nvertices.get(structure, 0))}")
+            if (
+                surface is not None
+                and len(indices)
+                and np.min(indices) >= 0
+                and np.max(indices) < len(surface)
+            ):
+                found.append(centres[surface[indices][surface[indices] > 0]])
+        voxels = np.asarray(parcels.voxels[i], dtype=np.float64)
+        if voxels.size and parcels.affine is not None:
+            found.append(voxels @ parcels.affine[:3, :3].T + parcels.affine[:3, 3])
+        points = np.concatenate(found) if found else np.empty((0, 3))
+        if not len(points):
+            return None
+        out[i] = points.mean(axis=0)
+    return out
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,7 @@
 """Simulated recordings: what the dashboard shows before anybody has dropped a scan.
 
 No person was scanned for them. They are drawn from aggregate statistics only (group
-correlation of 424 parcels, group spectra; see :mod:`brainlm_core.assets_build`) plus one
+correlation of 424 parcels, group spectra; see ``tools/assets_build.py``) plus one
 planted rhythm, and are labelled "simulated" wherever they appear.
 """
 

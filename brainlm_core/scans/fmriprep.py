@@ -4,83 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Recording, Step
 from brainlm_core.scans.bids import DatasetFile, DatasetIndex, DatasetRun, index_dataset, is_smoothed, runs_of
-from brainlm_core.scans.bids.index import IMAGE, describe
+from brainlm_core.scans.bids.index import describe
 from brainlm_core.scans.containers import by_number
 from brainlm_core.scans.limits import MIN_TIMEPOINTS
-from brainlm_core.scans.source import ScanSource
+from brainlm_core.scans.run_files import MAX_ENTRIES, Run, companions
+from brainlm_core.scans.source import Probe, ScanSource, make_source, probe
 from brainlm_core.scans.templates import NLIN6, NLIN2009C, judge_space
-from brainlm_core.scans.types import ParcelSignals, ReadRequest
+from brainlm_core.scans.types import ParcelSignals, ReadRequest, ReadResult
 
-#: A folder with more entries than this is not a run folder.
-_MAX_ENTRIES = 20_000
 #: Images that are no series, in folders of other programs.
 _NO_SERIES = re.compile(
     r"mask|anat|t1|t2|^mean|_mean|seg|brain\.nii|^m?w?r?c[123]|atlas|template|sbref", re.IGNORECASE
 )
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run and what lies beside it.
-
-    Parameters
-    ----------
-    bold : Path
-        The image to read.
-    mask : Path or None
-        Brain mask of the same space.
-    confounds : Path or None
-        Confounds table of the run.
-    """
-
-    bold: Path
-    mask: Path | None
-    confounds: Path | None
-
-
-def companions(bold: Path, may_open: Callable[[Path], bool] = lambda _: True) -> Run:
-    """Find the mask and the confounds table that lie beside a run's image or table.
-
-    Parameters
-    ----------
-    bold : Path
-        The image.
-    may_open : callable
-        Tells whether a file that was found may be opened; see :meth:`ScanSource.may_open`.
-    """
-    file = describe(bold)
-    if file is None:
-        return Run(bold, None, None)
-    places = [bold.parent]
-    if file.program == "DPABI":
-        session = f"S{file.name.get('ses')}_" if file.name.get("ses") else ""
-        places.append(bold.parent.parent.parent / f"{session}RealignParameter" / bold.parent.name)
-    found: list[DatasetFile] = [file]
-    for place in places:
-        if place.is_dir():
-            index = index_dataset(place, max_entries=_MAX_ENTRIES, may_open=may_open, deep=False)
-            found += [f for f in index.files if f.path.name != bold.name]
-    runs = runs_of(DatasetIndex(bold.parent, tuple(found), len(found)))
-    mine = next((r for r in runs if any(f.path.name == bold.name for f in _series(r))), None)
-    if mine is None:
-        return Run(bold, None, None)
-    return Run(bold, mine.mask_of(file) if file.role == IMAGE else None, mine.confounds_table())
-
-
-def _series(run: DatasetRun) -> tuple[DatasetFile, ...]:
-    return (*run.images, *run.tables, *run.unfit)
-
-
 def find_dataset_runs(
     folder: Path,
     name: str,
-    max_entries: int = _MAX_ENTRIES,
+    max_entries: int = MAX_ENTRIES,
     may_open: Callable[[Path], bool] = lambda _: True,
 ) -> tuple[DatasetRun, ...]:
     """Find every run below a folder that can be read; what may not be opened is not there.
@@ -143,7 +90,7 @@ def unclear(run: DatasetRun, name: str) -> ScanError | None:
 def find_runs(
     folder: Path,
     name: str,
-    max_entries: int = _MAX_ENTRIES,
+    max_entries: int = MAX_ENTRIES,
     may_open: Callable[[Path], bool] = lambda _: True,
 ) -> dict[str, Path]:
     """Find what is read of every run below a folder, as :func:`find_dataset_runs`.
@@ -230,7 +177,7 @@ def _single_volumes(source: ScanSource) -> tuple[Path, ...]:
     images: list[Path] = []
     try:
         for count, path in enumerate(source.path.rglob("*")):
-            if count > _MAX_ENTRIES or "_bold" in path.name:
+            if count > MAX_ENTRIES or "_bold" in path.name:
                 return ()
             is_image = path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
             if is_image and not _NO_SERIES.search(path.name) and source.may_open(path) and path.is_file():
@@ -243,26 +190,31 @@ def _single_volumes(source: ScanSource) -> tuple[Path, ...]:
     return tuple(sorted(images, key=lambda p: by_number(p.name)))
 
 
-def read_folder(request: ReadRequest) -> ParcelSignals | Recording:
+def read_folder(
+    request: ReadRequest, read: Callable[[Probe, ReadRequest], ReadResult]
+) -> ParcelSignals | Recording:
     """Read the one run of a folder.
+
+    Parameters
+    ----------
+    request : ReadRequest
+    read : callable
+        Reads one file in whatever format it is.
 
     Raises
     ------
     ScanError
         As :func:`find_run` and the reader of the image.
     """
-    from brainlm_core.scans.readers import find_reader
-    from brainlm_core.scans.source import make_source, probe
-
     single = _single_volumes(request.source)
     if single:
         source = ScanSource(single, tuple(p.name for p in single), roots=request.source.roots)
-        series = find_reader(probe(source), single[0].name).read(replace(request, source=source))
+        series = read(probe(source), replace(request, source=source))
         return series if isinstance(series, Recording) else replace(series, read_from=source)
     run = find_run(request.source.path, request.source.name, request.source.may_open)
     source = make_source(ScanSource((run.bold,), (run.bold.name,), roots=request.source.roots))
     inner = replace(request, source=source)
-    result = find_reader(probe(source), source.name).read(inner)
+    result = read(probe(source), inner)
     if isinstance(result, Recording):
         return result
     step = Step("choose run", {"bold": run.bold.name, "mask": run.mask.name if run.mask else None})

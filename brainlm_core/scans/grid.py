@@ -28,6 +28,8 @@ class Grid:
         0 or 1 when the file's format fixes which axis holds the parcels.
     atlas : str or None
         Key of the parcellation, when the file's format fixes it (packs of this project's own).
+    column_xyz : ndarray (n_columns, 3), float64, or None
+        Position of each column's parcel in mm (MNI), where the file states it.
     steps, notices : tuple
         What was done and what the user should read.
     """
@@ -38,5 +40,6 @@ class Grid:
     tr_s: float | None = None
     parcels_axis: int | None = None
     atlas: str | None = None
+    column_xyz: NDArray[np.float64] | None = None
     steps: tuple[Step, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from brainlm_core.errors import ScanError
 from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.cleaning import CleaningOptions, clean
 from brainlm_core.scans.confounds import ConfoundTable, read_confounds
-from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.isolation.guard import reads_here
 from brainlm_core.scans.limits import MAX_SIGNAL, check_length
 from brainlm_core.scans.quality import assess, judge
 from brainlm_core.scans.readers import find_reader
+from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
-from brainlm_core.scans.types import MissingTR, ParcelSignals, ReadRequest
+from brainlm_core.scans.types import MissingChoice, MissingTR, ParcelSignals, ReadRequest
+from brainlm_core.slices import Slices
 
 
 def read_scan(
@@ -31,11 +32,13 @@ def read_scan(
     confounds: str | os.PathLike[str] | None = None,
     coordinates: str | os.PathLike[str] | None = None,
     atlas: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
     space: str | None = None,
     rows_are: str | None = None,
     cleaning: CleaningOptions | None = None,
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
+    first_look: Callable[[Slices], None] | None = None,
 ) -> Recording:
     """Read a scan.
 
@@ -58,6 +61,9 @@ def read_scan(
     atlas : str, optional
         Name of a known parcellation (see :func:`brainlm_core.scans.atlases.known_atlases`; for images also
         ``a424-approximation``), or path of a label volume or ``.dlabel.nii``.
+    labels : str, optional
+        Lookup table of that label volume: the name of each number; see
+        :func:`brainlm_core.scans.lookup.read_lookup`.
     space : str, optional
         The template that an image was registered to, where name and header are wrong or silent:
         ``MNI152NLin6Asym`` or ``MNI152NLin2009cAsym``.
@@ -69,6 +75,8 @@ def read_scan(
         ``progress(fraction, stage)``.
     name : str or sequence of str, optional
         Display name of an upload whose path is a temporary file.
+    first_look : callable, optional
+        Told the mean image of a volume's first moments, in slices, while the rest is still to be read.
 
     Returns
     -------
@@ -98,6 +106,7 @@ def read_scan(
             confounds=confounds,
             coordinates=coordinates,
             atlas=atlas,
+            labels=labels,
             space=space,
             rows_are=rows_are,
             cleaning=cleaning,
@@ -107,10 +116,12 @@ def read_scan(
         source=source,
         coordinates=None if coordinates is None else _existing(coordinates, "the coordinates file"),
         atlas=atlas,
+        labels=None if labels is None else _existing(labels, "the lookup table"),
         space=space,
         rows_are=rows_are,
         confounds=None if confounds is None else _existing(confounds, "the confounds table"),
         progress=report,
+        first_look=first_look,
     )
     result = reader.read(request)
     options = cleaning or CleaningOptions()
@@ -134,6 +145,13 @@ def read_scan(
         recording = replace(recording, notices=(*recording.notices, note))
     report(1.0, "done")
     return recording
+
+
+def scan_reader(isolated: bool) -> Callable[..., Recording]:
+    """Return what reads scans: :func:`read_isolated` or :func:`read_scan`, which take the same options."""
+    from brainlm_core.scans.isolation.read import read_isolated
+
+    return read_isolated if isolated else read_scan
 
 
 def _check_together(source: ScanSource, key: str) -> None:
@@ -235,6 +253,7 @@ def _to_recording(
         quality=quality,
         notices=(*result.notices, *notices, *gaps),
         columns=result.columns,
+        slices=result.slices,
     )
     return recording, table
 
@@ -244,7 +263,11 @@ def _confounds(
 ) -> tuple[ConfoundTable | None, tuple[str, ...]]:
     """Read the table that the user named, else the one beside the scan when it belongs to it."""
     if request.confounds is not None:
-        table = read_confounds(request.confounds, n_timepoints)
+        try:
+            table = read_confounds(request.confounds, n_timepoints)
+        except ScanError as error:
+            without = (("Read the scan without this table", {"confounds": ""}),)
+            raise MissingChoice(error.what, error.fix, without) from error
         return table, table.notices
     found = None if source.uploaded else companions(source.path, source.may_open).confounds
     if found is None:

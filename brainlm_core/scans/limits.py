@@ -14,8 +14,6 @@ from numpy.lib import format as npy_format
 from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
 from brainlm_core.quiet import quiet_old_headers
 
-#: Largest text table, in bytes (an hour at 424 parcels is about 30 MB).
-MAX_TEXT_BYTES = 1 << 30
 #: Largest array that is read whole, in values: more than the longest recording at 424 parcels, or than half
 #: an hour of one hemisphere at TR 0.8 s.
 MAX_VALUES = 1 << 26
@@ -67,15 +65,6 @@ def check_values(count: int, stored: int, name: str) -> None:
         raise ScanError(
             f"{name} claims {in_words(count)} values in {stored / 1e6:.3g} MB, as no scan does",
             "check where the file comes from",
-        )
-
-
-def check_text_size(path: Path, name: str) -> None:
-    """Refuse a text table of absurd size."""
-    size = path.stat().st_size
-    if size > MAX_TEXT_BYTES:
-        raise ScanError(
-            f"{name} is a text file of {size / 1e9:.1f} GB", "convert it to .npy or give fewer columns"
         )
 
 

@@ -1,7 +1,8 @@
 """Which axis of a table holds the parcels, which parcellation they are of, and where each column belongs.
 
-In this order: the user's coordinates; the parcellation that the user names; names of columns or rows; what
-the file name says; the number of columns or rows. What stays open is asked.
+In this order: the user's coordinates; the parcellation that the user names; names of columns or rows;
+positions that the file states; what the file name says; the number of columns or rows. What stays open is
+asked.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ from brainlm_core.scans.types import ReadRequest
 
 #: A number of columns smaller than this says nothing of the parcellation.
 MIN_COUNT = 100
+#: No parcel lies further from the origin of MNI space, in mm.
+MAX_HEAD_MM = 150.0
 #: Difference of smoothness along both axes that tells which is time.
 _CLEAR = 0.1
 #: Axis, parcellation, place of each column, notices (None: numbers decided).
@@ -150,7 +153,7 @@ def _in_label_volume(grid: Grid, axes: tuple[int, ...], request: ReadRequest) ->
     """Place columns at the labels of a volume of the user's."""
     from brainlm_core.volume_atlas import load_volume_atlas
 
-    atlas = load_volume_atlas(request.atlas)
+    atlas = load_volume_atlas(request.atlas, lookup=request.labels)
     parcels = atlas.parcellation
     numbers = numbers_in(parcels.names)
     table = CoordinateTable(parcels.xyz, parcels.names, True, numbers)
@@ -248,11 +251,14 @@ def _in_any(grid: Grid, axes: tuple[int, ...], request: ReadRequest) -> ColumnsF
             continue
         found = match_names(names_along(grid, axis))
         if isinstance(found, NameMatch):
-            if not is_here(found.atlas):
+            if is_here(found.atlas):
+                return _of_names(axis, found)
+            if grid.column_xyz is None:
                 raise positions_missing(found.atlas, name)
-            return _of_names(axis, found)
-        if found.atlas is not None and (near is None or found.n_found > near.n_found):
+        elif found.atlas is not None and (near is None or found.n_found > near.n_found):
             near = found
+    if grid.column_xyz is not None and 1 in axes:
+        return _at_own_positions(grid, grid.column_xyz, name)
     if near is not None:
         raise names_differ(near, None, name)
     if any(has_words(grid, a) for a in axes if a == 1 or has_words(grid, 0)) and not _only_rows_named(
@@ -260,6 +266,19 @@ def _in_any(grid: Grid, axes: tuple[int, ...], request: ReadRequest) -> ColumnsF
     ):
         raise names_unknown(grid, name)
     return _unnamed(grid, axes, request)
+
+
+def _at_own_positions(grid: Grid, xyz: NDArray[np.float64], name: str) -> ColumnsFound:
+    """Place columns at the positions that the file states."""
+    if not np.isfinite(xyz).all() or np.abs(xyz).max() > MAX_HEAD_MM or len(np.unique(xyz, axis=0)) < 2:
+        raise AtlasError(
+            f"{name} states positions of its parcels that lie in no head",
+            "give the coordinates of its parcels (--coordinates CSV)",
+        )
+    names = names_along(grid, 1) or tuple(str(i + 1) for i in range(len(xyz)))
+    made = from_coordinates(None, names, xyz.astype(np.float32))
+    said = "The parcels were placed where the file says that they are (vertices, or mm taken as MNI)."
+    return ColumnsFound(1, np.arange(len(xyz)), made, "positions in the file", "order", notices=(said,))
 
 
 def _only_rows_named(grid: Grid, axes: tuple[int, ...]) -> bool:

@@ -21,7 +21,7 @@ _NO_PARCEL = re.compile(
     r"framewise_?displacement|fd(_?(power|jenkinson|mm))?|(std_)?r?dvars|rmsd|global_?signal|gs|gsr|csf|wm"
     r"|white_?matter|(trans|rot)_[xyz](_.*)?|time(_?s)?|seconds|frame|volume|vol|index|tr|censor(ed)?|outlier"
     r"|scrub(bed)?|tmask|[atwc]_comp_cor_\d+|cosine_?\d+|motion_outlier_?\d+|unnamed:?_?\d*|subject|sub|session"
-    r"|ses|run|background"
+    r"|ses|run|background|gr[ae]y_?matter|realignment|scrubbing|effect_of_.*|q[ac]_.*|timeseries_gs"
 )
 
 
@@ -99,6 +99,7 @@ def _set_strangers_aside(grid: Grid, name: str) -> tuple[Grid, tuple[str, ...]]:
         grid,
         values=grid.values[:, ~strange],
         column_names=tuple(n for n, s in zip(names, strange, strict=True) if not s),
+        column_xyz=None if grid.column_xyz is None else grid.column_xyz[~strange],
         steps=(*grid.steps, step),
         notices=(*grid.notices, notice),
     )

@@ -91,7 +91,7 @@ def _gifti(request: ReadRequest) -> ReadResult:
 def _folder(request: ReadRequest) -> ReadResult:
     from brainlm_core.scans.fmriprep import read_folder
 
-    return read_folder(request)
+    return read_folder(request, lambda probe, inner: find_reader(probe, inner.source.name).read(inner))
 
 
 def _arrow(request: ReadRequest) -> ReadResult:
@@ -114,11 +114,10 @@ def _zip(request: ReadRequest) -> ReadResult:
     return _read_table(partial(read_npz, row=request.source.row), request)
 
 
-def _hdf5(request: ReadRequest) -> ReadResult:
-    raise ScanError(
-        f"{request.source.name} is an HDF5 file (MATLAB 7.3 or similar), which is not read here",
-        "save it again with save(..., '-v7'), or export .csv or .npy",
-    )
+def _hdf5(path: Path, name: str) -> Grid:
+    from brainlm_core.scans.hdf5_tables import read_hdf5
+
+    return read_hdf5(path, name)
 
 
 def _dicom(request: ReadRequest) -> ReadResult:
@@ -200,7 +199,14 @@ READERS: tuple[Reader, ...] = (
     Reader("mat", "MATLAB file (version 5)", (".mat",), _starts(b"MATLAB 5.0"), partial(_read_table, _mat)),
     Reader("minc", "MINC (refused)", (), _is_minc, _minc),
     Reader("dicom", "DICOM (refused)", (), lambda probe: probe.head[128:132] == b"DICM", _dicom),
-    Reader("hdf5", "HDF5 (refused in words)", (), _starts(b"\x89HDF", b"MATLAB 7.3"), _hdf5),
+    Reader(
+        "hdf5",
+        "MATLAB file (version 7.3), HDF5",
+        (".mat",),
+        _starts(b"\x89HDF", b"MATLAB 7.3"),
+        partial(_read_table, _hdf5),
+        may_abort=True,
+    ),
     Reader("office", "Office document (refused)", (), _starts(b"\xd0\xcf\x11\xe0"), _old_office),
     Reader(
         "picture",

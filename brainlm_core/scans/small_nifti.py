@@ -49,7 +49,10 @@ def _unpacked(path: Path, limit: int) -> bytes:
     with path.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rb") if packed else path.open("rb") as stream:
-        out = stream.read(limit + 1)
-    if len(out) > limit:
-        raise ValueError("larger than such an image")
-    return out
+        out = bytearray()
+        # In blocks: one large read takes its size in memory before it knows how much there is.
+        while block := stream.read(1 << 20):
+            out += block
+            if len(out) > limit:
+                raise ValueError("larger than such an image")
+    return bytes(out)

@@ -46,6 +46,13 @@ class AtlasOnGrid:
     inside: NDArray[np.float64]
     n_borrowed: int
 
+    def label_image(self, shape: tuple[int, ...]) -> NDArray[np.int16]:
+        """Return parcel + 1 of each voxel of the scan, (x, y, z), 0 outside."""
+        found = np.zeros(int(np.prod(shape)), np.int16)
+        sizes = np.diff(np.append(self.voxels.starts, len(self.voxels.index)))
+        found[self.voxels.index] = np.repeat(self.voxels.parcels + 1, sizes)
+        return found.reshape(shape, order="F")
+
 
 def atlas_on_grid(atlas: VolumeAtlas, shape: tuple[int, ...], affine: NDArray[np.float64]) -> AtlasOnGrid:
     """Resample the atlas, not the scan: nearest neighbour in world coordinates.

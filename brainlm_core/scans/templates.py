@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.errors import ConfigError
+from brainlm_core.scans.types import MissingChoice
 
 #: The two MNI152 spaces that atlases come in.
 NLIN6, NLIN2009C = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
@@ -171,10 +172,18 @@ def claimed_space(file_name: str, code: int, said: str | None = None) -> Claimed
     return ClaimedSpace(None, False)
 
 
+def which_space(what: str, fix: str) -> MissingChoice:
+    """Return the refusal of a scan in another space; whoever knows better can say so."""
+    options = tuple(
+        (f"It is registered to {space}: read it", {"space": space}) for space in (NLIN6, NLIN2009C)
+    )
+    return MissingChoice(what, fix, options)
+
+
 def _refuse(named: NamedSpace, coded: NamedSpace, file_name: str) -> None:
     """Refuse what lies elsewhere by its name, or by its header where the name does not say MNI152."""
     if named.kind == "native":
-        raise ScanError(
+        raise which_space(
             f"{file_name} is in native space ({named.name}), not in MNI space",
             f"give the run registered to {NLIN6}",
         )
@@ -184,7 +193,7 @@ def _refuse(named: NamedSpace, coded: NamedSpace, file_name: str) -> None:
     where = f"the header of {file_name} ({found.name})" if found is coded else file_name
     says = "says that it lies" if found is coded else f"lies ({found.name})"
     sure = f", or say --space {NLIN6} if the header is wrong" if found is coded else ""
-    raise ScanError(
+    raise which_space(
         f"{where} {says} in {found.words} space, not in that of the MNI152 template, where the parcels are",
         f"give the run registered to {NLIN2009C} or {NLIN6}{sure}",
     )

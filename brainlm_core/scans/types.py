@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from brainlm_core.atlas import Parcellation
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import ColumnMatch, Recording, Step
 from brainlm_core.scans.source import Progress, ScanSource, no_progress
+from brainlm_core.slices import Slices
 
 
 class MissingTR(ScanError):
@@ -35,7 +37,7 @@ class MissingCoordinates(ScanError):
 
 
 class MissingChoice(MissingCoordinates):
-    """Several readings of a table are possible; a page can offer them.
+    """Several readings of a scan are possible; a page can offer them.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ class ReadRequest:
         CSV with x, y, z in mm per parcel.
     atlas : str or None
         Name of a known parcellation, or path of a label volume or ``.dlabel.nii``.
+    labels : Path or None
+        Names of the labels of ``atlas``, where that is a label volume.
     confounds : Path or None
         Confounds that the user named; a folder reader may find its own.
     space : str or None
@@ -83,15 +87,19 @@ class ReadRequest:
         What the rows of a table are, by the user.
     progress : callable
         ``progress(fraction, stage)``.
+    first_look : callable or None
+        Told the slices of the first volumes, before the rest is read.
     """
 
     source: ScanSource
     coordinates: Path | None = None
     atlas: str | None = None
+    labels: Path | None = None
     confounds: Path | None = None
     space: str | None = None
     rows_are: str | None = None
     progress: Progress = no_progress
+    first_look: Callable[[Slices], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,8 @@ class ParcelSignals:
         The files that were read, when they are not just those that were named.
     columns : ColumnMatch or None
         How the columns of a table found their parcels.
+    slices : Slices or None
+        The mean image of a volume in three planes.
     """
 
     signals: NDArray[np.floating]
@@ -147,7 +157,10 @@ class ParcelSignals:
     sha256: str | None = None
     read_from: ScanSource | None = None
     columns: ColumnMatch | None = None
+    slices: Slices | None = None
 
 
 #: A saved recording comes back whole; everything else as signals.
 ReadResult = ParcelSignals | Recording
+#: Options of :func:`brainlm_core.scans.read_scan` that name a file; a test holds them to its signature.
+PATH_OPTIONS = ("confounds", "coordinates", "labels")

@@ -23,6 +23,8 @@ from brainlm_core.scans.nifti_header import NiftiHeader, gunzip_damage
 
 #: Volumes that the mean image for the space check is made of.
 N_MEAN_VOLUMES = 12
+#: Volumes of the first look, which is to be had at once.
+N_FIRST_VOLUMES = 3
 _SKIP_BYTES = 1 << 20
 
 
@@ -212,6 +214,7 @@ def stream_means(
     *,
     name: str,
     tick: Callable[[float], None] = lambda _fraction: None,
+    first_look: Callable[[NDArray[np.float32]], None] | None = None,
 ) -> StreamResult:
     """Average the voxels of every parcel in every volume, in one pass.
 
@@ -232,6 +235,8 @@ def stream_means(
         Display name for errors.
     tick : callable
         Told the fraction done.
+    first_look : callable, optional
+        Told the mean of the first :data:`N_FIRST_VOLUMES`, (x, y, z), when they have passed.
 
     Returns
     -------
@@ -248,6 +253,7 @@ def stream_means(
     tail = bytearray()
     wanted = set(np.unique(np.linspace(0, n_timepoints - 1, N_MEAN_VOLUMES).astype(int)).tolist())
     images = _Images(int(np.prod(header.shape[:3])))
+    first = _Images(images.sum.size) if first_look is not None else None
     whole = len(parts) == 1 and parts[0].member is None
     with ExitStack() as stack:
         raw = stack.enter_context(_HashedFile(parts[0].path)) if whole else None
@@ -264,6 +270,12 @@ def stream_means(
                         raw.digest_pending()
                     if t in wanted:
                         images.add(volume)
+                    if first is not None and first_look is not None:
+                        first.add(volume)
+                        if first.n == N_FIRST_VOLUMES:
+                            early = np.nan_to_num(first.finish()[0] * header.slope + header.inter)
+                            first_look(early.reshape(header.shape[:3], order="F"))
+                            first = None
                     if t % 16 == 0:
                         tick(t / n_timepoints)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,18 +11,22 @@ from numpy.typing import NDArray
 
 from brainlm_core.errors import ScanError
 from brainlm_core.recording import Step
-from brainlm_core.scans.fmriprep import companions
 from brainlm_core.scans.gifti import n_vertices, read_surface_nifti
 from brainlm_core.scans.nifti_header import NiftiHeader
 from brainlm_core.scans.other_headers import mgh_time
+from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.small_nifti import load_small_nifti
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.space import AtlasOnGrid, atlas_on_grid, check_space, varying_voxels
-from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space
+from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space, which_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
 from brainlm_core.scans.volume_files import is_pair, open_volumes
-from brainlm_core.scans.volume_stream import StreamResult, stream_means
+from brainlm_core.scans.volume_stream import N_FIRST_VOLUMES, N_MEAN_VOLUMES, StreamResult, stream_means
+from brainlm_core.slices import Slices, cut_slices
 from brainlm_core.volume_atlas import VolumeAtlas, load_volume_atlas
+
+#: More negative voxels than this are data without their mean.
+_FEW_NEGATIVE = 0.2
 
 
 def read_nifti(request: ReadRequest) -> ParcelSignals:
@@ -51,19 +56,21 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     claim = claimed_space(name, header.space_code, request.space)
     request.progress(0.02, "loading the atlas")
     space = claim.template or grid_template(header)
-    atlas = load_volume_atlas(request.atlas, space)
+    atlas = load_volume_atlas(request.atlas, space, request.labels)
     grid = atlas_on_grid(atlas, header.shape[:3], header.affine)
     if len(grid.voxels.index) == 0:
         raise ScanError(
             f"{name} does not touch a single parcel of {atlas.title}", "give an image registered to MNI space"
         )
     request.progress(0.1, "averaging the parcels")
+    labels = grid.label_image(header.shape[:3])
     result = stream_means(
         scan.parts,
         header,
         grid.voxels,
         name=name,
         tick=lambda fraction: request.progress(0.1 + 0.75 * fraction, "averaging the parcels"),
+        first_look=_first_look(request, header, labels, atlas),
     )
     if scan.time_is_behind:
         header = replace(header, tr=mgh_time(result.tail))
@@ -71,7 +78,39 @@ def read_nifti(request: ReadRequest) -> ParcelSignals:
     _refuse_empty(result, name)
     place = _judge_space(request, header, result, claim)
     place = replace(place, notices=(*scan.notices, *place.notices))
-    return _signals(request, header, atlas, grid, result, place, space)
+    slices = _slices(header, labels, atlas, result)
+    return replace(_signals(request, header, atlas, grid, result, place, space), slices=slices)
+
+
+def _first_look(
+    request: ReadRequest, header: NiftiHeader, labels: NDArray[np.int16], atlas: VolumeAtlas
+) -> Callable[[NDArray[np.float32]], None] | None:
+    """Return what takes the mean of the first volumes; demeaned ones show nothing."""
+    show = request.first_look
+    if show is None:
+        return None
+
+    def take(image: NDArray[np.float32]) -> None:
+        values = image[image != 0]
+        if len(values) and np.mean(values < 0) < _FEW_NEGATIVE:
+            n = atlas.parcellation.n_parcels
+            show(cut_slices(image, labels, header.affine, n, n_volumes=N_FIRST_VOLUMES))
+
+    return take
+
+
+def _slices(
+    header: NiftiHeader, labels: NDArray[np.int16], atlas: VolumeAtlas, result: StreamResult
+) -> Slices:
+    demeaned = _demeaned(result)
+    return cut_slices(
+        result.spread_image if demeaned else result.mean_image,
+        labels,
+        header.affine,
+        atlas.parcellation.n_parcels,
+        kind="spread" if demeaned else "mean",
+        n_volumes=min(N_MEAN_VOLUMES, header.shape[3]),
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +132,7 @@ def _judge_space(
     if mask is None and _demeaned(result):
         varying = varying_voxels(result.spread_image)
         if varying is None and not claim.is_claimed:
-            raise ScanError(
+            raise which_space(
                 f"{name} does not say that it lies in MNI space, and its mean was removed: nothing shows it",
                 f"say --space {NLIN6} if it does, or give the run registered to it",
             )

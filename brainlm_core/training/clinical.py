@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainlm_core import weights
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import CheckpointError, ConfigError
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, save_folder, save_tensors
-from brainlm_core.packs import Cohort
 from brainlm_core.recording import Recording
 from brainlm_core.training.config import FinetuneConfig
 from brainlm_core.training.published_head import TARGET, has_head, read_head

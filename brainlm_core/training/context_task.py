@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from brainlm_core.analyses.masked_baselines import STATISTICS_NAME
 from brainlm_core.atlas import a424
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import ConfigError
 from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.model.context.basis import GroupBasis
@@ -21,7 +22,6 @@ from brainlm_core.model.context.config import ContextConfig
 from brainlm_core.model.context.model import ContextModel
 from brainlm_core.model.context.statistics import ContextStatistics
 from brainlm_core.model.kernel_model import KernelModel
-from brainlm_core.packs import Cohort
 from brainlm_core.training.config import PretrainConfig
 from brainlm_core.training.context_samples import IDENTICAL, ContextSample, ContextSampler, alike
 from brainlm_core.training.group_prior import Array, carry_weights, correlation

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from brainlm_core.analyses.masked_baselines import STATISTICS_NAME
 from brainlm_core.analyses.network_metrics import homologue_pairs
 from brainlm_core.atlas import a424, a424_cortex
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import ConfigError
 from brainlm_core.model.kernel_config import KernelConfig
 from brainlm_core.model.kernel_model import N_SIGNATURE_LAGS, KernelModel
 from brainlm_core.model.kernel_prior import autocorrelation
-from brainlm_core.packs import Cohort
 from brainlm_core.training.fit_blend import fit_blend
 from brainlm_core.training.group_prior import (
     Array,

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from brainlm_core.analyses.masked_baselines import draw_mask
 from brainlm_core.atlas import Parcellation
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import BrainLMError, ConfigError
 from brainlm_core.model.base import InputSpec
-from brainlm_core.packs import Cohort, open_cohort
+from brainlm_core.packs import open_cohort
 from brainlm_core.training.config import DataConfig, PretrainConfig
 from brainlm_core.windows import make_windows, resample
 

@@ -98,6 +98,30 @@ def test_table_of_two_readings_is_asked_about_in_place(open_page: Open) -> None:
     assert tab.who.recording.signals.shape == (424, 360)
 
 
+def test_confounds_that_do_not_fit_can_be_dropped_in_place(open_page: Open) -> None:
+    tab = open_page("scan.py")
+    tab.widget("number_input", "tr-").set_value(2.0)
+    rows = b"framewise_displacement\n" + b"0.1\n" * 7
+    tab.widget("file_uploader", "confounds-").set_value(("c_timeseries.tsv", rows, "text/tsv"))
+    tab.widget("file_uploader", "drop-").set_value(("mine_424.csv", table(), "text/csv"))
+    tab.run().settle()
+    assert "7" in tab.words()
+    next(b for b in tab.app.button if b.label == "Read the scan without this table").click()
+    tab.run().settle()
+    assert tab.who.recording.n_parcels == 424 and tab.who.recording.quality.fd_mm is None
+
+
+def test_an_odd_repetition_time_is_confirmed_by_one_click(open_page: Open) -> None:
+    tab = open_page("scan.py")
+    lines = [b"%.2f," % (0.05 * i) + line for i, line in enumerate(table().strip().split(b"\n"))]
+    odd = b"\n".join([b"time_s," + b",".join(b"%d" % i for i in range(1, 425)), *lines])
+    tab.widget("file_uploader", "drop-").set_value(("mine_424.csv", odd, "text/csv"))
+    tab.run().settle()
+    next(b for b in tab.app.button if b.label == "It is 0.05 s").click()
+    tab.run().settle()
+    assert tab.who.recording.tr_s == 0.05
+
+
 def test_columns_of_two_orders_are_chosen_from_a_list(open_page: Open) -> None:
     tab = open_page("scan.py")
     tab.widget("number_input", "tr-").set_value(2.0)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import assets_build
 from brainlm_core.atlas import a424
 from brainlm_core.paths import assets_dir
 from brainlm_core.scans import demo
+from tools import assets_build
 
 
 def test_manifest_names_every_file_with_its_digest() -> None:

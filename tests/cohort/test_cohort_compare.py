@@ -96,7 +96,7 @@ def test_the_bundled_cohort_is_what_it_says() -> None:
 
     weights = hashlib.sha256((default_folder() / "model.safetensors").read_bytes()).hexdigest()
     assert own.provenance.settings["weights_sha256"] == weights, (
-        "the default model has changed: run `python -m brainlm_core.assets_build --only cohort`"
+        "the default model has changed: run `python -m tools.assets_build --only cohort`"
     )
 
 

@@ -94,3 +94,20 @@ def test_a_window_unlike_anything_does_not_blow_up(engine: Engine) -> None:
     for values in (windows.values, 100 * windows.values):
         answer = engine.reconstruct(replace(windows, values=values), hidden).predicted
         assert np.abs(answer).max() < 5 * np.abs(values).max()
+
+
+def test_the_twin_keeps_the_group_and_nothing_that_was_trained(engine: Engine) -> None:
+    """Random group statistics would let the layers diverge and prove nothing; see docs/context-network.md."""
+    twin = engine.twin()
+    assert twin.info.is_random and twin.twin() is twin
+    one, other = engine.model, twin.model
+    assert isinstance(one, ContextModel) and isinstance(other, ContextModel)
+    kept = other.process.state_dict()
+    assert all((kept[key] == value).all() for key, value in one.process.state_dict().items())
+    gains = dict(other.inferences.named_parameters())
+    assert not any((gains[key] == value).all() for key, value in one.inferences.named_parameters())
+    scan = demo_recordings()[0]
+    windows = engine.windows(scan).pick(slice(0, 1))
+    hidden = np.repeat(np.random.default_rng(0).random((1, 424, 10)) < 0.5, 20, axis=2)
+    error = ((twin.reconstruct(windows, hidden).predicted - windows.values)[hidden] ** 2).sum()
+    assert 0.2 < 1 - error / (windows.values[hidden] ** 2).sum() < 0.6

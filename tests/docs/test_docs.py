@@ -152,7 +152,7 @@ def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 exec(compile(block, _ids(path), "exec"), {"__name__": "example"})
             said.append(out.getvalue())
     assert len(said) >= 2 and all(said)
-    assert (tmp_path / "networks").is_dir()
+    assert (tmp_path / "filled").is_dir()
 
 
 class _Addresses(HTMLParser):

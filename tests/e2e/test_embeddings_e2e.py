@@ -188,6 +188,25 @@ def test_a_box_selects_what_lies_in_it(page: Any) -> None:
     page.get_by_role("button", name="Lasso", exact=True).click()
 
 
+def test_a_late_answer_does_not_undo_what_the_hand_did_since(page: Any) -> None:
+    points(
+        page,
+        """(() => { view.late = null; const draw = view.update.bind(view);
+        view.update = (bytes) => { view.late ??= bytes.slice(); draw(bytes); }; })()""",
+    )
+    around(page, 0, 60)
+    page.wait_for_function(f"() => ({FIND})().late")
+    assert len(selected(page)) > 1
+    points(
+        page,
+        """(() => { const { send } = view; view.send = { selected() {}, picked() {} };
+        view.choose([]); delete view.update; view.update(view.late); view.send = send; })()""",
+    )
+    assert selected(page) == []
+    points(page, "view.choose([])")
+    page.get_by_text("Nothing is selected").wait_for()
+
+
 def test_the_address_brings_the_page_back(page: Any, dashboard: App) -> None:
     page.get_by_label("Colour by").click()
     page.get_by_role("option", name="Age (years)").click()

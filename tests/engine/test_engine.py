@@ -142,17 +142,15 @@ def test_attention_views(engine: Engine) -> None:
     assert np.allclose(every.parcel_map(1), mean.maps[1].mean(axis=0), atol=1e-6)
     assert mean.cls_map().shape == (12,)
     assert np.allclose(mean.rollout().sum(axis=1), 1, atol=1e-5)
-    assert not mean.parcels_share_tokens
     with pytest.raises(ConfigError, match="no layer 2"):
         mean.parcel_map(2)
     with pytest.raises(ConfigError, match="no head 9"):
         mean.parcel_map(0, 9)
 
 
-def test_image_models_say_that_parcels_share_tokens(image_engine: Engine) -> None:
+def test_parcels_of_an_image_model_share_tokens(image_engine: Engine) -> None:
     w = image_engine.windows(recording(200, n_parcels=424))
     attention = image_engine.attention(w)
-    assert attention.parcels_share_tokens
     matrix = attention.parcel_map()
     assert matrix.shape == (424, 424)
     assert np.allclose(

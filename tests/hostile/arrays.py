@@ -216,7 +216,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
         _mat({"data": np.zeros((424, 21_000), np.uint8)} | {f"x{i}": np.ones((9, 9)) for i in range(20)}),
         "as no scan does",
     ),
-    "mat of cells in cells": (_mat({"data": _cells(200)}), "no matrix of numbers"),
+    "mat of cells in cells": (_mat({"data": _cells(200)}), "nests cells in cells"),
     "mat of 2000 variables": (_mat({f"x{i}": 1.0 for i in range(2000)}), "more than 1000 variables"),
     "mat claim": (mat_claim, "claims 1e\\+18 values"),
     "mat element without end": (mat_long_element, "claims .* values|damaged"),

@@ -36,7 +36,13 @@ class FakeEngine:
         return make_windows(recording, InputSpec(n_parcels=None, tr_s=None), **settings)
 
     def attention(
-        self, windows: Windows, average: bool = True, *, progress: Any = None, cancel: Any = None
+        self,
+        windows: Windows,
+        average: bool = True,
+        *,
+        steadied: float = 0.0,
+        progress: Any = None,
+        cancel: Any = None,
     ) -> Attention:
         self.calls += 1
         self.seen = windows

@@ -34,7 +34,6 @@ def test_deep_parcels_join_the_network_they_attend_to(make, whole, parcels):
     weights[putamen, visual] *= 8
     found = cluster(attention_features(weights), parcels)
     assert found.names[found.labels[putamen]] == "Visual"
-    assert found.affinity_to[putamen].argmax() == YEO7.index("Visual")
 
 
 def test_flat_parcels_stay_without_a_network(features, whole):
@@ -42,7 +41,6 @@ def test_flat_parcels_stay_without_a_network(features, whole):
     usable[[3, 200, 400]] = False
     found = cluster(features, labelled_parcels(whole, usable), usable=usable)
     assert np.array_equal(np.flatnonzero(found.labels < 0), [3, 200, 400])
-    assert not found.affinity_to[3].any()
 
 
 @pytest.mark.parametrize("k", [2, 4, 7, 10, 20])

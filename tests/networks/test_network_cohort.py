@@ -31,7 +31,7 @@ def test_a_cohort_is_scored_recording_by_recording_and_as_a_group(planted, blind
     assert facts["attention_minus"]["knn_accuracy"]["coordinates"]["value"] == pytest.approx(expected)
     assert facts["n_recordings"] == facts["n_subjects"] == 3
     assert seen == sorted(seen) and seen[-1] == 1.0
-    with out.save(tmp_path).open(encoding="utf-8") as stream:
+    with out.save(tmp_path)[0].open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 3 * (2 * len(out.mean) + 7)  # two forms of accuracy, seven methods with clusters
 

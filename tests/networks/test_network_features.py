@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from brainlm_core.analyses.connectivity import functional_connectivity
 from brainlm_core.analyses.network_features import (
     COORDINATE_WEIGHT,
     Features,
@@ -11,7 +12,6 @@ from brainlm_core.analyses.network_features import (
     combined_features,
     connectivity_features,
     coordinate_features,
-    functional_connectivity,
     group_connectivity_features,
     remove_margins,
 )

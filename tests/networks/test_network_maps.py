@@ -4,9 +4,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from brainlm_core.analyses.network_files import attention_received
 from brainlm_core.analyses.network_maps import (
     NETWORK_COLOURS,
-    attention_received,
     colours_of,
     write_label_cifti,
     write_label_gifti,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from brainlm_core.analyses import network_metrics as metrics
-from brainlm_core.analyses.network_features import Features, functional_connectivity
+from brainlm_core.analyses.connectivity import functional_connectivity
+from brainlm_core.analyses.network_features import Features
 from brainlm_core.analyses.network_metrics import (
     LabelledParcels,
     ari,

@@ -204,9 +204,9 @@ def test_progress_rises_to_one(planted, blind, recording):
 def test_a_random_model_is_its_own_twin():
     from brainlm_core.engine import get_engine
 
-    twin = networks.twin_engine(get_engine("default", device="cpu", precision="fp32"))
+    twin = get_engine("default", device="cpu", precision="fp32").twin()
     assert twin.info.is_random and twin.info.precision == "fp32"
-    assert networks.twin_engine(twin) is twin
+    assert twin.twin() is twin
 
 
 def test_saved_tables_say_what_was_found(planted, blind, recording, tmp_path):

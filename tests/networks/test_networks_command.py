@@ -101,3 +101,10 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tiny, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     code, _, err = brainlm(capsys, "demo", "--model", tiny, "-o", tmp_path / "file")
     assert code == 2 and "cannot be written" in err
+
+
+def test_only_a_map_of_the_scan_can_be_steadied(tiny, tmp_path, capsys):
+    code, _, err = brainlm(capsys, "demo", "--model", tiny, "-o", tmp_path, "--steadied", 0.3)
+    assert code == 2 and "cannot be steadied by the group" in err
+    code, _, err = brainlm(capsys, "demo", "--model", tiny, "-o", tmp_path, "--steadied", 3)
+    assert code == 2 and "group share of 3 is impossible" in err

@@ -1,4 +1,4 @@
-"""The wheel by itself: pages, drawing, settings and weights inside, and it runs from anywhere."""
+"""The wheel by itself: one name, with pages, drawing, settings and weights inside, and it runs anywhere."""
 
 from __future__ import annotations
 
@@ -53,9 +53,13 @@ def run(site: Path, cwd: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def server(installed: Path, tmp_path: Path) -> Iterator[str]:
-    """Address of `brainlm app`, started in an empty folder."""
+    """Address of `brainlm app`, started in a folder whose files bear our names."""
+    for name in ("app.py", "brainlm_core.py", "pages/__init__.py", "app/__init__.py", "streamlit.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('a file of the user was imported')\n")
     port = free_port()
-    command = [sys.executable, "-m", "brainlm_core", "app", "--port", str(port), "--no-browser"]
+    command = [sys.executable, str(installed / "bin" / "brainlm")]
+    command += ["app", "--port", str(port), "--no-browser"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment(installed), stdout=log, stderr=log, start_new_session=True
@@ -83,6 +87,11 @@ def fetch(url: str) -> tuple[int, bytes]:
         return error.code, b""
 
 
+def test_the_wheel_has_one_importable_name(installed: Path) -> None:
+    found = {p.name for p in installed.iterdir() if not p.name.endswith(".dist-info")}
+    assert found == {"brainlm_core", "bin"}
+
+
 def test_dashboard_answers_with_the_house_settings(server: str, root: Path) -> None:
     assert fetch(f"{server}/_stcore/health")[0] == 200
     status, font = fetch(f"{server}/app/static/inter.woff2")
@@ -92,13 +101,15 @@ def test_dashboard_answers_with_the_house_settings(server: str, root: Path) -> N
 
 def test_every_page_runs_from_the_installed_files(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import app, brainlm_core, json, sys\n"
+        "import brainlm_core, json, sys\n"
         "from pathlib import Path\n"
         "from streamlit.testing.v1 import AppTest\n"
         "site = Path(sys.argv[1])\n"
-        "assert all(Path(m.__file__).is_relative_to(site) for m in (app, brainlm_core))\n"
-        "t = AppTest.from_file(str(site / 'app' / 'main.py'), default_timeout=120)\n"
+        "from brainlm_core.commands.app import entry_script\n"
+        "t = AppTest.from_file(str(entry_script()), default_timeout=120)\n"
         "t.run()\n"
+        "import app\n"
+        "assert all(Path(m.__file__).is_relative_to(site / 'brainlm_core') for m in (app, brainlm_core))\n"
         "bad = [e.value for e in t.exception]\n"
         "for page in sys.argv[2:]:\n"
         "    t.switch_page(f'../pages/{page}')\n"

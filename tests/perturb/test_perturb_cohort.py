@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.perturb_cohort import Survey, network_scenario, survey
+from benchmarks.perturb_survey import Survey, network_scenario, survey
 from brainlm_core.analyses.perturb_companions import chance_p
-from brainlm_core.packs import Cohort
+from brainlm_core.cohort.recordings import Cohort
 
 
 @pytest.fixture(scope="module")

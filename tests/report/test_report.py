@@ -65,7 +65,7 @@ def test_report_holds_every_section_and_its_baselines(page: str, contents: Conte
     for figure in figures_of(contents):
         assert html.escape(figure.title) in page and f"Not shown: {figure.not_shown}" in said
     here = {name for name, kind in FIGURES.items() if hasattr(contents, kind.section)}
-    assert {f.name for f in figures_of(contents)} == here - {"dvars", "quality"}, "nothing told its quality"
+    assert {f.name for f in figures_of(contents)} == here - {"dvars", "quality", "slices"}, "a table"
     for words in ("Random weights", "Functional connectivity", "Coordinates alone", "Ridge VAR", "Own AR"):
         assert words in said, words
     assert said.count("Not for diagnosis.") >= 2

@@ -29,6 +29,7 @@ from brainlm_core.report.figures import FIGURES, make
 from brainlm_core.report.figures_cohort import coloured_map
 from brainlm_core.report.reproduce import embeddings_digest, script, signals_digest
 from brainlm_core.scans.demo import demo_recordings
+from brainlm_core.slices import Slice, Slices
 from tests.report.test_report import block, unpack
 
 
@@ -75,7 +76,8 @@ def with_quality(name: str) -> Callable[[Inputs], Sample]:
         numbers = np.linspace(1, 100, recording.n_parcels)
         told = replace(recording.quality, tsnr=numbers, coverage=numbers / 100)
         path = inputs.folder / "with-quality.npz"
-        replace(recording, quality=told).save(path)
+        cut = Slice("axial", 4.0, (2.0, 2.0), np.full((9, 7), 90, np.uint8), np.ones((9, 7), np.int16))
+        replace(recording, quality=told, slices=Slices((cut,), 424, "mean", 12)).save(path)
         recording = Recording.load(path)
         return Sample(make(name, recording), script_of(name, recording=recording), (str(path),))
 
@@ -133,7 +135,7 @@ def attributed(inputs: Inputs) -> Sample:
 SAMPLES: dict[str, Callable[[Inputs], Sample]] = {
     **{n: from_report(n) for n in ("signal", "networks", "network-scores", "forecast", "race")},
     **{n: from_report(n) for n in ("response", "place")},
-    **{n: with_quality(n) for n in ("quality", "dvars")},
+    **{n: with_quality(n) for n in ("quality", "dvars", "slices")},
     "reconstruction": filled_in,
     "cohort-map": mapped,
     "decoding": decoded,

@@ -19,7 +19,8 @@ from brainlm_core.scans.bids import (
     runs_of,
 )
 from brainlm_core.scans.bids.entities import ENTITIES
-from brainlm_core.scans.fmriprep import companions, find_dataset_runs, find_runs
+from brainlm_core.scans.fmriprep import find_dataset_runs, find_runs
+from brainlm_core.scans.run_files import companions
 
 MNI, NLIN6 = "space-MNI152NLin2009cAsym", "space-MNI152NLin6Asym"
 

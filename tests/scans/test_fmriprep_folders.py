@@ -184,7 +184,8 @@ def test_folders_without_a_usable_image(tmp_path: Path, names: list[str], words:
 
 
 def test_the_one_image_of_another_program(tmp_path: Path) -> None:
-    from brainlm_core.scans.fmriprep import companions, find_runs
+    from brainlm_core.scans.fmriprep import find_runs
+    from brainlm_core.scans.run_files import companions
 
     touch(tmp_path / "FunImgARCWF" / "Sub_001", "wCovRegressed_4DVolume.nii.gz", "mean_mask.nii")
     assert [p.name for p in find_runs(tmp_path, "x").values()] == ["wCovRegressed_4DVolume.nii.gz"]

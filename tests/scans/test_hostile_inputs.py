@@ -352,7 +352,7 @@ CASES: dict[Callable[[Path], Path], str] = {
     words_npy: "does not hold numbers",
     complex_npy: "complex numbers",
     two_matrices: "2 matrices, none of them called like a signal",
-    mat73: "HDF5 file .MATLAB 7.3",
+    mat73: "damaged HDF5 file .MATLAB 7.3",
     damaged_mat: "damaged MATLAB file",
     wrong_columns: "60 rows and 57 columns, neither of them the parcels of a parcellation that is known",
     table_with_inf: "missing, NaN or infinite",

@@ -21,7 +21,7 @@ from brainlm_core.errors import BrainLMError, ScanError
 from brainlm_core.processes import children
 from brainlm_core.scans import READERS, CleaningOptions, MissingTR, ScanSource, read_scan
 from brainlm_core.scans.isolation import child, guard, nursery, read, read_isolated, wire
-from brainlm_core.scans.types import MissingChoice
+from brainlm_core.scans.types import PATH_OPTIONS, MissingChoice
 
 T = 32
 
@@ -196,25 +196,20 @@ def test_what_a_child_sends_is_never_trusted(line: bytes) -> None:
 
 
 def test_every_option_that_names_a_file_may_be_opened_by_the_child(tmp_path: Path) -> None:
-    """By construction: an option of ``read_scan`` whose kind says PathLike is handed over with the others."""
+    """An option of ``read_scan`` whose kind says PathLike is in the list; what is not is refused."""
     given = inspect.signature(read_scan).parameters
     named = {p for p in given if "Path" in str(given[p].annotation)} - {"path"}
-    assert named == set(wire.path_options()) == {"confounds", "coordinates"}
-    assert {p for p in given if p != "rows_are"} <= set(inspect.signature(read_isolated).parameters)
+    assert named == set(PATH_OPTIONS)
+    assert {p for p in given if p not in ("rows_are", "labels")} <= set(
+        inspect.signature(read_isolated).parameters
+    )
     source = ScanSource((tmp_path / "x.nii",), ("x.nii",), uploaded=True)
-    options = {k: tmp_path / f"{k}.csv" for k in wire.path_options()} | {"cleaning": None, "rows_are": None}
+    options = {k: tmp_path / f"{k}.csv" for k in PATH_OPTIONS} | {"cleaning": None, "rows_are": None}
     line = json.loads(wire.encode_scan(source, options, tmp_path))
     allowed = child._allowed(*wire.decode_scan(line), tmp_path / "scratch")
     for path in (*source.paths, *(options[k] for k in named)):
         assert allowed.refusal("open", (str(path), "r", os.O_RDONLY)) is None
         assert allowed.refusal("open", (f"{path}x", "r", os.O_RDONLY))
-
-
-def test_a_new_option_that_names_a_file_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read_new(path: str, *, mask: str | os.PathLike[str] | None = None, width: int = 3) -> None: ...
-
-    monkeypatch.setattr("brainlm_core.scans.intake.read_scan", read_new)
-    assert wire.path_options.__wrapped__() == ("mask",)
 
 
 def test_a_kind_whose_library_may_end_the_process_is_read_in_a_child_always(
@@ -227,7 +222,7 @@ def test_a_kind_whose_library_may_end_the_process_is_read_in_a_child_always(
         read_scan(path, tr_s=2.0)
     with guard.read_here():
         assert read_scan(path, tr_s=2.0).n_timepoints
-    assert len(started) == 1 and [r.key for r in READERS if r.may_abort] == ["arrow"]
+    assert len(started) == 1 and [r.key for r in READERS if r.may_abort] == ["arrow", "hdf5"]
 
 
 def test_a_result_is_read_like_a_strangers_file(tmp_path: Path) -> None:

@@ -178,6 +178,18 @@ def test_ptseries_by_shared_vertices(tmp_path: Path) -> None:
     np.testing.assert_allclose(recording.signals, np.roll(data.T, 180, axis=0), rtol=1e-6)
 
 
+def test_ptseries_of_another_parcellation_is_placed_by_its_vertices(tmp_path: Path) -> None:
+    surfaces = load_grayordinates(deep=False).surfaces
+    pairs = {k: np.where((v > 0) & (v <= 360), (v + 1) // 2, 0) for k, v in surfaces.items()}
+    data = ptseries(tmp_path / "x.ptseries.nii", parcels([f"mine{i}" for i in range(180)], pairs))
+    recording = read_scan(tmp_path / "x.ptseries.nii")
+    np.testing.assert_allclose(recording.signals, data.T, rtol=1e-6)
+    middle = a424().xyz[:360].reshape(180, 2, 3).mean(axis=1)
+    apart = np.linalg.norm(a424().xyz[:360].reshape(180, 2, 3)[:, 0] - middle, axis=1)
+    off = np.linalg.norm(recording.parcellation.xyz - middle, axis=1)
+    assert (off <= apart + 0.1).all() and any("vertices" in n for n in recording.notices)
+
+
 def test_ptseries_of_another_parcellation_needs_coordinates(tmp_path: Path) -> None:
     data = ptseries(tmp_path / "x.ptseries.nii", parcels([f"p{i}" for i in range(33)]))
     with pytest.raises(ScanError, match="--coordinates"):

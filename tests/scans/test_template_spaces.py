@@ -12,6 +12,7 @@ from brainlm_core.errors import ConfigError, ScanError
 from brainlm_core.recording import Recording
 from brainlm_core.scans import read_scan
 from brainlm_core.scans.templates import claimed_space, space_of_name
+from brainlm_core.scans.types import MissingChoice
 
 Atlas = tuple[Path, np.ndarray]
 N = 22
@@ -130,3 +131,14 @@ def test_axis_letters_in_a_name_are_no_perfusion_scan(tmp_path: Path, atlas: Atl
     assert read_scan(save_nifti(tmp_path / "rest_ASL.nii", data), atlas=str(atlas[0])).n_timepoints == N
     with pytest.raises(ScanError, match="no BOLD series"):
         read_scan(save_nifti(tmp_path / "sub-1_asl.nii", data), atlas=str(atlas[0]))
+
+
+def test_a_refused_space_ends_in_the_choice_of_another() -> None:
+    with pytest.raises(MissingChoice, match="native space") as refused:
+        claimed_space("sub-01_space-T1w_bold.nii.gz", 4)
+    assert [chosen["space"] for _, chosen in refused.value.options] == [
+        "MNI152NLin6Asym",
+        "MNI152NLin2009cAsym",
+    ]
+    for _, chosen in refused.value.options:
+        assert claimed_space("sub-01_space-T1w_bold.nii.gz", 4, chosen["space"]).is_claimed

@@ -5,9 +5,16 @@ Streamlit bounds one file, but neither their number nor their sum; all of them l
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+
+from app.shell.streamlit_patches.session import context
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+__all__ = ["UploadedFile", "forget_upload", "uploaded", "uploaded_by_all"]
 
 
 def uploaded(session: str) -> tuple[int, int]:
@@ -27,3 +34,10 @@ def uploaded_by_all() -> int:
     manager: Any = st.runtime.get_instance().uploaded_file_mgr
     with manager._lock:
         return int(manager._total_bytes)
+
+
+def forget_upload(file: UploadedFile) -> None:
+    """Take an uploaded file out of the server's memory now, not only when the visitor leaves."""
+    found = context()
+    if found is not None:
+        found.uploaded_file_mgr.remove_file(found.session_id, file.file_id)

@@ -65,15 +65,20 @@ class ContextModel(MaskedModel):
         The window heads are turned down: about a group that fits nothing their first order does not hold.
         """
         self.process.initialise(generator)
+        self.unlearn(generator)
+        with torch.no_grad():
+            for name, parameter in self.inferences.named_parameters():
+                if ".window." in name:
+                    parameter.mul_(0.1)
+
+    def unlearn(self, generator: torch.Generator) -> None:
+        """Put the trained gains back to their start and shake them; keep the group's statistics."""
         for inference in self.inferences:
             assert isinstance(inference, UnrolledInference)
             inference.reset()
         with torch.no_grad():
             for parameter in self.inferences.parameters():
                 parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-            for name, parameter in self.inferences.named_parameters():
-                if ".window." in name:
-                    parameter.mul_(0.1)
 
     def reconstruct(
         self, signal: Tensor, xyz: Tensor, hidden: Tensor, context: ContextStatistics | None = None

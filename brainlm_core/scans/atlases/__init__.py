@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 from brainlm_core.scans.atlases.catalogue import (
+    AtlasTable,
     KnownAtlas,
+    PositionsNotHere,
     atlases_in_file_name,
     find_atlases,
     known_atlas,
@@ -17,8 +19,6 @@ from brainlm_core.scans.atlases.catalogue import (
 )
 from brainlm_core.scans.atlases.match import NameMatch, UnknownNames, match_names
 from brainlm_core.scans.atlases.tables import (
-    AtlasTable,
-    PositionsNotHere,
     atlas_parcellation,
     atlas_table,
     column_rows,

@@ -1,4 +1,4 @@
-"""The bundled tables of parcellations, made from their sources; part of :mod:`brainlm_core.assets_build`.
+"""The bundled tables of parcellations, made from their sources; part of ``tools/assets_build.py``.
 
 Figures of parcellations that may not be passed on stay behind: of their names only digests are kept, by which
 a table that uses them is recognised and nothing can be read.

@@ -7,12 +7,38 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from brainlm_core.errors import AtlasError
 from brainlm_core.paths import assets_dir
 
 SCHAEFER_SIZES = tuple(range(100, 1001, 100))
 #: Deep parcels that AtlasPack joins to each size of Schaefer.
 N_DEEP_4S = 56
+
+
+@dataclass(frozen=True, eq=False)
+class AtlasTable:
+    """What is known of a parcellation's parcels, in the atlas' own order.
+
+    Parameters
+    ----------
+    names, hemisphere, structure, network : tuple of str, length n
+        Hemisphere is ``"L"``, ``"R"`` or ``""``; structure and network are ``""`` where unknown.
+    xyz : ndarray (n, 3), float32
+        Centre in mm, MNI152.
+    """
+
+    names: tuple[str, ...]
+    hemisphere: tuple[str, ...]
+    structure: tuple[str, ...]
+    network: tuple[str, ...]
+    xyz: NDArray[np.float32]
+
+
+class PositionsNotHere(AtlasError):
+    """A parcellation is known by name, but its positions do not come along and were not fetched."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from brainlm_core.errors import AtlasError
 from brainlm_core.paths import cache_dir
-from brainlm_core.scans.atlases.catalogue import KnownAtlas
+from brainlm_core.scans.atlases.catalogue import AtlasTable, KnownAtlas, PositionsNotHere
 from brainlm_core.scans.atlases.match import name_digests
 from brainlm_core.scans.atlases.names import digests, fold_name
-from brainlm_core.scans.atlases.tables import AtlasTable, PositionsNotHere
 from brainlm_core.scans.isolation.guard import fetching
 from brainlm_core.tables import original, write_rows
 from brainlm_core.writing import whole_file

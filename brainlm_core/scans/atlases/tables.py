@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from brainlm_core.atlas import Parcellation, a424, a424_cortex, from_coordinates
 from brainlm_core.errors import AtlasError
 from brainlm_core.paths import assets_dir
-from brainlm_core.scans.atlases.catalogue import KnownAtlas, known_atlas
+from brainlm_core.scans.atlases.catalogue import AtlasTable, KnownAtlas, known_atlas
+from brainlm_core.scans.atlases.places import is_fetched, table_from_nilearn
 
 #: Yeo-7 network, in the words of :data:`brainlm_core.atlas.YEO7`, by the start of a network's name.
 _YEO7_BY_START = {
@@ -33,33 +34,8 @@ _YEO7_BY_START = {
 _YEO_ATLASES = ("schaefer", "4s", "tian", "glasser")
 
 
-@dataclass(frozen=True, eq=False)
-class AtlasTable:
-    """What is known of a parcellation's parcels, in the atlas' own order.
-
-    Parameters
-    ----------
-    names, hemisphere, structure, network : tuple of str, length n
-        Hemisphere is ``"L"``, ``"R"`` or ``""``; structure and network are ``""`` where unknown.
-    xyz : ndarray (n, 3), float32
-        Centre in mm, MNI152.
-    """
-
-    names: tuple[str, ...]
-    hemisphere: tuple[str, ...]
-    structure: tuple[str, ...]
-    network: tuple[str, ...]
-    xyz: NDArray[np.float32]
-
-
-class PositionsNotHere(AtlasError):
-    """A parcellation is known by name, but its positions do not come along and were not fetched."""
-
-
 def is_here(atlas: KnownAtlas) -> bool:
     """Whether the positions can be had without a network."""
-    from brainlm_core.scans.atlases.places import is_fetched
-
     return atlas.place == "bundled" or is_fetched(atlas)
 
 
@@ -81,8 +57,6 @@ def atlas_table(key: str) -> AtlasTable:
         return _joined([atlas_table(part) if part != "4s-deep" else _bundled(part) for part in atlas.parts])
     if atlas.place == "bundled":
         return _bundled_old(atlas) if atlas.key in ("cc200", "ho") else _bundled(atlas.key)
-    from brainlm_core.scans.atlases.places import table_from_nilearn
-
     return table_from_nilearn(atlas)
 
 

@@ -6,6 +6,6 @@ open nothing but what it was handed, and leaves a plain ``.npz``. It ends at onc
 
 from __future__ import annotations
 
-from brainlm_core.scans.isolation.read import do_isolated, read_isolated, scan_reader, warm_up
+from brainlm_core.scans.isolation.read import do_isolated, read_isolated, warm_up
 
-__all__ = ["do_isolated", "read_isolated", "scan_reader", "warm_up"]
+__all__ = ["do_isolated", "read_isolated", "warm_up"]

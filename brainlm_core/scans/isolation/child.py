@@ -19,12 +19,14 @@ import socket
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from brainlm_core.errors import BrainLMError
 from brainlm_core.scans.isolation import guard, wire
-from brainlm_core.scans.source import Progress
+from brainlm_core.scans.types import PATH_OPTIONS
+from brainlm_core.slices import Slices
 
 #: Work on files that are no scan, by name: a module and its function ``f(files, folder, **options)``.
 TASKS = {
@@ -87,9 +89,12 @@ def _load_readers() -> None:
         "pandas", "scipy.signal", "brainlm_core.scans.arrow_rows", "brainlm_core.scans.array_tables",
         "brainlm_core.scans.gifti", "brainlm_core.scans.cifti", "brainlm_core.scans.text_tables",
         "brainlm_core.scans.saved", "brainlm_core.scans.mat_elements", "brainlm_core.scans.volumes",
+        "brainlm_core.scans.hdf5_tables",
         *(module for module, _ in TASKS.values()),
     ):  # fmt: skip
-        importlib.import_module(name)
+        # What cannot be loaded here is said when a file needs it.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     from brainlm_core.grayordinates import load_grayordinates
     from brainlm_core.scans.volumes import warm_up
 
@@ -117,15 +122,15 @@ def answer(asked: IO[bytes], out: IO[bytes], limit: int) -> None:
         out.write(json.dumps(message).encode()[: wire.MAX_LINE] + b"\n")
         out.flush()
 
-    def progress(fraction: float, stage: str) -> None:
-        say({"fraction": fraction, "stage": stage[:200]})
-
     request = json.loads(asked.readline())
     folder = Path(request["folder"])
     _take_settings(request)
     _limit_memory(limit)
     try:
-        (_read_scan if request["task"] == "scan" else _do)(request, folder, progress)
+        if request["task"] == "scan":
+            _read_scan(request, folder, say)
+        else:
+            _do(request, folder)
         say({"done": True})
     except BrainLMError as error:
         say(wire.encode_error(error))
@@ -135,17 +140,24 @@ def answer(asked: IO[bytes], out: IO[bytes], limit: int) -> None:
         say({"defect": traceback.format_exc()[-4000:]})
 
 
-def _read_scan(request: dict[str, Any], folder: Path, progress: Progress) -> None:
+def _read_scan(request: dict[str, Any], folder: Path, say: Callable[[dict[str, Any]], None]) -> None:
     source, options = wire.decode_scan(request)
     guard.watch(_allowed(source, options, folder))
     from brainlm_core.scans import read_scan
 
+    def progress(fraction: float, stage: str) -> None:
+        say({"fraction": fraction, "stage": stage[:200]})
+
+    def first_look(slices: Slices) -> None:
+        wire.save_look(folder, slices)
+        say({"look": True})
+
     with guard.read_here():
-        recording = read_scan(source, progress=progress, **options)
+        recording = read_scan(source, progress=progress, first_look=first_look, **options)
     recording.save(folder / wire.RESULT, packed=False)
 
 
-def _do(request: dict[str, Any], folder: Path, _progress: Progress) -> None:
+def _do(request: dict[str, Any], folder: Path) -> None:
     """Work on files that are no scan; only these may be opened."""
     files = {name: Path(path) for name, path in request["files"].items()}
     scratch = (str(folder), os.path.realpath(folder))
@@ -181,7 +193,7 @@ def _take_settings(request: dict[str, Any]) -> None:
 
 def _allowed(source: Any, options: dict[str, Any], folder: Path) -> guard.Allowed:
     """Return what this scan may open: itself, what was named with it, and what lies beside it."""
-    handed = [*source.paths, *(options[k] for k in wire.path_options() if options.get(k))]
+    handed = [*source.paths, *(options[k] for k in PATH_OPTIONS if options.get(k))]
     atlas = options.get("atlas")
     if atlas and Path(atlas).is_file():
         handed.append(Path(atlas))

@@ -20,6 +20,7 @@ from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.isolation import nursery, wire
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress
 from brainlm_core.scratch import scratch
+from brainlm_core.slices import Slices
 
 T = TypeVar("T")
 #: Memory of a child above what it begins with, in bytes: for any file, for each byte of it, and at most.
@@ -77,6 +78,7 @@ def read_isolated(
     progress: Progress | None = None,
     name: str | Sequence[str] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    first_look: Callable[[Slices], None] | None = None,
     **more: Any,
 ) -> Recording:
     """Read a scan in a process of its own that is ended at once when ``cancelled`` says so.
@@ -90,6 +92,8 @@ def read_isolated(
     cancelled : callable, optional
         Asked often whether anybody still waits. ``progress`` is called once more then, so that it can raise
         what stops the caller.
+    first_look : callable, optional
+        As :func:`brainlm_core.scans.read_scan`; told at most once.
 
     Returns
     -------
@@ -116,14 +120,8 @@ def read_isolated(
         Limits.of(sum(_size(p) for p in source.paths)),
         report,
         cancelled,
+        first_look,
     )
-
-
-def scan_reader(isolated: bool) -> Callable[..., Recording]:
-    """Return :func:`read_isolated` or :func:`brainlm_core.scans.read_scan`, which take the same options."""
-    from brainlm_core.scans.intake import read_scan
-
-    return read_isolated if isolated else read_scan
 
 
 def do_isolated(
@@ -176,13 +174,20 @@ def _in_child(
     limits: Limits,
     report: Progress,
     cancelled: Callable[[], bool] | None,
+    first_look: Callable[[Slices], None] | None = None,
 ) -> T:
     with scratch() as folder:
+
+        def look() -> None:
+            found = wire.load_look(folder)
+            if found is not None and first_look is not None:
+                first_look(found)
+
         _wait_for_turn(report, cancelled)
         try:
             child = _start(limits)
             try:
-                _follow(child, encode(folder), name, limits, report, cancelled)
+                _follow(child, encode(folder), name, limits, report, cancelled, look)
             finally:
                 child.end()
             return take(folder)
@@ -237,11 +242,12 @@ def _follow(
     limits: Limits,
     report: Progress,
     cancelled: Callable[[], bool] | None,
+    look: Callable[[], None],
 ) -> None:
     """Pass on what the child says until it is done; end it when it takes too much or nobody waits."""
     lines: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_listen, args=(child, request, lines), daemon=True, name="reader").start()
-    begun, fraction, stage = time.monotonic(), 0.0, "reading the file"
+    begun, fraction, stage, looked = time.monotonic(), 0.0, "reading the file", False
     while True:
         try:
             line = lines.get(timeout=_LOOK_EVERY_S)
@@ -260,6 +266,10 @@ def _follow(
             report(fraction, "".join(c for c in stage if c.isprintable()))
         elif message.get("done") is True:
             return
+        elif message.get("look") is True:
+            if not looked:
+                look()
+            looked = True
         elif "error" in message:
             raise wire.decode_error(message)
         elif "memory" in message:

@@ -5,12 +5,10 @@ Nothing that a child sends is ever unpickled; names of errors come from a list.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +21,24 @@ from brainlm_core.recording import Recording
 from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.limits import check_zip
 from brainlm_core.scans.source import ScanSource
-from brainlm_core.scans.types import MissingChoice
+from brainlm_core.scans.types import PATH_OPTIONS, MissingChoice
+from brainlm_core.slices import Slices
 
 #: Longest line, in bytes; longest sentence; most bytes of a result.
 MAX_LINE, _MAX_WORDS, MAX_RESULT = 1 << 16, 2000, 1 << 29
-RESULT = "recording.npz"
+RESULT, FIRST_LOOK = "recording.npz", "first_look.npz"
+#: Most bytes of the slices of a first look.
+MAX_LOOK = 1 << 22
 #: Most readings of a question; steps to one standard deviation of a preview, and the largest.
 _MAX_READINGS, _STEPS, _STEP_LIMIT = 20, 20, 200
 _DAMAGED = ScanError("the scan could not be read", "try again")
-
-
-@cache
-def path_options() -> tuple[str, ...]:
-    """Return the options of :func:`brainlm_core.scans.read_scan` that name a file, from what it says itself.
-
-    A child may open these, and they reach it as absolute paths.
-    """
-    from brainlm_core.scans.intake import read_scan
-
-    given = inspect.signature(read_scan).parameters.values()
-    return tuple(p.name for p in given if p.kind is p.KEYWORD_ONLY and "PathLike" in str(p.annotation))
 
 
 def encode_scan(source: ScanSource, options: Mapping[str, Any], folder: Path) -> bytes:
     """Return the line that asks for a scan."""
     cleaning = options.get("cleaning")
     plain = {k: v for k, v in options.items() if v is not None}
-    plain |= {k: os.path.abspath(plain[k]) for k in path_options() if k in plain}
+    plain |= {k: os.path.abspath(plain[k]) for k in PATH_OPTIONS if k in plain}
     atlas = plain.get("atlas")
     if atlas is not None and Path(atlas).is_file():
         plain["atlas"] = os.path.abspath(atlas)
@@ -158,6 +147,28 @@ def _known_errors() -> dict[str, type[BrainLMError]]:
         found[kind.__name__] = kind
         waiting += kind.__subclasses__()
     return found
+
+
+def save_look(folder: Path, slices: Slices) -> None:
+    """Leave the slices of a first look for the program."""
+    with (folder / FIRST_LOOK).open("wb") as stream:
+        arrays: dict[str, Any] = dict(slices.to_arrays())
+        np.savez(stream, **arrays)
+
+
+def load_look(folder: Path) -> Slices | None:
+    """Read a first look that a child left, checked like any file of a stranger; None when it is none."""
+    path = folder / FIRST_LOOK
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        check_zip(path, "the first look", max_bytes=MAX_LOOK)
+        with np.load(path, allow_pickle=False) as store:
+            return Slices.from_arrays({k: store[k] for k in store.files})
+    except BrainLMError:
+        return None
+    except errors.DAMAGED_ARRAYS:
+        return None
 
 
 def load_result(folder: Path, name: str) -> Recording:

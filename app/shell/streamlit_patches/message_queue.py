@@ -13,14 +13,16 @@ from typing import Any
 ANSWERS = frozenset({"file_urls_response", "backend_operation_response"})
 
 
-def keep_answers(queues: Any) -> None:
+def keep_answers(queues: Any = None) -> None:
     """Let a class of message queues keep answers when emptied for a new run; a second call does nothing.
 
     Parameters
     ----------
-    queues : type
-        :class:`streamlit.runtime.forward_msg_queue.ForwardMsgQueue`.
+    queues : type, optional
+        Streamlit's own class by default.
     """
+    if queues is None:
+        from streamlit.runtime.forward_msg_queue import ForwardMsgQueue as queues
     clear = queues.clear
     if hasattr(clear, "before"):
         return

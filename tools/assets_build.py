@@ -1,6 +1,6 @@
 """Rebuild every file of ``assets/`` from its named source.
 
-``python -m brainlm_core.assets_build SOURCES`` where SOURCES is the folder of research
+``python -m tools.assets_build SOURCES`` where SOURCES is the folder of research
 material (``atlas/``, ``data/``, ``spec/``); the recordings in it are not redistributable, so only
 aggregate statistics leave it. ``--only demo`` and ``--only cohort`` need no sources at all.
 """

@@ -6,7 +6,7 @@ import pytest
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
-from app.answers import ANSWERS, keep_answers
+from app.shell.streamlit_patches.message_queue import ANSWERS, keep_answers
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_run_of_a_fragment_keeps_an_answer_once(queues: type) -> None:
 
 
 def test_streamlit_itself_still_loses_them() -> None:
-    """When this fails, ``app/answers.py`` can go."""
+    """When this fails, ``app/shell/streamlit_patches/message_queue.py`` can go."""
     own = type(
         "Own", (ForwardMsgQueue,), {"clear": getattr(ForwardMsgQueue.clear, "before", ForwardMsgQueue.clear)}
     )

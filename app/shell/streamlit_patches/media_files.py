@@ -20,7 +20,8 @@ def take_away_slowly(manager: Any, clock: Callable[[], float] = time.monotonic) 
 
     Parameters
     ----------
-    manager : streamlit.runtime.media_file_manager.MediaFileManager
+    manager : MediaFileManager
+        Of Streamlit's server.
     clock : callable
         Time in s.
     """

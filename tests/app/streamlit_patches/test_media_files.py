@@ -7,7 +7,7 @@ from streamlit.runtime import media_file_manager
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
-from app.downloads import ROUND_S, take_away_slowly
+from app.shell.streamlit_patches.media_files import ROUND_S, take_away_slowly
 
 
 class Clock:

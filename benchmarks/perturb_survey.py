@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,12 +27,11 @@ from brainlm_core.analyses.perturb_companions import (
 from brainlm_core.analyses.perturb_null import N_SETS, matched_plans
 from brainlm_core.analyses.perturb_response import prepare, respond
 from brainlm_core.analyses.perturb_trials import Cancel, Progress
+from brainlm_core.analyses.result_files import ResultFiles, Saved
 from brainlm_core.analyses.scenario import Scenario
 from brainlm_core.atlas import YEO7
+from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.errors import AnalysisError, ScanError
-from brainlm_core.packs import Cohort
-from brainlm_core.tables import write_table
-from brainlm_core.writing import whole_files
 
 if TYPE_CHECKING:
     from brainlm_core.engine import Engine
@@ -43,7 +41,7 @@ ONSET_S, DURATION_S = 28.8, 28.8
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class Survey(Saved):
     """Agreement of responses with simple predictions.
 
     Parameters
@@ -115,14 +113,10 @@ class Survey:
             ]
         )
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write ``agreement.csv`` (means) and ``agreement_each.csv``; ConfigError if that cannot be."""
-        folder = Path(folder)
-        paths = folder / "agreement.csv", folder / "agreement_each.csv"
-        with whole_files(folder) as part:
-            write_table(part / paths[0].name, self.table(), float_format="%.4f")
-            write_table(part / paths[1].name, self.each(), float_format="%.4f")
-        return paths
+    def files(self) -> ResultFiles:
+        """Return ``agreement.csv`` (means) and ``agreement_each.csv``."""
+        tables = {"agreement.csv": self.table(), "agreement_each.csv": self.each()}
+        return ResultFiles(tables=tables, float_format="%.4f")
 
 
 def network_scenario(network: str, *, draws: int = 8, amplitude_sd: float = 2.0) -> Scenario:
