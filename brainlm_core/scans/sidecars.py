@@ -114,9 +114,11 @@ def _numbers(value: Any) -> np.ndarray:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if not path.is_file():  # a pipe or a device has no size and no end
             return {}
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_BYTES + 1)
+        content = json.loads(raw.decode("utf-8-sig")) if len(raw) <= _MAX_BYTES else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

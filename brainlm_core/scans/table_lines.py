@@ -26,8 +26,10 @@ MAX_BYTES = 400_000_000
 MAX_LINE = 500_000
 #: Most cells of a line: more than any parcellation has parcels, or any run volumes.
 MAX_COLUMNS = 20_000
-#: Most cells of a table.
-MAX_CELLS = 30_000_000
+#: Most lines, empty ones and comments among them: ten times the volumes of a day, or twice a national cohort.
+MAX_LINES = 1_000_000
+#: Most cells of a table: two hours of 1,000 parcels at TR 0.72 s.
+MAX_CELLS = 12_000_000
 #: Lines that are looked at to find delimiter, decimal sign and header.
 HEAD_LINES = 60
 MISSING = frozenset(
@@ -207,11 +209,18 @@ class TableFile:
             raise self._damaged() from damage
 
     def _lines(self) -> Iterator[str]:
-        read = 0
+        read = n_lines = 0
         errors = "replace" if self._encoding == "cp1252" else "strict"
         with self._open() as raw, io.TextIOWrapper(raw, self._encoding, errors, newline=None) as text:
             while line := text.readline(MAX_LINE + 1):
                 read += len(line)
+                n_lines += 1
+                if n_lines > MAX_LINES:
+                    raise self.error(
+                        f"{self.name} has more than {MAX_LINES:,} lines, as no table of one run or of people "
+                        "has",
+                        "give one run",
+                    )
                 if len(line) > MAX_LINE:
                     raise self.error(
                         f"a line of {self.name} has more than {MAX_LINE:,} characters, as no table of "

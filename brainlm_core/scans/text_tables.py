@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -285,7 +286,7 @@ def _append(values: array[float], cells: list[str], decimal: str, name: str, row
         pass
     for column, cell in enumerate(cells, lead + 1):
         try:
-            values.append(to_number(cell, decimal))
+            values.append(to_number(cell, decimal) if cell else math.nan)
         except ValueError:
             if sum(not is_value(c) for c in cells) > 0.5 * len(cells):
                 raise ScanError(f"{name} is not a table of numbers", _FIX) from None

@@ -17,8 +17,13 @@ from brainlm_core.errors import BrainLMError, ScanError
 
 #: Bytes of a sheet and of the shared texts, unpacked.
 MAX_BYTES = 200_000_000
-MAX_CELLS = 6_000_000
-MAX_COLUMNS = 20_000
+MAX_CELLS = 1_500_000
+#: More columns than any parcellation has parcels; rows are the format's own limit.
+MAX_COLUMNS, MAX_ROWS = 20_000, 1_048_576
+#: Most XML elements of a sheet or of the shared texts, and the longest one in bytes: time grows with both.
+MAX_ELEMENTS, MAX_TOKEN = 3_500_000, 1 << 20
+#: Longest text of a cell in characters (the program's own limit), and of all cells together.
+MAX_TEXT, MAX_TEXTS = 32_767, 100_000_000
 _SHEET = re.compile(r"xl/worksheets/sheet(\d+)\.xml$")
 _BLOCK = 1 << 16
 
@@ -80,7 +85,7 @@ def _shared_texts(archive: zipfile.ZipFile, name: str, error: type[BrainLMError]
         elif tag == "rPh":
             inside[1] = False
         elif tag == "si":
-            out.append("".join(part).strip())
+            out.append("".join(part).strip()[: MAX_TEXT + 1])
 
     def text(data: str) -> None:
         if inside[0]:
@@ -106,13 +111,29 @@ def _parse(stream, start, end, text, name: str, error: type[BrainLMError]) -> No
     def no_types(*_: object) -> None:
         raise error(f"{name} declares a document type, as no workbook does", "export the table as .csv")
 
+    n_elements = fed = 0
+
+    def counted(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal n_elements
+        n_elements += 1
+        if n_elements > MAX_ELEMENTS:
+            raise _too_many(name, error)
+        start(tag, attributes)
+
     parser.StartDoctypeDeclHandler = no_types
-    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.StartElementHandler, parser.EndElementHandler = counted, end
     parser.CharacterDataHandler = text
     parser.buffer_text = True
     for block in _blocks(stream, name, error):
         parser.Parse(block, False)
+        fed += len(block)
+        if fed - max(parser.CurrentByteIndex, 0) > MAX_TOKEN + _BLOCK:  # each block would read it all again
+            raise error(f"{name} is a damaged workbook", "export the table as .csv")
     parser.Parse(b"", True)
+
+
+def _too_many(name: str, error: type[BrainLMError]) -> BrainLMError:
+    return error(f"{name} has more cells than a table of this kind", "export the table as .csv")
 
 
 class _Sheet:
@@ -125,7 +146,7 @@ class _Sheet:
         self._column = 0
         self._value: list[str] = []
         self._inside = False
-        self._cells = 0
+        self._cells = self._n_chars = 0
 
     def read(self, stream: IO[bytes]) -> list[list[str]]:
         _parse(stream, self._start, self._end, self._text, self._name, self._error)
@@ -136,6 +157,8 @@ class _Sheet:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         tag = tag.rpartition(":")[2]
         if tag == "row":
+            if len(self._rows) >= MAX_ROWS:
+                raise _too_many(self._name, self._error)
             self._rows.append([])
         elif tag == "c":
             self._kind = attributes.get("t", "n")
@@ -164,12 +187,15 @@ class _Sheet:
             value = "True" if value == "1" else "False"
         elif self._kind == "e":
             value = ""
+        self._n_chars += len(value)
+        if len(value) > MAX_TEXT or self._n_chars > MAX_TEXTS:
+            raise self._error(
+                f"{self._name} holds longer texts than a table of this kind", "export the table as .csv"
+            )
         row = self._rows[-1]
         self._cells += max(1, self._column + 1 - len(row))
         if self._column >= MAX_COLUMNS or self._cells > MAX_CELLS:
-            raise self._error(
-                f"{self._name} has more cells than a table of this kind", "export the table as .csv"
-            )
+            raise _too_many(self._name, self._error)
         row.extend([""] * (self._column + 1 - len(row)))
         row[self._column] = value
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import arrays, surfaces
+from tests.hostile import arrays, surfaces, texts
 from tests.hostile.measure import Readers
 
-ATTACKS = {**arrays.ATTACKS, **surfaces.ATTACKS}
+ATTACKS = {**arrays.ATTACKS, **surfaces.ATTACKS, **texts.ATTACKS}
 #: What the readers may take on top, in MB, and how long, in s.
 MAX_MB, MAX_SECONDS = 300, 15
 
