@@ -28,7 +28,15 @@ FloatArray = NDArray[np.float32]
 FLOOR = -1.0
 #: What the third brain can show.
 THIRD = {"filled": "Filled in", "error": "Error", "r2": "Explained, by parcel"}
-_LEGEND = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 12}, "entrywidth": 128}
+#: At the bottom of the chart: placed by the axes it lay on their numbers until the first change of size.
+_LEGEND = {
+    "orientation": "h",
+    "yref": "container",
+    "y": 0,
+    "yanchor": "bottom",
+    "font": {"size": 12},
+    "entrywidth": 128,
+}
 
 
 def waiting_panels(signals: FloatArray) -> list[BrainPanel]:

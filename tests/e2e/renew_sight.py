@@ -18,10 +18,14 @@ def main() -> None:
     parser.add_argument("--full", type=Path, help="keep the pictures in full size in this folder, too")
     args = parser.parse_args()
     with start_streamlit(ROOT / "app" / "main.py") as app, open_browser() as browser:
-        for look in tour.looks(browser, app.url):
+        names = tuple(args.names or [""])
+        stops = tuple(
+            s for s in tour.STOPS if any(f"{s.name}-".startswith(n) or n.startswith(s.name) for n in names)
+        )
+        for look in tour.looks(browser, app.url, stops):
             for problem in (*look.too_wide, *look.findings):
                 sys.stdout.write(f"{look.name}: {problem}\n")
-            if look.picture is None or not look.name.startswith(tuple(args.names or [""])):
+            if look.picture is None or not look.name.startswith(names):
                 continue
             if args.full is not None:
                 args.full.mkdir(parents=True, exist_ok=True)

@@ -119,13 +119,14 @@ STOPS = (
 )
 
 
-def looks(chromium: Any, address: str) -> Iterator[Look]:
-    """Go through all stops and yield every look."""
+def looks(chromium: Any, address: str, stops: tuple[Stop, ...] = STOPS) -> Iterator[Look]:
+    """Go through all stops, or some, and yield every look."""
     context = chromium.new_context(viewport={"width": 1440, "height": HEIGHTS[1440]}, reduced_motion="reduce")
     context.set_default_timeout(240_000)
     slow, page = context.new_page(), context.new_page()
-    slow.goto(f"{address}/{STOPS[-1].url}")
-    for stop in STOPS:
+    if STOPS[-1] in stops:
+        slow.goto(f"{address}/{STOPS[-1].url}")
+    for stop in stops:
         if stop is STOPS[-1]:
             page = slow
         else:
