@@ -27,10 +27,12 @@ class Gate:
 
     def __init__(self) -> None:
         self.calls, self.closed = 0, threading.Event()
+        self.reached = threading.Event()
         self.error: Callable[[], BaseException] = lambda: EngineError("the gate is shut", "open it")
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         self.calls += 1
+        self.reached.set()
         assert self.closed.wait(WAIT_S)
         raise self.error()
 
@@ -73,6 +75,7 @@ def busy(request: pytest.FixtureRequest, gate: Gate, open_page: Open) -> tuple[T
         tab.widget("selectbox", "ready-").set_value("public")
         tab.run()
     assert list(tab.who.jobs)[:1] == [slot]
+    assert gate.reached.wait(WAIT_S), "the work of this page never called what it is said to call"
     return tab, slot, page
 
 
