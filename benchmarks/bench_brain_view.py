@@ -23,7 +23,7 @@ from browser_tools import App, brain, open_browser, start_streamlit  # noqa: E40
 
 _DATA = """
 import numpy as np, streamlit as st
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
 st.set_page_config(layout="wide")
 p = a424()
 n = int(st.query_params["frames"])
@@ -33,7 +33,7 @@ frames = np.sin(p.position[:, 1][None] / 30 - t[:, None]).astype(np.float32)
 OURS = (
     _DATA
     + """
-from app.brain_view import BrainPanel, brain_view
+from app.components.brain_view import BrainPanel, brain_view
 brain_view([BrainPanel("Wave", frames, limits=(-1, 1))], p, key="brain", times_s=t,
            view=st.query_params.get("view", "overview"))
 """
@@ -42,7 +42,7 @@ PLOTLY = (
     _DATA
     + """
 import plotly.graph_objects as go
-from brainlm_core.paths import assets_dir
+from brainlm_core.base.paths import assets_dir
 with np.load(assets_dir() / "fsaverage5.npz") as s:
     xyz = np.concatenate([s["pial_left"], s["pial_right"]])
     ijk = np.concatenate([s["faces_left"].astype(int), s["faces_right"].astype(int) + 10242])

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from benchmarks.memory_of_tree import peak_of_tree, settle
+from brainlm_core.base.recording import Recording
 from brainlm_core.bench.parcellation import paint_scan
-from brainlm_core.recording import Recording
 from brainlm_core.scans import read_scan
 from brainlm_core.scans.isolation import read_isolated, warm_up
 

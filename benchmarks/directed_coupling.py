@@ -20,9 +20,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from brainlm_core.analyses.scenario import READOUTS  # noqa: E402
-from brainlm_core.atlas import a424_cortex  # noqa: E402
-from brainlm_core.engine import Engine  # noqa: E402
+from brainlm_core.base.atlas import a424_cortex  # noqa: E402
+from brainlm_core.features.perturb.scenario import READOUTS  # noqa: E402
+from brainlm_core.inference.engine import Engine  # noqa: E402
 from tests.perturb.test_directed_coupling import SIZES, coupled, recoveries, window_baselines  # noqa: E402
 
 

@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 CHILD = """
 import json, os, resource, sys, time
 import torch
-from brainlm_core import hub, weights
+from brainlm_core.inference import hub
+from brainlm_core.inference import weights
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model import checkpoints, image_token, parcel_token
 import huggingface_hub, httpx2
@@ -42,7 +43,7 @@ size = (folder / "pytorch_model.bin").stat().st_size / 2**20
 told["file_mb"] = size
 told["load_peak_over_file"] = told["load_peak_mb"] / size
 if os.environ.get("FORWARD"):
-    from brainlm_core.atlas import a424
+    from brainlm_core.base.atlas import a424
     x = torch.randn(1, 424, 200, generator=torch.Generator().manual_seed(0))
     hidden = torch.zeros(x.shape, dtype=torch.bool); hidden[:, ::4] = True
     with torch.no_grad():
@@ -65,7 +66,7 @@ print(json.dumps(told))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["13m", "111m", "650m"])
-    from brainlm_core import weights
+    from brainlm_core.inference import weights
     from tests.engine.hub_stand_in import _etag as digest_of
     from tests.engine.hub_stand_in import serve
     from tests.engine.published_layout import write_published

@@ -31,7 +31,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from brainlm_core.recording import Recording
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans.demo import demo_recordings
 from tests.browser_tools import ROOT, App, chromium_path, start_streamlit
 

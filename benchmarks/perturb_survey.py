@@ -16,7 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.analyses.perturb_companions import (
+from brainlm_core.base.atlas import YEO7
+from brainlm_core.base.errors import AnalysisError, ScanError
+from brainlm_core.base.result_files import ResultFiles, Saved
+from brainlm_core.cohort.recordings import Cohort
+from brainlm_core.features.perturb.companions import (
     Agreement,
     agreements,
     chance_p,
@@ -24,17 +28,13 @@ from brainlm_core.analyses.perturb_companions import (
     twin_agreement,
     twin_response,
 )
-from brainlm_core.analyses.perturb_null import N_SETS, matched_plans
-from brainlm_core.analyses.perturb_response import prepare, respond
-from brainlm_core.analyses.perturb_trials import Cancel, Progress
-from brainlm_core.analyses.result_files import ResultFiles, Saved
-from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.atlas import YEO7
-from brainlm_core.cohort.recordings import Cohort
-from brainlm_core.errors import AnalysisError, ScanError
+from brainlm_core.features.perturb.null import N_SETS, matched_plans
+from brainlm_core.features.perturb.response import prepare, respond
+from brainlm_core.features.perturb.scenario import Scenario
+from brainlm_core.features.perturb.trials import Cancel, Progress
 
 if TYPE_CHECKING:
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
 #: When the shift starts and how long it lasts, in s, as the sliders of the dashboard do at first.
 ONSET_S, DURATION_S = 28.8, 28.8

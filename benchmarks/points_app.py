@@ -12,7 +12,7 @@ import streamlit as st
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from brainlm_core.atlas import a424  # noqa: E402
+from brainlm_core.base.atlas import a424  # noqa: E402
 from brainlm_core.cohort import reference  # noqa: E402
 from brainlm_core.cohort.embeddings import EmbeddingProvenance, Embeddings  # noqa: E402
 

@@ -14,9 +14,9 @@ import json
 import sys
 
 from benchmarks.perturb_survey import survey
-from brainlm_core.engine import Engine
-from brainlm_core.errors import BrainLMError
-from brainlm_core.packs import open_cohort
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.cohort.packs import open_cohort
+from brainlm_core.inference.engine import Engine
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -30,7 +30,7 @@ _PLACES = {
         ),
         "brainlm_core.library",
     ),
-    "Recording": "brainlm_core.recording",
+    "Recording": "brainlm_core.base.recording",
 }
 __all__ = [
     "Recording",

@@ -1,3 +1,4 @@
+from brainlm_core.base.recording import Recording as Recording
 from brainlm_core.library import compare as compare
 from brainlm_core.library import demo as demo
 from brainlm_core.library import embed as embed
@@ -8,7 +9,6 @@ from brainlm_core.library import perturb as perturb
 from brainlm_core.library import read as read
 from brainlm_core.library import reconstruct as reconstruct
 from brainlm_core.library import write_report as write_report
-from brainlm_core.recording import Recording as Recording
 
 __version__: str
 __all__: list[str]

@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from brainlm_core import __version__
-from brainlm_core.commands import COMMANDS, CommandResult
-from brainlm_core.errors import BrainLMError
-from brainlm_core.writing import private_files
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.base.writing import private_files
+from brainlm_core.command_line import COMMANDS, CommandResult
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"brainlm_core.commands.{name}")
+    return importlib.import_module(COMMANDS[name])
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:

@@ -13,18 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from brainlm_core.errors import ConfigError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.recording import Recording
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brainlm_core.analyses.forecast_result import ForecastResult
-    from brainlm_core.analyses.networks import NetworksResult
-    from brainlm_core.analyses.perturb import PerturbResult
-    from brainlm_core.analyses.reconstruct import ReconstructResult
-    from brainlm_core.analyses.scenario import Scenario
-    from brainlm_core.engine import Engine
+    from brainlm_core.features.forecast.result import ForecastResult
+    from brainlm_core.features.networks.analysis import NetworksResult
+    from brainlm_core.features.perturb.analysis import PerturbResult
+    from brainlm_core.features.perturb.scenario import Scenario
+    from brainlm_core.features.reconstruct.analysis import ReconstructResult
+    from brainlm_core.inference.engine import Engine
     from brainlm_core.report.position import Position
     from brainlm_core.scans import ScanSource
 
@@ -87,7 +87,7 @@ def load_model(name: str = "default", **settings: Any) -> Engine:
     ConfigError, EngineError
         If there is no such model, or it cannot be had.
     """
-    from brainlm_core.engine import get_engine
+    from brainlm_core.inference.engine import get_engine
 
     return get_engine(name, **settings)
 
@@ -100,14 +100,14 @@ def networks(scan: Scan, model: str | Engine = "default", **options: Any) -> Net
     scan : Recording or what :func:`read` takes
     model : str or Engine
     **options
-        Fields of :class:`brainlm_core.analyses.network_views.NetworksOptions`.
+        Fields of :class:`brainlm_core.features.networks.views.NetworksOptions`.
 
     Raises
     ------
     ConfigError, EngineError, AnalysisError
     """
-    from brainlm_core.analyses.network_views import NetworksOptions
-    from brainlm_core.analyses.networks import analyse
+    from brainlm_core.features.networks.analysis import analyse
+    from brainlm_core.features.networks.views import NetworksOptions
 
     return analyse(_engine(model), read(scan), _options(NetworksOptions, options))
 
@@ -115,10 +115,10 @@ def networks(scan: Scan, model: str | Engine = "default", **options: Any) -> Net
 def forecast(scan: Scan, model: str | Engine = "default", **options: Any) -> ForecastResult:
     """Forecast a recording and race the model against baselines; arguments as for :func:`networks`.
 
-    Options are fields of :class:`brainlm_core.analyses.forecast_plan.ForecastOptions`.
+    Options are fields of :class:`brainlm_core.features.forecast.plan.ForecastOptions`.
     """
-    from brainlm_core.analyses.forecast import analyse
-    from brainlm_core.analyses.forecast_plan import ForecastOptions
+    from brainlm_core.features.forecast.analysis import analyse
+    from brainlm_core.features.forecast.plan import ForecastOptions
 
     return analyse(_engine(model), read(scan), _options(ForecastOptions, options))
 
@@ -126,9 +126,9 @@ def forecast(scan: Scan, model: str | Engine = "default", **options: Any) -> For
 def reconstruct(scan: Scan, model: str | Engine = "default", **options: Any) -> ReconstructResult:
     """Hide a part of a recording and fill it in again; arguments as for :func:`networks`.
 
-    Options are fields of :class:`brainlm_core.analyses.reconstruct.ReconstructOptions`.
+    Options are fields of :class:`brainlm_core.features.reconstruct.analysis.ReconstructOptions`.
     """
-    from brainlm_core.analyses.reconstruct import ReconstructOptions, analyse
+    from brainlm_core.features.reconstruct.analysis import ReconstructOptions, analyse
 
     return analyse(_engine(model), read(scan), _options(ReconstructOptions, options))
 
@@ -148,7 +148,7 @@ def perturb(
     ----------
     scan : Recording or what :func:`read` takes
     targets : str, iterable of int, or Scenario
-        A network of :data:`brainlm_core.atlas.YEO7`, parcel numbers counted from 1, or a whole scenario.
+        A network of :data:`brainlm_core.base.atlas.YEO7`, parcel numbers counted from 1, or a whole scenario.
     amplitude_sd : float
         Added to the targets, in SD of each parcel; without meaning for a scenario.
     model : str or Engine
@@ -162,8 +162,8 @@ def perturb(
     ------
     ConfigError, EngineError, AnalysisError
     """
-    from brainlm_core.analyses.perturb import PerturbOptions, analyse
-    from brainlm_core.analyses.scenario import Scenario
+    from brainlm_core.features.perturb.analysis import PerturbOptions, analyse
+    from brainlm_core.features.perturb.scenario import Scenario
 
     if isinstance(targets, Scenario):
         if timing:
@@ -235,8 +235,8 @@ def write_report(scan: Scan, output: str | Path, model: str = "default", *, labe
         If the model cannot be had or the file cannot be written. Analyses that this recording does not carry
         are left out, and the report says why.
     """
+    from brainlm_core.base.writing import whole_file
     from brainlm_core.report import ReportOptions, gather, page_html
-    from brainlm_core.writing import whole_file
 
     page = page_html(gather(read(scan), model, ReportOptions(label=label)))
     with whole_file(output) as part:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import brainlm_core as bl
-from brainlm_core.analyses.perturb import PerturbResult
-from brainlm_core.analyses.reconstruct import ReconstructResult
-from brainlm_core.atlas import a424_cortex
-from brainlm_core.engine import Engine
-from brainlm_core.errors import BrainLMError, ConfigError, ScanError
+from brainlm_core.base.atlas import a424_cortex
+from brainlm_core.base.errors import BrainLMError, ConfigError, ScanError
+from brainlm_core.base.recording import Provenance, Recording
+from brainlm_core.features.perturb.analysis import PerturbResult
+from brainlm_core.features.reconstruct.analysis import ReconstructResult
+from brainlm_core.inference.engine import Engine
 from brainlm_core.model.checkpoints import random_model, save_folder
 from brainlm_core.model.config import ParcelTokenConfig
-from brainlm_core.recording import Provenance, Recording
 from brainlm_core.scans.quality import assess
 
 

@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import one_writer, private_folder, whole_file
 from brainlm_core.cli import main
 from brainlm_core.cohort.embed_run import embed_cohort
 from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.sources import ImportOptions, find_scans
 from brainlm_core.cohort.store import CohortStore
 from brainlm_core.cohort.tasks import CohortReference, EmbedSettings
-from brainlm_core.errors import ConfigError
-from brainlm_core.writing import one_writer, private_folder, whole_file
 from tests.cohort.cohort_tools import write_pack
 from tests.engine.small_engines import save_tiny
 from tests.training.test_pretrain import _settings
 
 HOLD = """
 import sys, time
-from brainlm_core.writing import one_writer
+from brainlm_core.base.writing import one_writer
 with one_writer(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)

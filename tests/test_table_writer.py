@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainlm_core.tables import harmless, original, table_text, write_rows, write_table
+from brainlm_core.base.tables import harmless, original, table_text, write_rows, write_table
 
 FORMULAS = [
     '=HYPERLINK("http://evil.example","x")',

@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import parcel_table
-from brainlm_core.atlas_approximation import build_approximation
-from brainlm_core.grayordinates import build_fs_lr_labels
-from brainlm_core.paths import assets_dir
+from brainlm_core.base.atlas import parcel_table
+from brainlm_core.base.paths import assets_dir
+from brainlm_core.scans.atlas_approximation import build_approximation
 from brainlm_core.scans.atlases.build import build_atlases
 from brainlm_core.scans.demo import SCENARIOS, GroupStatistics, simulate, write
+from brainlm_core.scans.grayordinates import build_fs_lr_labels
 from brainlm_core.scans.space import build_brain_mask
 
 #: Components kept of the group correlation; more would begin to describe single subjects.

@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from brainlm_core.analyses.model_card import BarDistance, CardRow, CardTable, ModelCard, Score  # noqa: E402
+from brainlm_core.features.shared.model_card import BarDistance, CardRow, CardTable, ModelCard, Score  # noqa: E402
 from brainlm_core.model.checkpoints import CONFIG_NAME, SAFETENSORS_NAME, load_folder, save_tensors  # noqa: E402
 from brainlm_core.model.context.model import ContextModel  # noqa: E402
 

@@ -40,7 +40,7 @@ def on_files(files: Any, *, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill in what is generated."""
-    from brainlm_core.licences import as_markdown
+    from brainlm_core.base.licences import as_markdown
 
     made = {
         "<!-- commands -->": commands,

@@ -19,12 +19,12 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from brainlm_core.analyses.evaluate import ErrorSums, error_sums  # noqa: E402
-from brainlm_core.analyses.masked_baselines import MASKS, draw_mask  # noqa: E402
+from brainlm_core.cohort.packs import open_cohort  # noqa: E402
+from brainlm_core.features.evaluate.analysis import ErrorSums, error_sums  # noqa: E402
+from brainlm_core.features.shared.masked_baselines import MASKS, draw_mask  # noqa: E402
 from brainlm_core.model.checkpoints import load_folder  # noqa: E402
 from brainlm_core.model.kernel_model import KernelModel  # noqa: E402
 from brainlm_core.model.kernel_recording import reconstruct_in_recording  # noqa: E402
-from brainlm_core.packs import open_cohort  # noqa: E402
 from brainlm_core.training.samples import load_series  # noqa: E402
 
 #: Masks for which the other windows are of use; a forecast is better from the group's kernel.

@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from brainlm_core.analyses.scenario import Action, Scenario, Target  # noqa: E402
+from brainlm_core.features.perturb.scenario import Action, Scenario, Target  # noqa: E402
 from tests.browser_tools import brain, open_browser, start_streamlit  # noqa: E402
 
 #: Nothing is computed or loaded: no progress line, no skeleton, no run of the script.

@@ -16,7 +16,7 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-from brainlm_core.processes import end_children
+from brainlm_core.base.processes import end_children
 
 #: From the first signal to the end at the latest, in s.
 DEADLINE_S = 3.5

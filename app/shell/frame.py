@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import access, cached, theme
-from app.navigation import PAGES, ROOT
+from app.shell import access, theme
+from app.shell import server_cache as cached
+from app.shell.navigation import PAGES, ROOT
 from brainlm_core import __version__
 
 ABOUT = (

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from brainlm_core.errors import ConfigError
-from brainlm_core.loopback import is_loopback_name
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.loopback import is_loopback_name
 
 #: Keys of ``[auth]``; those of a provider may also stand in sections of their own, ``[auth.NAME]``.
 SHARED_KEYS = frozenset({"redirect_uri", "cookie_secret", "expose_tokens"})

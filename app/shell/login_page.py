@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from brainlm_core.look.palette import DARK, LIGHT, Palette
+from brainlm_core.viz.palette import DARK, LIGHT, Palette
 
 _ICON = Path(__file__).resolve().parents[1] / "static" / "icon.svg"
 #: Said to everybody while the login's settings are broken; the reason is for the log.

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from app.shell import ending, serving
 from app.shell.guard import Guard
-from brainlm_core.errors import BrainLMError
+from brainlm_core.base.errors import BrainLMError
 
 
 def middleware() -> list[Middleware]:

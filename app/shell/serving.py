@@ -26,7 +26,7 @@ from app.shell.streamlit_patches.secrets_again import forget_secrets
 from app.shell.streamlit_patches.uploads import uploaded, uploaded_by_all
 from app.shell.streamlit_patches.user_cookie import claims_of, login_address
 from app.shell.upload_limits import UploadLimits, UploadMeter
-from brainlm_core.errors import BrainLMError, ConfigError
+from brainlm_core.base.errors import BrainLMError, ConfigError
 
 #: Set by ``--open-to-everyone``: other machines may come in although there is no login.
 OPEN_VARIABLE = "BRAINLM_OPEN_TO_EVERYONE"

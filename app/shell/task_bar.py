@@ -6,11 +6,11 @@ import os
 
 import streamlit as st
 
-from app.jobs import running
 from app.shell import tasks
+from app.shell.jobs import running
+from app.shell.session import Visitor, visitor
 from app.shell.tasks import State
-from app.state import Visitor, visitor
-from app.words import refusal
+from app.shell.words import refusal
 
 #: How often the progress line is refreshed, in s: at best, and at least when many jobs run.
 REFRESH_S, SLOWEST_S = 0.4, 3.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from app.jobs import Job, Report
-from brainlm_core.errors import BrainLMError
+from app.shell.jobs import Job, Report
+from brainlm_core.base.errors import BrainLMError
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Task(Generic[T]):
     title : str
         What is being done, in words.
     work : callable
-        Takes a :class:`app.jobs.Report`, returns the answer; runs in a thread of its own.
+        Takes a :class:`app.shell.jobs.Report`, returns the answer; runs in a thread of its own.
     results : Results, optional
         Where the answer is kept; by default among the session's results.
     then : callable, optional

@@ -49,7 +49,7 @@ class UploadLimits:
 
 
 def _positive(variable: str, default: float) -> float:
-    from brainlm_core.errors import ConfigError
+    from brainlm_core.base.errors import ConfigError
 
     text = os.environ.get(variable, "")
     if not text:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.model.config import ImageTokenConfig, ParcelTokenConfig
 from brainlm_core.model.image_token import ImageTokenModel
 from brainlm_core.model.masking import visible_from_hidden

@@ -196,11 +196,11 @@ def _peak(folder: Path, command: list[str]) -> list[float]:
 
 
 def _place() -> BenchResult:
-    from brainlm_core.analyses.embed import make_map
     from brainlm_core.bench.model import interleave
     from brainlm_core.cohort.features import embed_recording
     from brainlm_core.cohort.reference import reference_cohort
-    from brainlm_core.engine import Engine
+    from brainlm_core.features.embedding.analysis import make_map
+    from brainlm_core.inference.engine import Engine
     from brainlm_core.scans.demo import demo_recordings
 
     engine, recording = Engine.load("default", device="cpu", precision="fp32"), demo_recordings()[0]

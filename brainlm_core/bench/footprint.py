@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brainlm_core.errors import EngineError
+from brainlm_core.base.errors import EngineError
 
 if TYPE_CHECKING:
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
 #: Calls of which the median is taken, after one that warms up.
 ROUNDS = 3
@@ -64,9 +64,9 @@ def measure_apart(
     Parameters
     ----------
     model : str
-        As :func:`brainlm_core.weights.load` takes it; published weights must have been accepted.
+        As :func:`brainlm_core.inference.weights.load` takes it; published weights must have been accepted.
     device, precision : str
-        As :meth:`brainlm_core.engine.Engine.load`.
+        As :meth:`brainlm_core.inference.engine.Engine.load`.
     cancelled : callable or None
         Asked now and then; True ends the process.
 
@@ -110,7 +110,7 @@ def measure(model: str, device: str, precision: str) -> Footprint:
     import torch
 
     from brainlm_core.bench._model_memory import memory_mb
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
     from brainlm_core.scans.demo import demo_recordings
 
     recording = demo_recordings()[0]
@@ -157,7 +157,7 @@ def _median_s(call: Callable[[], Any]) -> float:
 
 def main(argv: list[str]) -> int:
     """Print the footprint as JSON, or one sentence on stderr."""
-    from brainlm_core.errors import BrainLMError
+    from brainlm_core.base.errors import BrainLMError
 
     try:
         found = measure(*argv)

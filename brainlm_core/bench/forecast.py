@@ -32,9 +32,9 @@ def run(quick: bool = False) -> list[BenchResult]:
 
 
 def _back_test(n_starts: int, rounds: int) -> list[BenchResult]:
-    from brainlm_core.analyses.forecast import ForecastOptions, back_test, even_starts, plan
-    from brainlm_core.analyses.forecast_windows import Look, forecast_looks
-    from brainlm_core.engine import Engine
+    from brainlm_core.features.forecast.analysis import ForecastOptions, back_test, even_starts, plan
+    from brainlm_core.features.forecast.windows import Look, forecast_looks
+    from brainlm_core.inference.engine import Engine
     from brainlm_core.scans.demo import demo_recordings
 
     recording = demo_recordings()[0]
@@ -119,7 +119,7 @@ def _ar(n_parcels: int) -> BenchResult:
 
     from statsmodels.regression.linear_model import yule_walker
 
-    from brainlm_core.analyses.baselines import MAX_ORDER, fit_ar
+    from brainlm_core.features.shared.baselines import MAX_ORDER, fit_ar
 
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(n_parcels, 182))

@@ -180,7 +180,7 @@ def _image_result(rounds: int) -> BenchResult:
     import torch
 
     from brainlm_core.bench._peers import ImagePeer
-    from brainlm_core.weights import load
+    from brainlm_core.inference.weights import load
 
     model: Any = load("random:111m").model
     peer = ImagePeer(model)
@@ -206,9 +206,9 @@ def _default_result(rounds: int) -> list[BenchResult]:
     """Time the bundled default model's encoder pass, when it is there."""
     import torch
 
+    from brainlm_core.base.errors import CheckpointError
     from brainlm_core.bench._peers import ParcelPeer
-    from brainlm_core.errors import CheckpointError
-    from brainlm_core.weights import load
+    from brainlm_core.inference.weights import load
 
     try:
         model = load("default").model
@@ -235,8 +235,8 @@ def _default_result(rounds: int) -> list[BenchResult]:
 def _parcel_setup(parcels: int) -> tuple[Any, Any, Any]:
     import torch
 
-    from brainlm_core.atlas import a424
-    from brainlm_core.weights import load
+    from brainlm_core.base.atlas import a424
+    from brainlm_core.inference.weights import load
 
     model = load("random:13m").model
     rng = np.random.default_rng(_SIGNAL_SEED)

@@ -46,7 +46,7 @@ def paint_scan(path: Path, n_volumes: int, *, seed: int = 0) -> Path:
     import nibabel as nib
     from zlib_ng import gzip_ng
 
-    from brainlm_core.atlas_approximation import approximate_a424
+    from brainlm_core.scans.atlas_approximation import approximate_a424
     from brainlm_core.scans.space import brain_mask, sample_nearest
 
     labels, affine = approximate_a424()

@@ -15,8 +15,8 @@ from brainlm_core.bench import BenchResult
 from brainlm_core.bench.model import interleave
 
 if TYPE_CHECKING:
-    from brainlm_core.analyses.perturb import Scenario, Stage
-    from brainlm_core.engine import Engine
+    from brainlm_core.features.perturb.analysis import Scenario, Stage
+    from brainlm_core.inference.engine import Engine
 
 #: What the page promises on two cores, in s.
 ANSWER_S, NULL_S = 0.7, 30.0
@@ -54,7 +54,7 @@ def run(quick: bool = False) -> list[BenchResult]:
     """
     import torch
 
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
     results = _on(Engine.load("default", device="cpu", precision="fp32"), quick)
     if torch.cuda.is_available():
@@ -63,8 +63,8 @@ def run(quick: bool = False) -> list[BenchResult]:
 
 
 def _on(engine: Engine, quick: bool) -> list[BenchResult]:
-    from brainlm_core.analyses.perturb import prepare, respond
-    from brainlm_core.analyses.perturb_null import null_map
+    from brainlm_core.features.perturb.analysis import prepare, respond
+    from brainlm_core.features.perturb.null import null_map
     from brainlm_core.scans.demo import demo_recordings
 
     stage = prepare(engine, demo_recordings()[0])
@@ -94,7 +94,7 @@ def _on(engine: Engine, quick: bool) -> list[BenchResult]:
 
 def _batch(engine: Engine, quick: bool, where: str = "") -> list[BenchResult]:
     """Time 64 scenarios (8 targets × 8 doses) in one request against 64 requests."""
-    from brainlm_core.analyses.perturb import prepare, respond
+    from brainlm_core.features.perturb.analysis import prepare, respond
     from brainlm_core.scans.demo import demo_recordings
 
     stage = prepare(engine, demo_recordings()[0])
@@ -131,7 +131,7 @@ def _batch(engine: Engine, quick: bool, where: str = "") -> list[BenchResult]:
 
 
 def _scenarios() -> list[Scenario]:
-    from brainlm_core.analyses.perturb import Scenario
+    from brainlm_core.features.perturb.analysis import Scenario
 
     def one(targets: dict[str, str], dose: float) -> Scenario:
         action: dict[str, Any] = {"targets": targets, "kind": "add", "amplitude_sd": dose}
@@ -146,7 +146,7 @@ def _flops_of_one_pass(engine: Engine, stage: Stage) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from brainlm_core.analyses.perturb_masks import draw_masks, make_plan
+    from brainlm_core.features.perturb.masks import draw_masks, make_plan
 
     mask = draw_masks(make_plan(_scenarios()[0], stage.frame, stage.grid), stage.grid, [0])
     counter = FlopCounterMode(display=False)

@@ -42,8 +42,8 @@ def setup(quick: bool) -> tuple[Any, Any, Any, Any]:
     """Return the model, signals (B, P, T), coordinates (B, P, 3) and mask noise (B, tokens)."""
     import torch
 
-    from brainlm_core.atlas import a424
-    from brainlm_core.weights import load
+    from brainlm_core.base.atlas import a424
+    from brainlm_core.inference.weights import load
 
     parcels = 42 if quick else 424
     model: Any = load("random:13m").model
@@ -241,6 +241,6 @@ def _pretrain_rate(folder: Path, processes: int, quick: bool) -> float:
 
 
 def _places(n: int) -> Any:
-    from brainlm_core.atlas import a424
+    from brainlm_core.base.atlas import a424
 
     return a424().xyz[:n]

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainlm_core.base.errors import DownloadError, ScanError
+from brainlm_core.base.recording import Provenance, Recording, Step
 from brainlm_core.cohort.importing import Found, ScanToAdd
 from brainlm_core.cohort.store import source_key
-from brainlm_core.errors import DownloadError, ScanError
-from brainlm_core.recording import Provenance, Recording, Step
 
 Progress = Callable[[float, str], None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
+from brainlm_core.base.errors import DAMAGED_ARRAYS, ScanError
 
 
 def read_flat_columns(file: Path) -> pd.DataFrame:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from brainlm_core import __version__
+from brainlm_core.base.errors import ConfigError, EngineError
+from brainlm_core.base.writing import one_writer
 from brainlm_core.cohort import personal
 from brainlm_core.cohort.parts import Failure, Parts
 from brainlm_core.cohort.store import source_key
 from brainlm_core.cohort.tasks import ChunkResult, CohortReference, EmbedSettings, embed_chunk
-from brainlm_core.errors import ConfigError, EngineError
 from brainlm_core.remote.safety import check_address, local_cluster, unreachable
-from brainlm_core.writing import one_writer
 
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]
@@ -203,7 +203,7 @@ def _executor(
 
 def default_workers(device: str) -> int:
     """Return how many processes work on this machine: one per core, one in all on a GPU."""
-    from brainlm_core.devices import choose_device
+    from brainlm_core.inference.devices import choose_device
 
     if choose_device(device).type != "cpu":
         return 1
@@ -219,7 +219,7 @@ def _here(
 
 
 def _check(cancel: Cancel | None) -> None:
-    from brainlm_core.engine import Cancelled
+    from brainlm_core.inference.engine import Cancelled
 
     if cancel is not None and cancel():
         raise Cancelled

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.input_recipe import InputRecipe
 from brainlm_core.cohort.phenotypes import Matching, match_phenotypes
-from brainlm_core.errors import ConfigError
-from brainlm_core.input_recipe import InputRecipe
 
 FloatArray = NDArray[np.float32]
 
@@ -35,7 +35,8 @@ class EmbeddingProvenance:
     cohort : str
         Name of the store, pack or folder, without directories.
     model : mapping
-        :meth:`brainlm_core.engine.EngineInfo.to_dict`; has at least ``model_name``, ``licence``, ``source``.
+        :meth:`brainlm_core.inference.engine.EngineInfo.to_dict`; has at least ``model_name``, ``licence``,
+        ``source``.
     simulated : bool
         True when no brain was scanned; every picture then says so.
     settings : mapping

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.recording import Recording
+from brainlm_core.base.recording import Recording
 
 if TYPE_CHECKING:
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
 FloatArray = NDArray[np.float32]
 #: Correlations are kept below this, so that Fisher's z stays finite.

@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
+from brainlm_core.base.library_warnings import quiet_old_headers
+from brainlm_core.base.writing import cannot_write, keep_private, private_folder
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.personal import leave_out_personal, sentence
-from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
-from brainlm_core.quiet import quiet_old_headers
-from brainlm_core.writing import cannot_write, keep_private, private_folder
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1

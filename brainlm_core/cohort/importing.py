@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.base.recording import Recording
 from brainlm_core.cohort.phenotypes import Matching
 from brainlm_core.cohort.store import Broken, CohortStore
-from brainlm_core.errors import BrainLMError
-from brainlm_core.recording import Recording
 
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]

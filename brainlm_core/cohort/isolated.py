@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
 from brainlm_core.cohort.embeddings import EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.files import read_embeddings
 from brainlm_core.cohort.phenotypes import read_table
-from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ConfigError
 from brainlm_core.scans.isolation import do_isolated
 
 _ARRAYS = (

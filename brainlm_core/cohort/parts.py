@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainlm_core.atlas import Parcellation
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import AnalysisError
+from brainlm_core.base.writing import cannot_write, private_folder
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.files import EmbeddingsWriter, read_embeddings, write_embeddings
 from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS
 from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.cohort.tasks import ChunkResult, Row
-from brainlm_core.errors import AnalysisError
-from brainlm_core.writing import cannot_write, private_folder
 
 #: Written by the run itself, so never a phenotype.
 _TAKEN = {*ACQUISITION, *RECORDING_KEYS, *SUBJECT_KEYS, "site"}

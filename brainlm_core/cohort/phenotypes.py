@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.cohort import personal
 from brainlm_core.cohort.identifiers import (
     RECORDING_KEYS,
@@ -22,7 +23,6 @@ from brainlm_core.cohort.identifiers import (
     subject_columns,
 )
 from brainlm_core.cohort.people_values import tidy
-from brainlm_core.errors import ConfigError
 from brainlm_core.scans.named_tables import read_named_table
 
 __all__ = [

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
-from brainlm_core.recording import Provenance, Quality, Recording
-from brainlm_core.writing import keep_private, private_folder
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import DAMAGED_ARRAYS, BrainLMError, ScanError
+from brainlm_core.base.recording import Provenance, Quality, Recording
+from brainlm_core.base.writing import keep_private, private_folder
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.recording import Provenance, Recording
-from brainlm_core.rows_on_disk import RowsOnDisk
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.base.recording import Provenance, Recording
+from brainlm_core.base.rows_on_disk import RowsOnDisk
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import AtlasError
+from brainlm_core.base.paths import assets_dir
+from brainlm_core.base.recording import Provenance, Recording, Step
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.features import plain_features
 from brainlm_core.cohort.files import read_embeddings, write_embeddings
-from brainlm_core.errors import AtlasError
-from brainlm_core.paths import assets_dir
-from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.demo import GroupStatistics, component_series
 
 Array = NDArray[np.float64]
@@ -185,8 +185,8 @@ def build(folder: Path) -> Path:
     Values are rounded to half precision, so that the file stays below one megabyte.
     """
     from brainlm_core.cohort.features import embed_recording
-    from brainlm_core.engine import Engine
-    from brainlm_core.weights import default_folder
+    from brainlm_core.inference.engine import Engine
+    from brainlm_core.inference.weights import default_folder
 
     engine, twin = (
         Engine.load(name, device="cpu", precision="fp32") for name in ("default", "random:default")

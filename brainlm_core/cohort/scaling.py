@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.input_recipe import ScalingStatistics
+from brainlm_core.base.writing import whole_file
 from brainlm_core.cohort.recordings import Cohort
-from brainlm_core.errors import ConfigError
-from brainlm_core.input_recipe import ScalingStatistics
-from brainlm_core.writing import whole_file
 
 #: Numbers that are kept for pooling, 400 MB of them; a larger cohort is thinned evenly in time.
 MAX_VALUES = 100_000_000

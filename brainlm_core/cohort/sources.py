@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.cohort.identifiers import (
     RECORDING_KEYS,
     SUBJECT_KEYS,
@@ -18,12 +20,10 @@ from brainlm_core.cohort.identifiers import (
 )
 from brainlm_core.cohort.importing import Found, ScanToAdd
 from brainlm_core.cohort.isolated import read_arrow_people, read_table_isolated
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.cohort.phenotypes import read_table
 from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.cohort.store import source_key
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.packs import open_cohort
-from brainlm_core.recording import Recording
 from brainlm_core.scans.intake import scan_reader
 from brainlm_core.scans.readers import is_scan_name, scan_suffixes
 from brainlm_core.scans.source import ScanSource

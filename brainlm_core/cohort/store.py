@@ -27,6 +27,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.tables import original, table_text
+from brainlm_core.base.writing import cannot_write, keep_private, one_writer, private_folder
 from brainlm_core.cohort.phenotypes import Matching, match_phenotypes, read_table
 from brainlm_core.cohort.recording_file import (
     content_digest,
@@ -36,10 +40,6 @@ from brainlm_core.cohort.recording_file import (
     write_recording,
 )
 from brainlm_core.cohort.recordings import Cohort
-from brainlm_core.errors import ConfigError
-from brainlm_core.recording import Recording
-from brainlm_core.tables import original, table_text
-from brainlm_core.writing import cannot_write, keep_private, one_writer, private_folder
 
 #: Version of the layout that is written.
 FORMAT_VERSION = 1

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.base.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.cohort.features import embed_recording, plain_features
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.cohort.recording_file import parcellation_digest
 from brainlm_core.cohort.recordings import Cohort
 from brainlm_core.cohort.store import source_key
-from brainlm_core.errors import BrainLMError
-from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
-from brainlm_core.packs import open_cohort
 
 if TYPE_CHECKING:
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
 FloatArray = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ class CohortReference:
     signals, coordinates : tuple of str
     tr_s : float or None
     phenotypes : str or None
-        As :func:`brainlm_core.packs.open_cohort`.
+        As :func:`brainlm_core.cohort.packs.open_cohort`.
     """
 
     path: str
@@ -75,7 +75,7 @@ class EmbedSettings:
     Parameters
     ----------
     model, device, precision : str
-        As :meth:`brainlm_core.engine.Engine.load`.
+        As :meth:`brainlm_core.inference.engine.Engine.load`.
     recipe : InputRecipe
         How recordings are scaled for the model.
     accept_licence : bool
@@ -157,7 +157,7 @@ def embed_chunk(
     reference: CohortReference, settings: EmbedSettings, number: int, indices: tuple[int, ...]
 ) -> ChunkResult:
     """Embed some recordings of a cohort in this process."""
-    from brainlm_core.engine import get_engine
+    from brainlm_core.inference.engine import get_engine
 
     load: dict[str, Any] = {
         "device": settings.device,

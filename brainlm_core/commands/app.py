@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from brainlm_core.commands import CommandResult
-from brainlm_core.errors import BrainLMError, ConfigError
-from brainlm_core.scratch import sweep
+from brainlm_core.base.errors import BrainLMError, ConfigError
+from brainlm_core.base.scratch import sweep
+from brainlm_core.command_line import CommandResult
 
 #: First port that is tried when none is named, and how many more.
 FIRST_PORT, N_PORTS = 8501, 20

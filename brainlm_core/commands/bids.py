@@ -6,9 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from brainlm_core.commands import CommandResult
-from brainlm_core.commands._model_arguments import add_model_arguments, recipe_of
-from brainlm_core.commands._scan_arguments import add_isolated
+from brainlm_core.command_line import CommandResult
+from brainlm_core.command_line.model_arguments import add_model_arguments, recipe_of
+from brainlm_core.command_line.scan_arguments import add_isolated
 
 if TYPE_CHECKING:
     from brainlm_core.dataset.plan import Selection

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from brainlm_core.commands import CommandResult
-from brainlm_core.commands._scan_arguments import add_isolated
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.command_line import CommandResult
+from brainlm_core.command_line.scan_arguments import add_isolated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from brainlm_core.commands import CommandResult
+from brainlm_core.command_line import CommandResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from brainlm_core import __version__
-from brainlm_core.commands import CommandResult
+from brainlm_core.command_line import CommandResult
 
 _PACKAGES = ("torch", "numpy", "scipy", "nilearn", "nibabel", "streamlit", "huggingface_hub", "safetensors")
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> CommandResult:
 def _device() -> dict[str, Any]:
     import torch
 
-    from brainlm_core.devices import cpu_multiplies_bf16
+    from brainlm_core.inference.devices import cpu_multiplies_bf16
     from brainlm_core.model.base import default_device
 
     device = default_device()
@@ -63,8 +63,8 @@ def _device() -> dict[str, Any]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from brainlm_core import hub, weights
-    from brainlm_core.errors import BrainLMError
+    from brainlm_core.base.errors import BrainLMError
+    from brainlm_core.inference import hub, weights
 
     models = []
     for name, words in weights.BUNDLED.items():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from brainlm_core.commands import CommandResult
-from brainlm_core.commands._scan_arguments import add_scan_arguments, load_recording
+from brainlm_core.command_line import CommandResult
+from brainlm_core.command_line.scan_arguments import add_scan_arguments, load_recording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from brainlm_core.commands import CommandResult
+from brainlm_core.command_line import CommandResult
 
 if TYPE_CHECKING:
     from brainlm_core.training.loop import RunResult, Step

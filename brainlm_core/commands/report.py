@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from brainlm_core.commands import CommandResult
-from brainlm_core.commands._model_arguments import add_model_arguments, load_engine
-from brainlm_core.commands._scan_arguments import add_scan_arguments, load_recording
-from brainlm_core.errors import ConfigError
-from brainlm_core.writing import whole_file
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import whole_file
+from brainlm_core.command_line import CommandResult
+from brainlm_core.command_line.model_arguments import add_model_arguments, load_engine
+from brainlm_core.command_line.scan_arguments import add_scan_arguments, load_recording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> CommandResult:
     """Analyse, write, and say what could not be computed."""
     from dataclasses import replace
 
-    from brainlm_core.analyses.perturb import PerturbOptions
-    from brainlm_core.analyses.scenario import Scenario
+    from brainlm_core.features.perturb.analysis import PerturbOptions
+    from brainlm_core.features.perturb.scenario import Scenario
     from brainlm_core.report import NotMade, ReportOptions, gather, page_html
 
     scenario = None if args.scenario is None else replace(Scenario.read(args.scenario), model=args.model)

@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import whole_files
 from brainlm_core.cohort.personal import leave_out_personal
 from brainlm_core.cohort.phenotypes import RECORDING_KEYS, SUBJECT_KEYS, read_table
 from brainlm_core.dataset.plan import STATE, Selection
 from brainlm_core.dataset.run import writing_to
 from brainlm_core.dataset.work import write_json, write_matrix, write_tsv
-from brainlm_core.errors import ConfigError
 from brainlm_core.scans.bids import DatasetRun, build_name, parse_name
-from brainlm_core.writing import whole_files
 
 _SESSION_KEYS = ("session_id", "session", "ses", "visit")
 _ABOUT = ("tr_s", "n_volumes", "mean_fd_mm", "verdict", "seg")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brainlm_core import __version__
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.base.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.cohort.embed_run import model_stamp
 from brainlm_core.cohort.store import source_key
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
 from brainlm_core.scans.bids import DatasetRun, as_label, index_dataset, runs_of
 from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.fmriprep import find_runs, unclear
@@ -56,7 +56,7 @@ class DatasetSettings:
     steps : tuple of str
         Of :data:`STEPS`.
     model, device, precision, context : str
-        As :func:`brainlm_core.engine.get_engine`.
+        As :func:`brainlm_core.inference.engine.get_engine`.
     recipe : InputRecipe
         How recordings are scaled for the model.
     accept_licence : bool

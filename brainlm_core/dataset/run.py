@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from brainlm_core import __version__
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import cannot_write, whole_files
 from brainlm_core.cohort.embed_run import as_finished, client_of, default_workers, n_workers
 from brainlm_core.dataset.plan import STATE, DatasetSettings, Job, link_between
 from brainlm_core.dataset.work import Outcome, process_run, state_of, write_json
-from brainlm_core.errors import ConfigError
-from brainlm_core.writing import cannot_write, whole_files
 
 try:
     import fcntl

@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.tables import write_table
+from brainlm_core.base.writing import whole_file, whole_files
 from brainlm_core.dataset.plan import STATE, DatasetSettings, Job
-from brainlm_core.errors import BrainLMError
-from brainlm_core.recording import Recording
 from brainlm_core.scans.bids import as_label, build_name
 from brainlm_core.scans.types import MissingTR
-from brainlm_core.tables import write_table
-from brainlm_core.writing import whole_file, whole_files
 
 if TYPE_CHECKING:
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _process(job: Job, settings: DatasetSettings) -> tuple[tuple[str, ...], dict
             _write_signals(recording, names, part) if "parcellate" in settings.steps else _facts(recording)
         )
         if set(settings.steps) - {"parcellate"}:
-            from brainlm_core.engine import get_engine
+            from brainlm_core.inference.engine import get_engine
 
             engine = get_engine(
                 settings.model,
@@ -194,7 +194,7 @@ def _write_signals(recording: Recording, names: Names, part: Path) -> dict[str, 
 
 
 def _write_networks(engine: Engine, recording: Recording, names: Names, part: Path) -> dict[str, Any]:
-    from brainlm_core.analyses.networks import analyse
+    from brainlm_core.features.networks.analysis import analyse
 
     result = analyse(engine, recording)
     told = result.to_dict()
@@ -268,7 +268,7 @@ def _write_embedding(
 
 
 def _write_forecast(engine: Engine, recording: Recording, names: Names, part: Path) -> None:
-    from brainlm_core.analyses.forecast import analyse
+    from brainlm_core.features.forecast.analysis import analyse
 
     told = analyse(engine, recording).to_dict()
     about = {"Description": "Forecast of the run's end beside simple methods", "Sources": names.sources}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
 from brainlm_core.model.base import MaskedModel
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brainlm_core.errors import EngineError
+from brainlm_core.base.errors import EngineError
 
 #: Probabilities per block: 256 rows of 4,241 stay in a processor's cache; a GPU wants few launches.
 _BLOCK_CPU, _BLOCK_GPU = 1_100_000, 64_000_000

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from brainlm_core.errors import EngineError
-from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
+from brainlm_core.base.errors import EngineError
+from brainlm_core.base.input_recipe import DEFAULT_RECIPE, InputRecipe
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class InputSpec:
     tr_s : float or None
         Sampling interval in s that the model was trained at; None when unknown.
     recipe : InputRecipe
-        How the signals are scaled, see :mod:`brainlm_core.windows`.
+        How the signals are scaled, see :mod:`brainlm_core.inference.windows`.
     parcels_per_token : int
         1 for parcel-token models; 14 or 16 for image-token models.
     seen_by_mean : bool

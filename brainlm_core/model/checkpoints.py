@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
+from brainlm_core.base.writing import whole_files
 from brainlm_core.model import HEAD_PREFIX, build, family_of, with_tensors
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.state_files import CONFIG_NAME, SAFETENSORS_NAME, find_state_files, read_state, some
-from brainlm_core.writing import whole_files
 
 #: A configuration is a page of text; anything larger is something else.
 MAX_CONFIG_BYTES = 1 << 20

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
 
 #: Parcels and samples of the windows that the image-token models were trained on.
 IMAGE_PARCELS, IMAGE_TIMEPOINTS = 424, 200

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brainlm_core.errors import EngineError
+from brainlm_core.base.errors import EngineError
 from brainlm_core.model.attention import GroupReader, Reader
 from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
 from brainlm_core.model.config import IMAGE_PARCELS, IMAGE_TIMEPOINTS, UKB_TR_S, ImageTokenConfig

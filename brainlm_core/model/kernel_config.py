@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
 
 _LIMITS = {
     "n_timepoints": 4096,

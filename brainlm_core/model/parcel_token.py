@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brainlm_core.errors import EngineError
+from brainlm_core.base.errors import EngineError
 from brainlm_core.model.attention import (
     GroupReader,
     Reader,

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
 
 CONFIG_NAME = "config.json"
 SAFETENSORS_NAME = "model.safetensors"

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from brainlm_core import __version__, errors
-from brainlm_core.errors import BrainLMError, ConfigError, EngineError
+from brainlm_core import __version__
+from brainlm_core.base import errors
+from brainlm_core.base.errors import BrainLMError, ConfigError, EngineError
+from brainlm_core.base.fair_lock import OWNER, Cancelled
 from brainlm_core.remote import worker as there
 from brainlm_core.remote.link import Link, Lost, unreachable
 from brainlm_core.remote.worker import ModelKey, Request, State
-from brainlm_core.turns import OWNER, Cancelled
 
 Progress = Callable[[float, str], None]
 Cancel = Callable[[], bool]

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.engine import Engine
-from brainlm_core.engine_results import Attention, Embedded, EngineInfo, Predicted
-from brainlm_core.errors import EngineError
-from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
+from brainlm_core.base.errors import EngineError
+from brainlm_core.base.input_recipe import DEFAULT_RECIPE, InputRecipe
+from brainlm_core.inference.engine import Engine
+from brainlm_core.inference.results import Attention, Embedded, EngineInfo, Predicted
+from brainlm_core.inference.windows import Windows
 from brainlm_core.model.base import InputSpec, MaskedModel
 from brainlm_core.remote import worker
 from brainlm_core.remote.cluster import Cluster, cluster
 from brainlm_core.remote.worker import ModelKey, Request
-from brainlm_core.windows import Windows
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -62,7 +62,7 @@ class RemoteEngine(Engine):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> RemoteEngine:
-        """Let a worker load a model; settings as in :meth:`brainlm_core.engine.Engine.load`.
+        """Let a worker load a model; settings as in :meth:`brainlm_core.inference.engine.Engine.load`.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class RemoteEngine(Engine):
         cancel: Cancel | None = None,
         **settings: Any,
     ) -> Any:
-        """Run work where the model is: on a worker; see :meth:`brainlm_core.engine.Engine.call`."""
+        """Run work where the model is: on a worker; see :meth:`brainlm_core.inference.engine.Engine.call`."""
         sent = [_standing_for(value) for value in args]
         named = {name: _standing_for(value) for name, value in settings.items()}
         request = Request(self._key, self.info.sha256, "", work, sent, named)
@@ -123,7 +123,7 @@ class RemoteEngine(Engine):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Predicted:
-        """Predict windows from their visible parts; see :meth:`brainlm_core.engine.Engine.reconstruct`."""
+        """Predict windows from what is seen; see :meth:`brainlm_core.inference.engine.Engine.reconstruct`."""
         hide = np.broadcast_to(hidden, windows.values.shape)
         answers: list[Predicted] = []
         for part, tell in _parts(windows, progress):
@@ -151,7 +151,7 @@ class RemoteEngine(Engine):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> FloatArray | None:
-        """Predict windows by the prior alone; see :meth:`brainlm_core.engine.Engine.prior_answer`."""
+        """Predict by the prior alone; see :meth:`brainlm_core.inference.engine.Engine.prior_answer`."""
         hide = np.broadcast_to(hidden, windows.values.shape)
         answers: list[FloatArray] = []
         for part, tell in _parts(windows, progress):
@@ -171,7 +171,7 @@ class RemoteEngine(Engine):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Embedded:
-        """Embed windows; see :meth:`brainlm_core.engine.Engine.embed`."""
+        """Embed windows; see :meth:`brainlm_core.inference.engine.Engine.embed`."""
         answer: Embedded = self.call(Engine.embed, _bare(windows), hidden, progress=progress, cancel=cancel)
         return answer
 
@@ -185,7 +185,7 @@ class RemoteEngine(Engine):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Attention:
-        """Read the encoder's attention out; see :meth:`brainlm_core.engine.Engine.attention`."""
+        """Read the encoder's attention out; see :meth:`brainlm_core.inference.engine.Engine.attention`."""
         answer: Attention = self.call(
             Engine.attention,
             _bare(windows),

@@ -10,8 +10,8 @@ from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
+from brainlm_core.base.fair_lock import Cancelled
 from brainlm_core.remote.safety import check_address, unreachable
-from brainlm_core.turns import Cancelled
 
 T = TypeVar("T")
 Cancel = Callable[[], bool]

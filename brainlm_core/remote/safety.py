@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from brainlm_core.errors import ConfigError
-from brainlm_core.loopback import is_loopback_name
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.loopback import is_loopback_name
 
 #: Set by ``--plain-tcp``.
 PLAIN_VARIABLE = "BRAINLM_PLAIN_TCP"

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from brainlm_core import __version__
-from brainlm_core.engine_results import EngineInfo
-from brainlm_core.errors import BrainLMError, EngineError
-from brainlm_core.input_recipe import DEFAULT_RECIPE, InputRecipe
-from brainlm_core.turns import OWNER, Cancelled
+from brainlm_core.base.errors import BrainLMError, EngineError
+from brainlm_core.base.fair_lock import OWNER, Cancelled
+from brainlm_core.base.input_recipe import DEFAULT_RECIPE, InputRecipe
+from brainlm_core.inference.results import EngineInfo
 
 #: A job that nobody has asked after for this long is given up, and a result that nobody has fetched, in s.
 ABANDONED_S = 60.0
@@ -29,7 +29,7 @@ _DIGESTS: dict[str, str | None] = {}
 
 @dataclass(frozen=True)
 class ModelKey:
-    """Which engine of a worker; settings as in :meth:`brainlm_core.engine.Engine.load`.
+    """Which engine of a worker; settings as in :meth:`brainlm_core.inference.engine.Engine.load`.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class _Job:
 
 
 def _engine(key: ModelKey, progress: Callable[[float, str], None]) -> Any:
-    from brainlm_core.engine import get_engine
+    from brainlm_core.inference.engine import get_engine
 
     return get_engine(
         key.name,
@@ -166,7 +166,7 @@ def _engine(key: ModelKey, progress: Callable[[float, str], None]) -> Any:
 
 def digest_of(name: str) -> str | None:
     """Return the SHA-256 of a loaded model's weights; computed once, as they are loaded once."""
-    from brainlm_core import weights
+    from brainlm_core.inference import weights
 
     if name not in _DIGESTS:
         _DIGESTS[name] = weights.digest(name)
@@ -187,8 +187,8 @@ async def hello() -> dict[str, Any]:
 
 
 def _about() -> dict[str, Any]:
-    import brainlm_core.engine  # noqa: F401  (seconds; before the first request, which must not wait for it)
-    from brainlm_core.devices import available_devices, available_precisions
+    import brainlm_core.inference.engine  # noqa: F401  (seconds; before the first request, which must not wait for it)
+    from brainlm_core.inference.devices import available_devices, available_precisions
 
     devices = available_devices()
     return {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from brainlm_core.look.points import MISSING, PointColour
+from brainlm_core.features.embedding.figures import MISSING, PointColour
 
 #: Drawing area in user units, and room for tick labels.
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 720, 280, 56, 44, 12, 12

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from brainlm_core.analyses.forecast_plan import ForecastOptions
-from brainlm_core.analyses.network_views import NetworksOptions
-from brainlm_core.analyses.perturb import PerturbOptions
-from brainlm_core.analyses.scenario import Action, Scenario, Target
-from brainlm_core.atlas import YEO7, Parcellation
-from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError, EngineError
-from brainlm_core.recording import Recording
+from brainlm_core.base.atlas import YEO7, Parcellation
+from brainlm_core.base.errors import AnalysisError, BrainLMError, ConfigError, EngineError
+from brainlm_core.base.recording import Recording
+from brainlm_core.features.forecast.plan import ForecastOptions
+from brainlm_core.features.networks.views import NetworksOptions
+from brainlm_core.features.perturb.analysis import PerturbOptions
+from brainlm_core.features.perturb.scenario import Action, Scenario, Target
 
 if TYPE_CHECKING:
-    from brainlm_core.analyses.forecast_result import ForecastResult
-    from brainlm_core.analyses.networks import NetworksResult
-    from brainlm_core.analyses.perturb import PerturbResult
-    from brainlm_core.engine import Engine
-    from brainlm_core.engine_results import EngineInfo
+    from brainlm_core.features.forecast.result import ForecastResult
+    from brainlm_core.features.networks.analysis import NetworksResult
+    from brainlm_core.features.perturb.analysis import PerturbResult
+    from brainlm_core.inference.engine import Engine
+    from brainlm_core.inference.results import EngineInfo
     from brainlm_core.report.position import Position
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ def gather(
     ----------
     recording : Recording
     model : str
-        As :func:`brainlm_core.weights.load` takes it.
+        As :func:`brainlm_core.inference.weights.load` takes it.
     options : ReportOptions, optional
     load : callable, optional
         Gives the engine for a precision (None: the usual one); by default from the process's cache.
@@ -154,8 +154,10 @@ def gather(
     CheckpointError, ConfigError, DownloadError
         If the model cannot be loaded.
     """
-    from brainlm_core.analyses import forecast, networks, perturb
-    from brainlm_core.engine import get_engine
+    from brainlm_core.features.forecast import analysis as forecast
+    from brainlm_core.features.networks import analysis as networks
+    from brainlm_core.features.perturb import analysis as perturb
+    from brainlm_core.inference.engine import get_engine
     from brainlm_core.report.position import position
 
     options, known = options or ReportOptions(), known or Parts()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
-from brainlm_core.look.panels import BrainPanel
-from brainlm_core.look.strip import Row
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.viz.panels import BrainPanel
+from brainlm_core.viz.strip import Row
 
 
 @dataclass(frozen=True, eq=False)

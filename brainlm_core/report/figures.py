@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.analyses import forecast_picture
-from brainlm_core.analyses.perturb import responder_table
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.base.methods import METHODS, ordered, title_of
-from brainlm_core.errors import ConfigError
-from brainlm_core.look.attention import (
+from brainlm_core.features.forecast import picture as forecast_picture
+from brainlm_core.features.forecast.figures import strip_rows as race_rows
+from brainlm_core.features.networks.figures import (
     PUBLISHED_WORDS,
     attention_words,
     dependence_words,
@@ -23,22 +23,22 @@ from brainlm_core.look.attention import (
     strip_rows,
     who_wins,
 )
-from brainlm_core.look.forecast import strip_rows as race_rows
-from brainlm_core.look.palette import DARK, LIGHT, group_words
-from brainlm_core.look.panels import BrainPanel
-from brainlm_core.look.perturb import dependence_sentence, dose_sentence, moments, null_sentence
-from brainlm_core.look.perturb import strip_rows as agreement_rows
-from brainlm_core.look.strip import baseline_strip
+from brainlm_core.features.perturb.analysis import responder_table
+from brainlm_core.features.perturb.figures import dependence_sentence, dose_sentence, moments, null_sentence
+from brainlm_core.features.perturb.figures import strip_rows as agreement_rows
 from brainlm_core.report.charts import Line, line_chart
 from brainlm_core.report.figure import Figure, brains_data, rows_data
 from brainlm_core.report.figures_cohort import attribution, cohort_map, decoding, place
 from brainlm_core.report.figures_scan import dvars, quality, reconstruction, signal, slices
+from brainlm_core.viz.palette import DARK, LIGHT, group_words
+from brainlm_core.viz.panels import BrainPanel
+from brainlm_core.viz.strip import baseline_strip
 
 if TYPE_CHECKING:
-    from brainlm_core.analyses.forecast_result import ForecastResult
-    from brainlm_core.analyses.networks import NetworksResult
-    from brainlm_core.analyses.perturb import PerturbResult, Response
-    from brainlm_core.atlas import Parcellation
+    from brainlm_core.base.atlas import Parcellation
+    from brainlm_core.features.forecast.result import ForecastResult
+    from brainlm_core.features.networks.analysis import NetworksResult
+    from brainlm_core.features.perturb.analysis import PerturbResult, Response
     from brainlm_core.report.contents import Contents
 
 #: Moments of one moving brain at most; a report of one scan stays small.

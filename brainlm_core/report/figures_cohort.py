@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.look.columns import words
-from brainlm_core.look.strip import baseline_strip
+from brainlm_core.cohort.columns import words
 from brainlm_core.report.charts import scatter_chart
 from brainlm_core.report.figure import Figure, brains_data, rows_data
+from brainlm_core.viz.strip import baseline_strip
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brainlm_core.analyses.attribute_result import Attribution
-    from brainlm_core.analyses.decode import DecodeResult
-    from brainlm_core.analyses.embed import EmbeddingMap
-    from brainlm_core.atlas import Parcellation
+    from brainlm_core.base.atlas import Parcellation
     from brainlm_core.cohort.embeddings import Embeddings
+    from brainlm_core.features.attribution.result import Attribution
+    from brainlm_core.features.decode.analysis import DecodeResult
+    from brainlm_core.features.embedding.analysis import EmbeddingMap
     from brainlm_core.report.position import Position
 
 
@@ -86,12 +86,12 @@ def coloured_map(cohort: Embeddings, method: str, layer: str, colour: str = "tru
     Raises
     ------
     ConfigError, AnalysisError
-        As :func:`brainlm_core.analyses.embed.make_map`; also if there is no such column.
+        As :func:`brainlm_core.features.embedding.analysis.make_map`; also if there is no such column.
     """
     import pandas as pd
 
-    from brainlm_core.analyses.embed import make_map
-    from brainlm_core.errors import ConfigError
+    from brainlm_core.base.errors import ConfigError
+    from brainlm_core.features.embedding.analysis import make_map
 
     table = cohort.table()
     if colour != "trust" and colour not in table:
@@ -102,8 +102,8 @@ def coloured_map(cohort: Embeddings, method: str, layer: str, colour: str = "tru
 
 def cohort_map(result: ColouredMap) -> Figure:
     """Draw a cohort on one map, coloured by a column."""
-    from brainlm_core.analyses.embed import LAYER_WORDS, METHOD_WORDS
-    from brainlm_core.look.points import axis_names, point_colour
+    from brainlm_core.features.embedding.analysis import LAYER_WORDS, METHOD_WORDS
+    from brainlm_core.features.embedding.figures import axis_names, point_colour
 
     made, name = result.made, words(result.colour)
     across, up = axis_names(made)
@@ -138,7 +138,7 @@ def cohort_map(result: ColouredMap) -> Figure:
 
 def decoding(result: DecodeResult) -> Figure:
     """Draw how well a column is told from the embedding, beside all that needs no model."""
-    from brainlm_core.look.decode import measure_words, one_sentence, strip_rows
+    from brainlm_core.features.decode.figures import measure_words, one_sentence, strip_rows
 
     rows = strip_rows(result)
     limits = (-0.2, 0.6) if result.metric == "r2" else (0.4, 1.0)
@@ -163,7 +163,12 @@ def decoding(result: DecodeResult) -> Figure:
 
 def attribution(result: tuple[Attribution, Parcellation]) -> Figure:
     """Draw which parcels move a read-out of a recording, beside the attention."""
-    from brainlm_core.look.attribution import AGREE_WORDS, completeness_words, one_sentence, panels
+    from brainlm_core.features.attribution.figures import (
+        AGREE_WORDS,
+        completeness_words,
+        one_sentence,
+        panels,
+    )
 
     found, parcels = result
     brains = tuple(panels(found, simulated=False))

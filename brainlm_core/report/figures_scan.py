@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainlm_core.base.methods import words_of
-from brainlm_core.look import reconstruct as filled_in
-from brainlm_core.look.palette import DARK, LIGHT
-from brainlm_core.look.panels import BrainPanel
-from brainlm_core.look.signals import LIMIT_SD, frames
-from brainlm_core.look.slices import parcels_seen, slices_html, slices_of, slices_words
-from brainlm_core.look.strip import baseline_strip
-from brainlm_core.look.words import duration
+from brainlm_core.features.reconstruct import figures as filled_in
 from brainlm_core.report.charts import Line, line_chart
 from brainlm_core.report.figure import Figure, brains_data, rows_data
+from brainlm_core.viz.palette import DARK, LIGHT
+from brainlm_core.viz.panels import BrainPanel
+from brainlm_core.viz.signals import LIMIT_SD, frames
+from brainlm_core.viz.slices import parcels_seen, slices_html, slices_of, slices_words
+from brainlm_core.viz.strip import baseline_strip
+from brainlm_core.viz.words import duration
 
 if TYPE_CHECKING:
-    from brainlm_core.analyses.reconstruct import ReconstructResult
-    from brainlm_core.atlas import Parcellation
-    from brainlm_core.recording import Recording
+    from brainlm_core.base.atlas import Parcellation
+    from brainlm_core.base.recording import Recording
+    from brainlm_core.features.reconstruct.analysis import ReconstructResult
 
 #: Moments of one moving brain at most; a report of one scan stays small.
 MAX_FRAMES = 300

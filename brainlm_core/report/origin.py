@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from brainlm_core import __version__, weights
-from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import BrainLMError
-from brainlm_core.recording import Recording
+from brainlm_core import __version__
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.base.recording import Recording
+from brainlm_core.inference import weights
 from brainlm_core.report.contents import Contents
 from brainlm_core.report.reproduce import public_name, signals_digest
 

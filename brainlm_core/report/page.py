@@ -15,12 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from brainlm_core import look
-from brainlm_core.analyses.result_files import ResultFiles
-from brainlm_core.licences import LICENCES
-from brainlm_core.look.style import house_css
-from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes
-from brainlm_core.look.words import capital, duration, quality_facts, verdict
+from brainlm_core import viz as look
+from brainlm_core.base.licences import LICENCES
+from brainlm_core.base.result_files import ResultFiles
 from brainlm_core.report.contents import Contents, NotMade
 from brainlm_core.report.figure import Figure
 from brainlm_core.report.figures import FIGURES, figures_of
@@ -28,6 +25,9 @@ from brainlm_core.report.origin import anonymous, facts
 from brainlm_core.report.reproduce import script
 from brainlm_core.report.script import page_script
 from brainlm_core.report.stills import still_png
+from brainlm_core.viz.style import house_css
+from brainlm_core.viz.transport import pack, parcellation_bytes, surface_bytes
+from brainlm_core.viz.words import capital, duration, quality_facts, verdict
 
 NBSP = "\u00a0"
 NOT_FOR_DIAGNOSIS = "For research. Not for diagnosis."

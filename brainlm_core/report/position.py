@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from brainlm_core.analyses.embed import EmbeddingMap, Placement, make_map
-from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import AnalysisError
-from brainlm_core.recording import Recording
-from brainlm_core.shown import Shown
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import AnalysisError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.shown import Shown
+from brainlm_core.features.embedding.analysis import EmbeddingMap, Placement, make_map
 
 if TYPE_CHECKING:
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainlm_core.errors import BrainLMError, ConfigError, ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import BrainLMError, ConfigError, ScanError
+from brainlm_core.base.recording import Recording
 
 if TYPE_CHECKING:
     from brainlm_core.cohort.embeddings import Embeddings
-    from brainlm_core.engine_results import EngineInfo
+    from brainlm_core.inference.results import EngineInfo
     from brainlm_core.report.contents import ReportOptions
 
 _HEAD = '''"""Make the figure "{name}" of BrainLM Explorer again.
@@ -35,7 +35,7 @@ _RECORDING = (
     "RECORDING is the saved recording (.npz), the scan if nothing was set when it was read, or {demo}."
 )
 _COHORT = "EMBEDDINGS is the file (.parquet) saved on the Embeddings page, or demo for the bundled cohort."
-_ENGINE = "from brainlm_core.engine import Engine"
+_ENGINE = "from brainlm_core.inference.engine import Engine"
 
 
 def signals_digest(recording: Recording) -> str:
@@ -163,7 +163,7 @@ def _engine(model: EngineInfo) -> tuple[str, ...]:
     if model.recipe.is_default:
         return (_ENGINE,)
     names = "InputRecipe" if model.recipe.statistics is None else "InputRecipe, ScalingStatistics"
-    return (_ENGINE, f"from brainlm_core.input_recipe import {names}")
+    return (_ENGINE, f"from brainlm_core.base.input_recipe import {names}")
 
 
 def _recording(_model: EngineInfo | None, _asked: Any) -> Steps:
@@ -189,8 +189,8 @@ def _perturbation(model: EngineInfo, asked: Any) -> Steps:
         f"result = analyse(engine, recording, scenario, {null!r})",
     )
     imports = (
-        "from brainlm_core.analyses.perturb import PerturbOptions, analyse",
-        "from brainlm_core.analyses.scenario import Scenario",
+        "from brainlm_core.features.perturb.analysis import PerturbOptions, analyse",
+        "from brainlm_core.features.perturb.scenario import Scenario",
         *_engine(model),
     )
     return Steps(lines, imports)
@@ -205,7 +205,7 @@ def _reconstruction(model: EngineInfo, asked: Any) -> Steps:
     twin = "" if model.is_random else ", twin=engine.twin()"
     lines = (_load(model), f"result = reconstruct(engine, recording, {asked!r}{twin})")
     imports = (
-        "from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct",
+        "from brainlm_core.features.reconstruct.analysis import ReconstructOptions, reconstruct",
         *_engine(model),
     )
     return Steps(lines, imports, "(result, recording.parcellation)")
@@ -219,27 +219,27 @@ def _cohort_map(_model: EngineInfo | None, asked: Any) -> Steps:
 
 
 def _decoding(_model: EngineInfo | None, asked: Any) -> Steps:
-    imports = ("from brainlm_core.analyses.decode import DecodeOptions, decode",)
+    imports = ("from brainlm_core.features.decode.analysis import DecodeOptions, decode",)
     return Steps((f"result = decode(cohort, {asked!r})",), imports, recording=False, cohort=True)
 
 
 def _attribution(model: EngineInfo, asked: Any) -> Steps:
     readout, layer, options = asked
     imports = [
-        "from brainlm_core.analyses.attribute import attribute",
-        "from brainlm_core.analyses.attribute_result import AttributeOptions",
+        "from brainlm_core.features.attribution.analysis import attribute",
+        "from brainlm_core.features.attribution.result import AttributeOptions",
         *_engine(model),
     ]
     if str(readout).startswith("axis-"):
         number = int(str(readout).removeprefix("axis-"))
         direction = f"direction = axis_direction(cohort, {number}, {layer!r})"
-        imports.insert(1, "from brainlm_core.analyses.attribute_direction import axis_direction")
+        imports.insert(1, "from brainlm_core.features.attribution.direction import axis_direction")
     else:
         direction = (
             f"direction = decoded_direction(cohort, DecodeOptions(target={readout!r}, layer={layer!r}))"
         )
-        imports.insert(1, "from brainlm_core.analyses.attribute_direction import decoded_direction")
-        imports.insert(3, "from brainlm_core.analyses.decode import DecodeOptions")
+        imports.insert(1, "from brainlm_core.features.attribution.direction import decoded_direction")
+        imports.insert(3, "from brainlm_core.features.decode.analysis import DecodeOptions")
     lines = (
         direction,
         _load(model, "fp32"),

@@ -11,8 +11,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-from brainlm_core import look
-from brainlm_core.errors import ConfigError
+from brainlm_core import viz as look
+from brainlm_core.base.errors import ConfigError
 
 _FOLDERS = (Path(__file__).parent, Path(look.__file__).parent / "frontend")
 _ENTRY = "report.js"

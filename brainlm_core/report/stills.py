@@ -7,11 +7,11 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.colour_maps import NO_DATA, map_values, rgb
-from brainlm_core.look.palette import LIGHT
-from brainlm_core.look.panels import BrainPanel
-from brainlm_core.raster import brain_raster
 from brainlm_core.report.figure import Figure
+from brainlm_core.viz.colour_maps import NO_DATA, map_values, rgb
+from brainlm_core.viz.palette import LIGHT
+from brainlm_core.viz.panels import BrainPanel
+from brainlm_core.viz.raster import brain_raster
 
 #: Of one brain, px.
 _WIDTH, _HEAD, _FOOT = 300, 30, 26

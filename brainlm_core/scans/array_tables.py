@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
-from brainlm_core.quiet import quiet_old_headers
-from brainlm_core.recording import Step
+from brainlm_core.base.errors import DAMAGED_ARRAYS, ScanError
+from brainlm_core.base.library_warnings import quiet_old_headers
+from brainlm_core.base.recording import Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import check_values, check_zip, read_npy_header, read_npy_members
 from brainlm_core.scans.mat_layouts import (

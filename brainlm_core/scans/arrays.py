@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Provenance, Recording, Step
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Provenance, Recording, Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.intake import fill_missing
 from brainlm_core.scans.limits import check_length

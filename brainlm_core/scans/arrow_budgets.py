@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import IO, Any
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.limits import FREE_BYTES, UNPACKED_PER_BYTE
 
 #: Longest description of a file (schema, row groups), in bytes; most columns; most pages or messages.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
-from brainlm_core.recording import Step
+from brainlm_core.base.errors import DAMAGED_ARRAYS, ScanError
+from brainlm_core.base.recording import Step
 from brainlm_core.scans.arrow_budgets import (
     MAX_COLUMNS,
     MAX_METADATA_BYTES,

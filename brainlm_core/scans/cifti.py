@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation, a424, a424_cortex
-from brainlm_core.errors import AtlasError, ScanError
-from brainlm_core.grayordinates import GrayordinateAtlas, load_grayordinates
-from brainlm_core.quiet import quiet_nibabel
-from brainlm_core.recording import Step
+from brainlm_core.base.atlas import Parcellation, a424, a424_cortex
+from brainlm_core.base.errors import AtlasError, ScanError
+from brainlm_core.base.library_warnings import quiet_nibabel
+from brainlm_core.base.recording import Step
 from brainlm_core.scans.cifti_xml import check_cifti
 from brainlm_core.scans.columns import average_columns
+from brainlm_core.scans.grayordinates import GrayordinateAtlas, load_grayordinates
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import MAX_VALUES, check_length
 from brainlm_core.scans.parcel_tables import to_parcels

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 from xml.parsers import expat
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 
 _HEADER_BYTES, _CIFTI_CODE, _KNOWN_CODES = 540, 32, (0, 6, 32)
 #: Largest XML (91,282 grayordinates take 1.5 MB), most elements, deepest nesting, longest tag, in bytes.

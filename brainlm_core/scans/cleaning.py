@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.recording import FREEDOM, Quality, Recording, Step
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.base.recording import FREEDOM, Quality, Recording, Step
 from brainlm_core.scans.confounds import ConfoundTable, expand_strategy, load_with_nilearn, select_regressors
 from brainlm_core.scans.freedom import check_freedom, degrees_of_freedom_left, nothing_left
 from brainlm_core.scans.limits import MIN_TIMEPOINTS

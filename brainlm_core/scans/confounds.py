@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.base.errors import ConfigError, ScanError
 from brainlm_core.scans.motion import AXES, framewise_displacement, harmonise, name_motion
 from brainlm_core.scans.named_tables import read_named_table
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
-from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
+from brainlm_core.base.errors import DAMAGED_ARRAYS, ScanError
 
 #: What tells a packed file from its first bytes.
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainlm_core.errors import AtlasError
+from brainlm_core.base.errors import AtlasError
 from brainlm_core.scans.atlases.names import fold_name, numbers_in, strip_common
 from brainlm_core.scans.named_tables import read_named_table
 

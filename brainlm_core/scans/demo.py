@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import YEO7, a424
-from brainlm_core.errors import AtlasError, ScanError
-from brainlm_core.paths import assets_dir
-from brainlm_core.recording import Provenance, Recording, Step
+from brainlm_core.base.atlas import YEO7, a424
+from brainlm_core.base.errors import AtlasError, ScanError
+from brainlm_core.base.paths import assets_dir
+from brainlm_core.base.recording import Provenance, Recording, Step
 
 #: Sampling interval and length of the bundled recordings.
 TR_S, N_TIMEPOINTS = 0.72, 300
@@ -37,7 +37,7 @@ class DemoScenario:
     title : str
         Shown in the chooser.
     network : str
-        One of :data:`brainlm_core.atlas.YEO7`.
+        One of :data:`brainlm_core.base.atlas.YEO7`.
     frequency_hz : float
         Frequency of the planted rhythm.
     seed : int

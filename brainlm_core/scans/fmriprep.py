@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Recording, Step
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Recording, Step
 from brainlm_core.scans.bids import DatasetFile, DatasetIndex, DatasetRun, index_dataset, is_smoothed, runs_of
 from brainlm_core.scans.bids.index import describe
 from brainlm_core.scans.containers import by_number

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 
 #: Fewer than this, or than this share of the volumes, is nothing to compute with.
 FEWEST, FEWEST_SHARE = 5, 0.05

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import N_VERTICES, a424
-from brainlm_core.errors import ScanError
-from brainlm_core.grayordinates import N_FS_LR, load_grayordinates
-from brainlm_core.recording import Step
+from brainlm_core.base.atlas import N_VERTICES, a424
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Step
 from brainlm_core.scans.columns import average_columns
 from brainlm_core.scans.gifti_xml import read_gifti_file
+from brainlm_core.scans.grayordinates import N_FS_LR, load_grayordinates
 from brainlm_core.scans.limits import check_length, check_values
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.timing import RepetitionTime, from_header

@@ -23,7 +23,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.limits import FREE_BYTES, MAX_VALUES, UNPACKED_PER_BYTE, in_words
 
 _MAX_FILE_BYTES = 600_000_000

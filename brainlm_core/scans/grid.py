@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.recording import Step
+from brainlm_core.base.recording import Step
 
 
 @dataclass(frozen=True)

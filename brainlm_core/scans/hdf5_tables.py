@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.limits import check_values
 from brainlm_core.scans.mat_layouts import Tree, Values, find_signals

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Provenance, Recording, Step
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Provenance, Recording, Step
+from brainlm_core.base.slices import Slices
 from brainlm_core.scans.cleaning import CleaningOptions, clean
 from brainlm_core.scans.confounds import ConfoundTable, read_confounds
 from brainlm_core.scans.isolation.guard import reads_here
@@ -22,7 +23,6 @@ from brainlm_core.scans.run_files import companions
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress, probe, sha256
 from brainlm_core.scans.timing import RepetitionTime, from_user, resolve
 from brainlm_core.scans.types import MissingChoice, MissingTR, ParcelSignals, ReadRequest
-from brainlm_core.slices import Slices
 
 
 def read_scan(

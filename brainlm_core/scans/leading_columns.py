@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.recording import Step
+from brainlm_core.base.recording import Step
 from brainlm_core.scans.grid import Grid
 
 _TIME_NAMES = ("time", "t", "times", "seconds", "second", "sec", "secs", "onset", "zeit", "timestamp")

@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from brainlm_core.errors import DAMAGED_ARRAYS, ScanError
-from brainlm_core.quiet import quiet_old_headers
+from brainlm_core.base.errors import DAMAGED_ARRAYS, ScanError
+from brainlm_core.base.library_warnings import quiet_old_headers
 
 #: Largest array that is read whole, in values: more than the longest recording at 424 parcels, or than half
 #: an hour of one hemisphere at TR 0.8 s.

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from brainlm_core.errors import AtlasError
+from brainlm_core.base.errors import AtlasError
 from brainlm_core.scans.table_lines import TableFile
 
 _FIX = "give one line per label: its number and its name (.tsv, .csv, FreeSurfer's colour table, or .json)"

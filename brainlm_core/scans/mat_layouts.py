@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Step
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Step
 from brainlm_core.scans.grid import Grid
 
 #: What says "this is the signal" when a file holds several arrays; case and separators do not matter.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainlm_core.errors import BrainLMError, ScanError
+from brainlm_core.base.errors import BrainLMError, ScanError
 from brainlm_core.scans.table_lines import TableFile, find_dialect, is_comment, is_number, is_value, split
 from brainlm_core.scans.workbook import is_workbook, read_workbook
 

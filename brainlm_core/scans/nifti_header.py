@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.limits import check_expansion, check_length
 from brainlm_core.scans.source import Probe
 from brainlm_core.scans.timing import RepetitionTime, from_header

@@ -11,7 +11,7 @@ import struct
 
 import numpy as np
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.limits import check_length
 from brainlm_core.scans.nifti_header import MAX_SCAN_VALUES, MAX_VOLUME_VOXELS, NiftiHeader, refuse_by_name
 from brainlm_core.scans.timing import RepetitionTime, from_header

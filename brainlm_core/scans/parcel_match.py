@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation, from_coordinates
-from brainlm_core.errors import AtlasError
+from brainlm_core.base.atlas import Parcellation, from_coordinates
+from brainlm_core.base.errors import AtlasError
 from brainlm_core.scans.atlases import (
     KnownAtlas,
     NameMatch,
@@ -151,7 +151,7 @@ def _at_coordinates(
 
 def _in_label_volume(grid: Grid, axes: tuple[int, ...], request: ReadRequest) -> ColumnsFound:
     """Place columns at the labels of a volume of the user's."""
-    from brainlm_core.volume_atlas import load_volume_atlas
+    from brainlm_core.scans.volume_atlas import load_volume_atlas
 
     atlas = load_volume_atlas(request.atlas, lookup=request.labels)
     parcels = atlas.parcellation

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import ColumnMatch, Step
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import ColumnMatch, Step
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.parcel_match import ColumnsFound, find_columns
 from brainlm_core.scans.timing import from_header

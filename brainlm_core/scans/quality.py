@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.recording import Quality, Recording
+from brainlm_core.base.recording import Quality, Recording
 
 #: A volume is a spike when its DVARS exceeds the third quartile by this many interquartile ranges
 #: (Tukey's outer fence).

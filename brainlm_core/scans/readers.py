@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.nifti_header import is_cifti
 from brainlm_core.scans.parcel_tables import to_parcels

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans.types import ReadRequest
 
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from brainlm_core.quiet import quiet_nibabel
+from brainlm_core.base.library_warnings import quiet_nibabel
 
 
 def load_small_nifti(path: Path, max_bytes: int) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.containers import first_bytes
 
 #: Told how far the work is: a fraction from 0 to 1, and the stage in words.

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
-from brainlm_core.paths import assets_dir
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.paths import assets_dir
 from brainlm_core.scans.nifti_header import NiftiHeader
+from brainlm_core.scans.volume_atlas import VolumeAtlas
 from brainlm_core.scans.volume_stream import LabelledVoxels
-from brainlm_core.volume_atlas import VolumeAtlas
 
 #: Below this share of the scan's brain inside the template's, the scan is not in MNI space.
 MIN_INSIDE = 0.6

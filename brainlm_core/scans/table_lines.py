@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from brainlm_core.errors import BrainLMError, ScanError
+from brainlm_core.base.errors import BrainLMError, ScanError
 
 #: Largest text table in bytes, unpacked (an hour at 1,000 parcels is about 50 MB).
 MAX_BYTES = 400_000_000

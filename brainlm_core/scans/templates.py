@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.scans.types import MissingChoice
 
 #: The two MNI152 spaces that atlases come in.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.grid import Grid
 from brainlm_core.scans.leading_columns import set_index_aside
 from brainlm_core.scans.table_lines import (

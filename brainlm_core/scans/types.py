@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import ColumnMatch, Recording, Step
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import ColumnMatch, Recording, Step
+from brainlm_core.base.slices import Slices
 from brainlm_core.scans.source import Progress, ScanSource, no_progress
-from brainlm_core.slices import Slices
 
 
 class MissingTR(ScanError):
@@ -22,7 +22,7 @@ class MissingTR(ScanError):
     Parameters
     ----------
     what, fix : str
-        As :class:`~brainlm_core.errors.BrainLMError`.
+        As :class:`~brainlm_core.base.errors.BrainLMError`.
     stated_s : float or None
         What the file says, in s, to be confirmed or replaced.
     """
@@ -42,7 +42,7 @@ class MissingChoice(MissingCoordinates):
     Parameters
     ----------
     what, fix : str
-        As :class:`~brainlm_core.errors.BrainLMError`.
+        As :class:`~brainlm_core.base.errors.BrainLMError`.
     options : tuple of (str, dict)
         Each reading in words, and the argument of :func:`brainlm_core.scans.read_scan` that chooses it.
     previews : tuple of ndarray (parcels, volumes), float32

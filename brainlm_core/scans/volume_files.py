@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.containers import by_number, first_bytes, image_members, opener, packing, unpacked
 from brainlm_core.scans.limits import check_length
 from brainlm_core.scans.nifti_header import NiftiHeader, check_size, is_cifti, nifti_version, read_header

@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans.containers import opener, unpacked
 from brainlm_core.scans.limits import MAX_SIGNAL
 from brainlm_core.scans.nifti_header import NiftiHeader, gunzip_damage

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Step
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Step
+from brainlm_core.base.slices import Slices, cut_slices
 from brainlm_core.scans.gifti import n_vertices, read_surface_nifti
 from brainlm_core.scans.nifti_header import NiftiHeader
 from brainlm_core.scans.other_headers import mgh_time
@@ -20,10 +21,9 @@ from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.space import AtlasOnGrid, atlas_on_grid, check_space, varying_voxels
 from brainlm_core.scans.templates import NLIN6, NLIN2009C, ClaimedSpace, claimed_space, which_space
 from brainlm_core.scans.types import ParcelSignals, ReadRequest
+from brainlm_core.scans.volume_atlas import VolumeAtlas, load_volume_atlas
 from brainlm_core.scans.volume_files import is_pair, open_volumes
 from brainlm_core.scans.volume_stream import N_FIRST_VOLUMES, N_MEAN_VOLUMES, StreamResult, stream_means
-from brainlm_core.slices import Slices, cut_slices
-from brainlm_core.volume_atlas import VolumeAtlas, load_volume_atlas
 
 #: More negative voxels than this are data without their mean.
 _FEW_NEGATIVE = 0.2
@@ -160,7 +160,7 @@ def warm_up() -> None:
     import scipy.ndimage  # noqa: F401
     from zlib_ng import gzip_ng  # noqa: F401
 
-    from brainlm_core.atlas_approximation import approximate_a424
+    from brainlm_core.scans.atlas_approximation import approximate_a424
     from brainlm_core.scans.space import brain_mask
 
     approximate_a424()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 from xml.parsers import expat
 
-from brainlm_core.errors import BrainLMError, ScanError
+from brainlm_core.base.errors import BrainLMError, ScanError
 
 #: Bytes of a sheet and of the shared texts, unpacked.
 MAX_BYTES = 200_000_000

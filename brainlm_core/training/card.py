@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brainlm_core.analyses.model_card import (
+from brainlm_core.base.methods import METHODS, ordered, words_of
+from brainlm_core.features.shared.model_card import (
     MARKDOWN_NAME,
     BarDistance,
     CardRow,
@@ -23,7 +24,6 @@ from brainlm_core.analyses.model_card import (
     fill_markdown,
     load_card,
 )
-from brainlm_core.base.methods import METHODS, ordered, words_of
 
 #: Masks and forecast steps that are shown.
 MASK_NAMES = {

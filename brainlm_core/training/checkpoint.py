@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from brainlm_core.errors import CheckpointError, ConfigError
-from brainlm_core.writing import keep_private, private_folder
+from brainlm_core.base.errors import CheckpointError, ConfigError
+from brainlm_core.base.writing import keep_private, private_folder
 
 NAME = "checkpoint.pt"
 LOG_NAME = "metrics.jsonl"

@@ -19,18 +19,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from brainlm_core import weights
+from brainlm_core.base.errors import CheckpointError, ConfigError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.writing import whole_files
 from brainlm_core.cohort.recordings import Cohort
-from brainlm_core.errors import CheckpointError, ConfigError
+from brainlm_core.inference import weights
+from brainlm_core.inference.windows import make_windows
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, save_folder, save_tensors
-from brainlm_core.recording import Recording
 from brainlm_core.training.config import FinetuneConfig
 from brainlm_core.training.published_head import TARGET, has_head, read_head
 from brainlm_core.training.samples import Series, check_sides, load_series, open_data
 from brainlm_core.training.task import Task, stacked
-from brainlm_core.windows import make_windows
-from brainlm_core.writing import whole_files
 
 HEAD_NAME, HEAD_FACTS = "head.safetensors", "head.json"
 #: Fewest people on each side of the split.

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
 
 #: Kinds of masks that training draws from; "network" hides all parcels of one Yeo-7 network.
 MASK_KINDS = ("random20", "random75", "random90", "future", "parcel", "network")
@@ -19,7 +19,7 @@ class _Strict(BaseModel):
 
 
 class DataConfig(_Strict):
-    """One cohort; fields as in :func:`brainlm_core.packs.open_cohort`.
+    """One cohort; fields as in :func:`brainlm_core.cohort.packs.open_cohort`.
 
     ``validation_rows`` (counted from 1) and ``validation_where`` (``"site=A,B"``) are never trained on.
     """
@@ -124,9 +124,10 @@ class FinetuneConfig(RunConfig):
 
     ``task`` is ``forecast`` (180 samples seen, the next 20 hidden), ``regression`` or ``binary`` (a column of
     the phenotypes, ``target``, by a small network on the embedding). ``start_from`` names weights as
-    :func:`brainlm_core.weights.load` takes them. ``train`` is ``head`` (the model stays as it is) or ``all``.
-    ``pool`` is what the head sees: the summary token (``cls``) or the mean over parcels (``mean``).
-    ``site`` names a column whose values lie on one side of the split only; empty where there is none.
+    :func:`brainlm_core.inference.weights.load` takes them. ``train`` is ``head`` (the model stays as it is)
+    or ``all``. ``pool`` is what the head sees: the summary token (``cls``) or the mean over parcels
+    (``mean``). ``site`` names a column whose values lie on one side of the split only; empty where there is
+    none.
     """
 
     task: Literal["forecast", "regression", "binary"]

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brainlm_core.analyses.masked_baselines import draw_mask
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.shared.masked_baselines import draw_mask
 from brainlm_core.training.samples import Series, networks_of
 
 FloatArray = NDArray[np.float32]

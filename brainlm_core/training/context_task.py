@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainlm_core.analyses.masked_baselines import STATISTICS_NAME
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import whole_file
 from brainlm_core.cohort.recordings import Cohort
-from brainlm_core.errors import ConfigError
+from brainlm_core.features.shared.masked_baselines import STATISTICS_NAME
 from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.model.context.basis import GroupBasis
 from brainlm_core.model.context.config import ContextConfig
@@ -28,7 +29,6 @@ from brainlm_core.training.group_prior import Array, carry_weights, correlation
 from brainlm_core.training.group_without import GroupWithout
 from brainlm_core.training.samples import Series, load_series, open_data
 from brainlm_core.training.task import Task
-from brainlm_core.writing import whole_file
 
 Say = Callable[[str], None]
 Batch = tuple[Tensor, Tensor, GroupBasis, ContextStatistics | None]
@@ -156,7 +156,7 @@ def _errors(inference: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 def start_context(config: PretrainConfig, opened: list[Any], fabric: Any, say: Say) -> ContextModel:
     """Return the model that training starts from: the process fitted or taken over, gains at their start."""
     if config.start_from is not None:
-        from brainlm_core import weights
+        from brainlm_core.inference import weights
 
         model = weights.load(config.start_from).model
         if not isinstance(model, ContextModel):
@@ -187,7 +187,7 @@ def start_context(config: PretrainConfig, opened: list[Any], fabric: Any, say: S
 
 
 def _folder(name: str) -> Path:
-    from brainlm_core.weights import default_folder
+    from brainlm_core.inference.weights import default_folder
 
     return default_folder() if name == "default" else Path(name)
 

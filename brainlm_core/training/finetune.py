@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brainlm_core import weights
+from brainlm_core.inference import weights
 from brainlm_core.training.config import FinetuneConfig, PretrainConfig
 from brainlm_core.training.loop import OnStep, RunResult, Say, run
 from brainlm_core.training.samples import check_sides, open_data

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brainlm_core.analyses.masked_baselines import STATISTICS_NAME
-from brainlm_core.analyses.network_metrics import homologue_pairs
-from brainlm_core.atlas import a424, a424_cortex
+from brainlm_core.base.atlas import a424, a424_cortex
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import whole_file
 from brainlm_core.cohort.recordings import Cohort
-from brainlm_core.errors import ConfigError
+from brainlm_core.features.networks.metrics import homologue_pairs
+from brainlm_core.features.shared.masked_baselines import STATISTICS_NAME
+from brainlm_core.inference.windows import make_windows
 from brainlm_core.model.kernel_config import KernelConfig
 from brainlm_core.model.kernel_model import N_SIGNATURE_LAGS, KernelModel
 from brainlm_core.model.kernel_prior import autocorrelation
@@ -32,8 +34,6 @@ from brainlm_core.training.group_prior import (
     split_noise,
     whole_brain_covariance,
 )
-from brainlm_core.windows import make_windows
-from brainlm_core.writing import whole_file
 
 FloatArray = NDArray[np.float32]
 Progress = Callable[[str], None]
@@ -67,8 +67,8 @@ class TrainingCohort:
 
 def scaled_signals(recording: object, model: KernelModel) -> FloatArray:
     """Return a recording (P, T) at the model's interval, scaled over its whole length, gaps undone."""
-    from brainlm_core.recording import Recording
-    from brainlm_core.windows import resample
+    from brainlm_core.base.recording import Recording
+    from brainlm_core.inference.windows import resample
 
     assert isinstance(recording, Recording)
     even = resample(recording, model.spec.tr_s)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from brainlm_core.analyses.network_metrics import homologue_pairs
-from brainlm_core.atlas import a424, a424_cortex
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.atlas import a424, a424_cortex
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.networks.metrics import homologue_pairs
 from brainlm_core.model.context.basis import GroupBasis
 from brainlm_core.training.group_prior import Array, Moments, cortical_covariance
 from brainlm_core.training.samples import Series

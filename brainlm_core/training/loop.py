@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from brainlm_core import weights
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import one_writer, private_folder
+from brainlm_core.inference import weights
 from brainlm_core.model import FAMILIES, family_of
 from brainlm_core.training import checkpoint
 from brainlm_core.training.config import PretrainConfig, RunConfig
 from brainlm_core.training.task import Task
-from brainlm_core.writing import one_writer, private_folder
 
 Say = Callable[[str], None]
 
@@ -183,7 +183,7 @@ def learning_rate(step: int, config: RunConfig) -> float:
 
 def resolved_precision(config: RunConfig) -> str:
     """Return ``fp32`` or ``bf16``: what ``auto`` means for this family on this machine."""
-    from brainlm_core.devices import cpu_multiplies_bf16
+    from brainlm_core.inference.devices import cpu_multiplies_bf16
 
     if config.optimiser.precision != "auto":
         return config.optimiser.precision

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.writing import whole_file
 from brainlm_core.model import FAMILIES, build_family
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.training.config import PretrainConfig
 from brainlm_core.training.samples import Sample, Sampler, load_series, networks_of, open_data
 from brainlm_core.training.task import Task, stacked
-from brainlm_core.writing import whole_file
 
 Say = Callable[[str], None]
 
@@ -141,7 +141,7 @@ def start_model(
     """Return the model that training starts from; the kernel family's prior is fitted once per run."""
     family = FAMILIES[config.family]
     if config.start_from is not None:
-        from brainlm_core import weights
+        from brainlm_core.inference import weights
 
         model = weights.load(config.start_from, accept_licence=config.accept_licence).model
         if model.family != config.family:

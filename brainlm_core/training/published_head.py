@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
 from brainlm_core.model import HEAD_PREFIX
 from brainlm_core.model.checkpoints import read_config
 from brainlm_core.model.state_files import find_state_files, read_state, some

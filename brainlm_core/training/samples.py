@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brainlm_core.analyses.masked_baselines import draw_mask
-from brainlm_core.atlas import Parcellation
+from brainlm_core.base.atlas import Parcellation
+from brainlm_core.base.errors import BrainLMError, ConfigError
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.cohort.recordings import Cohort
-from brainlm_core.errors import BrainLMError, ConfigError
+from brainlm_core.features.shared.masked_baselines import draw_mask
+from brainlm_core.inference.windows import make_windows, resample
 from brainlm_core.model.base import InputSpec
-from brainlm_core.packs import open_cohort
 from brainlm_core.training.config import DataConfig, PretrainConfig
-from brainlm_core.windows import make_windows, resample
 
 FloatArray = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from app.access import may_enter
+from app.shell.access import may_enter
 from tests.access.provider import Provider, run_provider
 from tests.access.secrets_files import BROKEN, good
 from tests.browser_tools import ROOT, App, start_streamlit

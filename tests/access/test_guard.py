@@ -256,7 +256,7 @@ def test_an_odd_length_is_refused(said: bytes) -> None:
 
 
 def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from brainlm_core.errors import ConfigError
+    from brainlm_core.base.errors import ConfigError
 
     monkeypatch.setenv("BRAINLM_SESSION_UPLOAD_MB", "10")
     monkeypatch.setenv("BRAINLM_SESSION_UPLOAD_FILES", "2")

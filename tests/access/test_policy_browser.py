@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.navigation import PAGES
+from app.shell.navigation import PAGES
 from tests.browser_tools import ROOT, App, start_streamlit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.state import Visitor
+from app.shell.session import Visitor
 
 Open = Callable[..., "Tab"]
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.charts import attention as charts
-from brainlm_core.analyses.network_scores import MethodScores, Score
-from brainlm_core.atlas import a424
+from app.networks import attention_charts as charts
+from brainlm_core.base.atlas import a424
+from brainlm_core.features.networks.scores import MethodScores, Score
 
 
 def row(method: str, value: float | None, half: float = 0.05) -> MethodScores:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.charts import attribution as charts
-from brainlm_core.analyses.attribute import AttributeOptions, Attribution
-from brainlm_core.analyses.attribute_direction import Direction
-from brainlm_core.atlas import a424
-from brainlm_core.look import attribution as look
+from app.embeddings import attribution_charts as charts
+from brainlm_core.base.atlas import a424
+from brainlm_core.features.attribution import figures as look
+from brainlm_core.features.attribution.analysis import AttributeOptions, Attribution
+from brainlm_core.features.attribution.direction import Direction
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import gc
 import threading
 import weakref
 
-from app.departures import Doorkeeper
+from app.shell.session import Visitor
 from app.shell.tasks import Task, start
-from app.state import Visitor
+from app.shell.visitor_cleanup import Doorkeeper
 from brainlm_core.scans.demo import demo_recordings
 
 

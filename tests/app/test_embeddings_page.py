@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import embeddings_exports
-from app.embeddings_charts import colour_columns
-from app.embeddings_state import Desk
-from brainlm_core.analyses.attribute import attribute
-from brainlm_core.analyses.attribute_result import AttributeOptions
-from brainlm_core.analyses.cohort_compare import GroupComparison
-from brainlm_core.analyses.decode import DecodeResult
-from brainlm_core.analyses.embed import make_map
+from app.embeddings import exports as embeddings_exports
+from app.embeddings.charts import colour_columns
+from app.embeddings.state import Desk
 from brainlm_core.cohort.files import read_embeddings, write_embeddings
 from brainlm_core.cohort.reference import reference_cohort
-from brainlm_core.look.points import MISSING, point_colour
+from brainlm_core.features.attribution.analysis import attribute
+from brainlm_core.features.attribution.result import AttributeOptions
+from brainlm_core.features.decode.analysis import DecodeResult
+from brainlm_core.features.embedding.analysis import make_map
+from brainlm_core.features.embedding.comparison import GroupComparison
+from brainlm_core.features.embedding.figures import MISSING, point_colour
 from tests.cohort.cohort_tools import embeddings
 
 Open = Any
@@ -145,7 +145,7 @@ def test_an_axis_is_attributed_to_the_parcels_of_the_scan_in_hand(
         asked.append(arguments[3].method)
         return attribute(*arguments[:3], AttributeOptions(n_steps=2, n_references=1, max_windows=1), **named)
 
-    monkeypatch.setattr("brainlm_core.analyses.attribute.attribute", quickly)
+    monkeypatch.setattr("brainlm_core.features.attribution.analysis.attribute", quickly)
     tab.widget("segmented_control", "emb-attribute-method").set_value("occlusion")
     tab.run()
     tab.widget("button", "emb-attribute").click()

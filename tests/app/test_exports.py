@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import exports
-from brainlm_core.atlas import a424
-from brainlm_core.recording import Recording
+from app.shell import exports
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans.demo import demo_recordings
 
 

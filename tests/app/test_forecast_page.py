@@ -104,10 +104,10 @@ def test_exports_hold_what_is_on_the_page(open_page: Open) -> None:
     import io
     import zipfile
 
-    from app import exports
-    from app.forecast_controls import chosen_options
-    from app.forecast_work import Picture, result
-    from brainlm_core.analyses.forecast_plan import ForecastOptions
+    from app.forecast.controls import chosen_options
+    from app.forecast.work import Picture, result
+    from app.shell import exports
+    from brainlm_core.features.forecast.plan import ForecastOptions
 
     assert chosen_options  # the page's own way needs a session; the same picture is put together here
     tab = open_page("forecast.py").settle()

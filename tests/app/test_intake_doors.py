@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.intake import (
+from app.shell.intake import (
     Options,
     Uploads,
     allowed_model_folder,
@@ -18,9 +18,9 @@ from app.intake import (
     read_upload,
     started_locally,
 )
-from app.jobs import Job
+from app.shell.jobs import Job
 from app.shell.tasks import Task
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from tests.fuzz.containers import brain, gifti, gz, nifti
 
 
@@ -203,7 +203,7 @@ def test_paths_are_offered_only_to_the_machine_itself(
     monkeypatch: pytest.MonkeyPatch, address: str, ip: str | None, headers: dict[str, str], local: bool
 ) -> None:
     monkeypatch.setattr(
-        "app.intake.st",
+        "app.shell.intake.st",
         SimpleNamespace(
             get_option=lambda _: address, context=SimpleNamespace(headers=headers, ip_address=ip)
         ),

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from app import jobs
-from app.jobs import Job, running
+from app.shell import jobs
+from app.shell.jobs import Job, running
 from app.shell.task_bar import refresh_s
-from brainlm_core.errors import ScanError
-from brainlm_core.turns import OWNER
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.fair_lock import OWNER
 
 
 def test_result_and_progress_are_seen_from_outside() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import report_work
-from app.links import one_of, seconds, text_of, whole
-from brainlm_core.analyses.embed import make_map
+from app.report import work as report_work
+from app.shell.links import one_of, seconds, text_of, whole
+from brainlm_core.features.embedding.analysis import make_map
 from tests.app.conftest import Open
 from tests.cohort.cohort_tools import embeddings
 
@@ -59,7 +59,7 @@ def test_link_restores_every_setting_and_stays_in_the_address(
     root: Path, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(  # a UMAP compiles for many seconds; which one is asked for is what counts
-        "app.embeddings_work.make_map", lambda cohort, _, kind, **more: make_map(cohort, "pca", kind, **more)
+        "app.embeddings.work.make_map", lambda cohort, _, kind, **more: make_map(cohort, "pca", kind, **more)
     )
     link = LINKS[page]
     app = opened(root, page, link)

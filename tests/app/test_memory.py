@@ -16,7 +16,7 @@ from tests.browser_tools import ROOT
 WORK = """
 import sys, threading
 import numpy as np, psutil
-from app.memory import keep_little
+from app.shell.memory import keep_little
 if sys.argv[1] == "little":
     keep_little()
 kept = []

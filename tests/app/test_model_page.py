@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.model_work import COST, DOCTOR, RECONSTRUCT, SWEEP
+from app.model.work import COST, DOCTOR, RECONSTRUCT, SWEEP
 from tests.app.conftest import Open, Tab
 
 TABS = ("Model card", "Choices", "Input scale", "Weights and machine", "Limits", "Export")

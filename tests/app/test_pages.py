@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.navigation import PAGES
+from app.shell.navigation import PAGES
 from tests.app.conftest import Open
 
 
@@ -245,7 +245,7 @@ def test_paths_outside_the_allowed_folders_are_refused(
     open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRAINLM_ROOTS", str(tmp_path))
-    monkeypatch.setattr("app.drop_zone.started_locally", lambda: True)
+    monkeypatch.setattr("app.scan.drop_zone.started_locally", lambda: True)
     (tmp_path / "mine.csv").write_bytes(table())
     tab = open_page("scan.py")
     tab.widget("selectbox", "ready-").set_value("path")

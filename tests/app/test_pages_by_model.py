@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainlm_core.recording import Recording
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans.demo import demo_recordings
 from tests.app.conftest import Open, Tab
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.charts.order import by_network
-from app.charts.signals import MAX_COLUMNS, carpet, traces
-from brainlm_core.look.signals import frames, standardised
-from brainlm_core.recording import Recording
+from app.components.parcel_order import by_network
+from app.scan.signal_charts import MAX_COLUMNS, carpet, traces
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans.demo import demo_recordings
+from brainlm_core.viz.signals import frames, standardised
 
 
 @pytest.fixture(scope="module")

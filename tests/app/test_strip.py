@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from app.charts.strip import Reference, Row, baseline_strip
+from app.components.strip import Reference, Row, baseline_strip
 from brainlm_core.base.methods import METHODS
 
 

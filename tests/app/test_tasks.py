@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from app.shell import tasks
 from app.shell.tasks import Results, Run, State, Task
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 
 WAIT_S = 30
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.theme import DARK, GROUP_ORDER, LIGHT, NETWORK_COLOURS, Palette
-from brainlm_core.atlas import YEO7, a424
+from app.shell.theme import DARK, GROUP_ORDER, LIGHT, NETWORK_COLOURS, Palette
+from brainlm_core.base.atlas import YEO7, a424
 from brainlm_core.base.methods import METHODS
-from brainlm_core.colour_maps import rgb
+from brainlm_core.viz.colour_maps import rgb
 
 
 def luminance(colour: str) -> float:

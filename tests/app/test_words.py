@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.words import capital, duration, typeset
+from app.shell.words import capital, duration, typeset
 
 
 @pytest.mark.parametrize(

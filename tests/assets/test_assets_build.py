@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.atlas import a424
-from brainlm_core.paths import assets_dir
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.paths import assets_dir
 from brainlm_core.scans import demo
 from tools import assets_build
 

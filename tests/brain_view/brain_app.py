@@ -3,8 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from app.brain_view import BrainPanel, Category, brain_view, fallback_figure
-from brainlm_core.atlas import a424
+from app.components.brain_view import BrainPanel, Category, brain_view, fallback_figure
+from brainlm_core.base.atlas import a424
 
 st.set_page_config(layout="wide")
 parcellation = a424()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.colour_maps import NO_DATA, STOPS, _to_oklab, lookup_table, map_values, rgb
+from brainlm_core.viz.colour_maps import NO_DATA, STOPS, _to_oklab, lookup_table, map_values, rgb
 
 
 def _lightness(table: np.ndarray) -> np.ndarray:

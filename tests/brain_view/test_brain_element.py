@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.brain_view import BrainPanel, brain_view
-from brainlm_core.atlas import a424
-from brainlm_core.errors import ConfigError
+from app.components.brain_view import BrainPanel, brain_view
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import ConfigError
 
 
 def _still_and_moving() -> None:
     import numpy as np
     import streamlit as st
 
-    from app.brain_view import BrainPanel, brain_view, picked_parcel
-    from brainlm_core.atlas import a424
+    from app.components.brain_view import BrainPanel, brain_view, picked_parcel
+    from brainlm_core.base.atlas import a424
 
     st.text(f"above={picked_parcel('b')}")
     chosen = st.number_input("chosen", value=-1)
@@ -74,9 +74,9 @@ def _wrong_pick() -> None:
     import numpy as np
     import streamlit as st
 
-    from app.brain_view import BrainPanel, brain_view
-    from brainlm_core.atlas import a424
-    from brainlm_core.errors import ConfigError
+    from app.components.brain_view import BrainPanel, brain_view
+    from brainlm_core.base.atlas import a424
+    from brainlm_core.base.errors import ConfigError
 
     try:
         brain_view([BrainPanel("x", np.zeros(424))], a424(), key="b", picked=424)
@@ -90,6 +90,6 @@ def test_an_impossible_parcel_is_refused_in_a_sentence() -> None:
 
 
 def test_the_package_imports_without_a_server() -> None:
-    code = "import app.brain_view as b; print(len(b.VIEWS))"
+    code = "import app.components.brain_view as b; print(len(b.VIEWS))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "9"

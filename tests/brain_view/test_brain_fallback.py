@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from app.brain_view import BrainPanel, Category, fallback_figure
-from brainlm_core.atlas import a424
+from app.components.brain_view import BrainPanel, Category, fallback_figure
+from brainlm_core.base.atlas import a424
 
 pytestmark = pytest.mark.slow
 

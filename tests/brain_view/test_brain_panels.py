@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.brain_view import BrainPanel, Category
-from brainlm_core.errors import ConfigError
+from app.components.brain_view import BrainPanel, Category
+from brainlm_core.base.errors import ConfigError
 
 TWO = [Category("a", "#112233"), Category("b", "#445566")]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import look
-from brainlm_core.atlas import a424, from_coordinates
-from brainlm_core.colour_maps import lookup_table
-from brainlm_core.look import transport
-from brainlm_core.look.transport import pack, parcellation_bytes, surface_bytes, unpack
-from brainlm_core.paths import assets_dir
+from brainlm_core import viz as look
+from brainlm_core.base.atlas import a424, from_coordinates
+from brainlm_core.base.paths import assets_dir
+from brainlm_core.viz import transport
+from brainlm_core.viz.colour_maps import lookup_table
+from brainlm_core.viz.transport import pack, parcellation_bytes, surface_bytes, unpack
 
 
 def test_container_gives_back_what_went_in() -> None:

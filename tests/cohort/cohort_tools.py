@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainlm_core.atlas import from_coordinates
+from brainlm_core.base.atlas import from_coordinates
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 
 N_PARCELS = 6

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brainlm_core.base.errors import DownloadError
 from brainlm_core.cohort import abide
 from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.store import CohortStore
-from brainlm_core.errors import DownloadError
 
 
 def study(n: int, **_: object) -> dict:

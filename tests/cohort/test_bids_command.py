@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from brainlm_core import cli
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
 from brainlm_core.cohort.files import read_embeddings
 from brainlm_core.scans.bids import is_valid_name
 from tests.engine.small_engines import save_tiny

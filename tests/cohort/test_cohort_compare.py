@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from brainlm_core.analyses.cohort_compare import compare_groups, measures_of, nearest_to, parcel_measure
+from brainlm_core.base.errors import AnalysisError, ConfigError
 from brainlm_core.cohort.reference import reference_cohort, with_connectivity
-from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.features.embedding.comparison import compare_groups, measures_of, nearest_to, parcel_measure
 from tests.cohort.cohort_tools import embeddings
 
 
@@ -86,7 +86,7 @@ def test_nearest_recordings() -> None:
 
 def test_the_bundled_cohort_is_what_it_says() -> None:
     from brainlm_core.cohort.reference import PLANTED, phenotypes
-    from brainlm_core.weights import default_folder
+    from brainlm_core.inference.weights import default_folder
 
     own = reference_cohort()
     assert len(own) == 240 and len(set(own.subjects)) == 120 and own.provenance.simulated
@@ -104,7 +104,7 @@ def test_the_bundled_cohort_is_what_it_says() -> None:
 def test_planted_differences_are_found_where_they_were_planted() -> None:
     from brainlm_core.cohort.features import embed_recording
     from brainlm_core.cohort.reference import recordings
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
     own = with_connectivity()
     network = np.array(own.parcellation.yeo7)

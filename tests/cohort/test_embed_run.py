@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from brainlm_core import cli
+from brainlm_core.base.errors import AnalysisError, BrainLMError, ConfigError
 from brainlm_core.cohort import embed_run
 from brainlm_core.cohort.embed_run import embed_cohort
 from brainlm_core.cohort.features import plain_features
@@ -23,8 +24,7 @@ from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.sources import ImportOptions, find_scans
 from brainlm_core.cohort.store import CohortStore
 from brainlm_core.cohort.tasks import CohortReference, EmbedSettings
-from brainlm_core.engine import Cancelled, Engine
-from brainlm_core.errors import AnalysisError, BrainLMError, ConfigError
+from brainlm_core.inference.engine import Cancelled, Engine
 from tests.cohort.cohort_tools import write_pack
 from tests.dask_lab import Lab
 from tests.engine.small_engines import save_tiny

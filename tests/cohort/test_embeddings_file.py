@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.cohort import files
 from brainlm_core.cohort.features import plain_features
 from brainlm_core.cohort.files import EmbeddingsWriter, read_embeddings, write_embeddings
-from brainlm_core.errors import ConfigError
 from tests.cohort.cohort_tools import embeddings
 
 ARRAYS = ("cls", "mean", "twin_cls", "twin_mean", "parcels", "autocorrelation", "amplitude", "connectivity")

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from brainlm_core.base.errors import BrainLMError, ConfigError, ScanError
+from brainlm_core.base.processes import children
 from brainlm_core.cohort.arrow_people import read_flat_columns
 from brainlm_core.cohort.files import read_embeddings, write_embeddings
 from brainlm_core.cohort.isolated import read_arrow_people, read_embeddings_isolated, read_table_isolated
 from brainlm_core.cohort.phenotypes import read_table
 from brainlm_core.cohort.reference import reference_cohort
 from brainlm_core.cohort.sources import ImportOptions, find_scans
-from brainlm_core.errors import BrainLMError, ConfigError, ScanError
-from brainlm_core.processes import children
 from brainlm_core.scans import read_scan
 from brainlm_core.scans.isolation import nursery, read
 

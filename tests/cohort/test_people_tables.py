@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.cohort.phenotypes import match_phenotypes, read_table
-from brainlm_core.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scans"))
 from table_files import write_workbook

@@ -16,15 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from brainlm_core import cli, writing
+from brainlm_core import cli
+from brainlm_core.base import writing
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.base.recording import Provenance, Recording, Step
 from brainlm_core.cohort import recording_file
 from brainlm_core.cohort.importing import import_scans
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.cohort.recording_file import read_recording, write_recording
 from brainlm_core.cohort.sources import ImportOptions, find_scans
 from brainlm_core.cohort.store import CohortStore
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.packs import open_cohort
-from brainlm_core.recording import Provenance, Recording, Step
 from brainlm_core.scans.quality import assess
 from tests.cohort.cohort_tools import parcellation, write_pack
 from tests.scans.scan_files import bold_volume, label_volume, save_nifti

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from brainlm_core.analyses.model_card import load_card
-from brainlm_core.weights import bundled_folder
+from brainlm_core.features.shared.model_card import load_card
+from brainlm_core.inference.weights import bundled_folder
 
 
 def test_the_card_says_what_the_text_says() -> None:

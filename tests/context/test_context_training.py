@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from brainlm_core.atlas import from_coordinates
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.atlas import from_coordinates
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.model.checkpoints import load_folder, random_model, save_folder
 from brainlm_core.model.context.model import ContextModel
 from brainlm_core.training import context_samples

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import weights
-from brainlm_core.engine import Engine
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
+from brainlm_core.inference import weights
+from brainlm_core.inference.engine import Engine
 from brainlm_core.model.checkpoints import load_folder, save_folder
 from brainlm_core.model.context.model import ContextModel
 from brainlm_core.scans.demo import demo_recordings

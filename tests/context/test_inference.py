@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
 from brainlm_core.model.context.basis import GroupBasis
 from brainlm_core.model.context.config import ContextConfig
 from brainlm_core.model.context.gains import conditions, knot_weights

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import batches
-from brainlm_core.engine import Engine, get_engine
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.recording_context import MIN_CONTEXT
+from brainlm_core.inference import batches
+from brainlm_core.inference.engine import Engine, get_engine
 from brainlm_core.model.checkpoints import save_folder
 from brainlm_core.model.context.model import ContextModel
 from brainlm_core.model.context.statistics import ContextStatistics
-from brainlm_core.recording_context import MIN_CONTEXT
 from tests.engine.small_engines import recording
 
 

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grimp
 import pytest
 
-#: Feature to the beginnings of its modules' names.
-DASHBOARD = {
-    "scan": ("pages.scan", "app.drop_zone", "app.charts.signals"),
-    "networks": ("pages.networks", "app.networks_", "app.charts.attention", "app.charts.network_tables"),
-    "forecast": ("pages.forecast", "app.forecast_"),
-    "perturb": ("pages.perturb", "app.perturb_"),
-    "embeddings": (
-        *("pages.embeddings", "app.embeddings_", "app.points_view"),
-        *("app.charts.decode", "app.charts.attribution"),
-    ),
-    "model": ("pages.model", "app.model_"),
-}
-_ANALYSES = {
-    "networks": ("networks", "network_"),
-    "forecast": ("forecast",),
-    "perturb": ("perturb", "scenario"),
-    "reconstruct": ("reconstruct",),
-    "embedding": ("embed", "decode", "attribute", "cohort_compare"),
-    "gain": ("scale_doctor",),
-    "verify": ("verify",),
-}
-CORE = {key: tuple(f"brainlm_core.analyses.{s}" for s in starts) for key, starts in _ANALYSES.items()}
-#: What asks features, because it puts them together: the evaluation and the report.
-GATHERS = {
-    "brainlm_core.analyses.evaluate",
-    "brainlm_core.analyses.evaluate_context",
-    "brainlm_core.analyses.evaluate_decode",
-    "app.report_work",
-}
+#: Folders of features, and whom some may ask all the same, since they explain or gather the answers.
+CORE = ("networks", "forecast", "perturb", "reconstruct", "embedding", "decode", "input_scale", "verify")
+GATHERS = {"attribution": {"decode", "embedding"}, "evaluate": set(CORE)}
+DASHBOARD = ("scan", "networks", "forecast", "perturb", "embeddings", "model")
 
 
 @pytest.fixture(scope="module")
@@ -43,32 +20,38 @@ def graph() -> grimp.ImportGraph:
     )
 
 
-def feature(module: str, features: dict[str, tuple[str, ...]]) -> str | None:
-    return next((key for key, starts in features.items() if module.startswith(starts)), None)
+def feature(module: str, package: str) -> str:
+    """Return the folder of a feature that a module lies in; empty for what belongs to none."""
+    return module.removeprefix(package + ".").split(".")[0] if module.startswith(package + ".") else ""
 
 
-def crossings(graph: grimp.ImportGraph, features: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
-    """Return imports of one feature's modules by another feature, or by what belongs to none."""
-    package = "brainlm_core.analyses." if features is CORE else ("app.", "pages.")
+def crossings(graph: grimp.ImportGraph, package: str, features: set[str]) -> set[tuple[str, str]]:
+    """Return imports of one feature's modules by another feature, or by what features share."""
     return {
         (importer, imported)
         for importer in graph.modules
-        if importer.startswith(package)
+        if importer.startswith(package + ".")
         for imported in graph.find_modules_directly_imported_by(importer)
-        if feature(imported, features) not in (None, feature(importer, features))
+        if feature(imported, package) in features
+        and feature(importer, package) not in ("", feature(imported, package))
+        and feature(imported, package) not in GATHERS.get(feature(importer, package), set())
     }
 
 
-@pytest.mark.parametrize("features", [DASHBOARD, CORE], ids=["dashboard", "core"])
-def test_no_feature_imports_another(graph: grimp.ImportGraph, features: dict[str, tuple[str, ...]]) -> None:
-    found = {pair for pair in crossings(graph, features) if pair[0] not in GATHERS}
-    assert not found, found
+def test_no_feature_of_the_core_imports_another(graph: grimp.ImportGraph) -> None:
+    assert not crossings(graph, "brainlm_core.features", {*CORE, *GATHERS})
 
 
-@pytest.mark.parametrize("features", [DASHBOARD, CORE], ids=["dashboard", "core"])
-def test_every_beginning_names_a_module(
-    graph: grimp.ImportGraph, features: dict[str, tuple[str, ...]]
-) -> None:
-    for starts in features.values():
-        for start in starts:
-            assert any(module.startswith(start) for module in graph.modules), start
+def test_no_page_imports_another(graph: grimp.ImportGraph) -> None:
+    found = crossings(graph, "app", set(DASHBOARD))
+    assert not {pair for pair in found if not pair[0].startswith("app.report.")}, found
+
+
+def test_every_folder_is_known_and_every_page_is_two_lines(root: Path) -> None:
+    known = {*CORE, *GATHERS, "shared"}
+    folders = {p.parent.name for p in (root / "brainlm_core/features").glob("*/__init__.py")}
+    assert folders == known
+    for page in (root / "pages").glob("*.py"):
+        if page.name != "__init__.py":
+            lines = [line for line in page.read_text("utf-8").splitlines()[1:] if line]
+            assert lines == [f"from app.{page.stem}.page import main", "main()"]

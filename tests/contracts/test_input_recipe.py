@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from brainlm_core import cli
-from brainlm_core.batches import Batches
+from brainlm_core.base.errors import ConfigError, EngineError
+from brainlm_core.base.input_recipe import InputRecipe, ScalingStatistics
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.cohort.scaling import pooled_statistics, save_statistics
-from brainlm_core.commands import COMMANDS
-from brainlm_core.commands._model_arguments import recipe_of
-from brainlm_core.errors import ConfigError, EngineError
-from brainlm_core.input_recipe import InputRecipe, ScalingStatistics
-from brainlm_core.packs import open_cohort
+from brainlm_core.command_line import COMMANDS
+from brainlm_core.command_line.model_arguments import recipe_of
+from brainlm_core.inference.batches import Batches
+from brainlm_core.inference.windows import Windows
 from brainlm_core.report.contents import default_scenario
 from brainlm_core.scans.demo import demo_recordings
-from brainlm_core.windows import Windows
 from tests.app.conftest import Open
 from tests.app.conftest import open_page as open_page
 
@@ -37,7 +37,7 @@ def with_a_model() -> list[str]:
     found = []
     for name in COMMANDS:
         parser = argparse.ArgumentParser()
-        importlib.import_module(f"brainlm_core.commands.{name}").add_arguments(parser)
+        importlib.import_module(COMMANDS[name]).add_arguments(parser)
         if any("--precision" in action.option_strings for action in parser._actions):
             found.append(name)
     return found
@@ -92,7 +92,7 @@ def test_commands_with_a_model_are_found_and_all_have_the_options() -> None:
     assert known <= {*commands}
     for name in commands:
         parser = argparse.ArgumentParser()
-        importlib.import_module(f"brainlm_core.commands.{name}").add_arguments(parser)
+        importlib.import_module(COMMANDS[name]).add_arguments(parser)
         options = {o for action in parser._actions for o in action.option_strings}
         assert {"--scaling", "--gain", "--centre", "--scaling-statistics"} <= options, name
 
@@ -120,8 +120,8 @@ def test_a_cohort_scaled_over_itself(tmp_path: Path) -> None:
     assert np.allclose(statistics.iqr, high - low, atol=1e-5)
     path = save_statistics(statistics, tmp_path / "s.json")
     assert ScalingStatistics.read(path) == statistics
+    from brainlm_core.inference.windows import make_windows
     from brainlm_core.model.base import InputSpec
-    from brainlm_core.windows import make_windows
 
     spec = InputSpec(None, 200, 20, None, recipe=InputRecipe("cohort", gain=2.0, statistics=statistics))
     windows = make_windows(cohort.recording(1), spec)

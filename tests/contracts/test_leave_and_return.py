@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.navigation import PAGES
-from brainlm_core.errors import EngineError
+from app.shell.navigation import PAGES
+from brainlm_core.base.errors import EngineError
 from tests.app.test_links_and_report import LINKS, STATE, opened, stop
 
 #: Not in a link of these pages' own: Perturb's is one scenario, held by its own tests.
@@ -30,8 +30,8 @@ def test_every_page_is_in_this_contract() -> None:
 
 @pytest.mark.parametrize("page", LINKS)
 def test_a_page_is_found_as_it_was_left(root: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.state.ModelChoice.engine", refuse)
-    monkeypatch.setattr("app.embeddings_work.make_map", refuse)
+    monkeypatch.setattr("app.shell.session.ModelChoice.engine", refuse)
+    monkeypatch.setattr("app.embeddings.work.make_map", refuse)
     app = opened(root, page, LINKS[page])
     before = address(app)
     kept = {key: app.session_state[key] for key in STATE[page]}

@@ -25,7 +25,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Method:
 
 
 def back_test():
-    from brainlm_core.analyses.forecast_metrics import Backtest
+    from brainlm_core.features.forecast.metrics import Backtest
 
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(8, 5, 12)).astype(np.float32)
@@ -38,10 +38,11 @@ def back_test():
 
 
 def test_a_forecast_method_reaches_race_verdict_strip_chart_table_report_and_card(fake) -> None:
-    from app import forecast_charts, forecast_exports
-    from brainlm_core.analyses.forecast_metrics import race, race_to_dict
-    from brainlm_core.analyses.forecast_verdict import verdict
-    from brainlm_core.look.forecast import strip_rows
+    from app.forecast import charts as forecast_charts
+    from app.forecast import exports as forecast_exports
+    from brainlm_core.features.forecast.figures import strip_rows
+    from brainlm_core.features.forecast.metrics import race, race_to_dict
+    from brainlm_core.features.forecast.verdict import verdict
     from brainlm_core.report import figures
     from brainlm_core.training.card import _forecast
 
@@ -67,10 +68,10 @@ def test_a_forecast_method_reaches_race_verdict_strip_chart_table_report_and_car
 
 
 def test_a_network_method_reaches_strip_table_sentence_and_card(fake) -> None:
-    from app.charts.network_tables import scores_table
-    from brainlm_core.analyses.network_metrics import Score
-    from brainlm_core.analyses.network_scores import MethodScores, score_table
-    from brainlm_core.look.attention import strip_rows, who_wins
+    from app.networks.tables import scores_table
+    from brainlm_core.features.networks.figures import strip_rows, who_wins
+    from brainlm_core.features.networks.metrics import Score
+    from brainlm_core.features.networks.scores import MethodScores, score_table
     from brainlm_core.training.card import _networks
 
     high, low = Score(0.9, (0.88, 0.92)), Score(0.3, (0.28, 0.32))
@@ -85,9 +86,9 @@ def test_a_network_method_reaches_strip_table_sentence_and_card(fake) -> None:
 
 
 def test_a_prediction_of_a_response_reaches_strip_and_table(fake) -> None:
-    from app.perturb_charts import agreement_table
-    from brainlm_core.analyses.perturb_companions import Agreement
-    from brainlm_core.look.perturb import strip_rows
+    from app.perturb.charts import agreement_table
+    from brainlm_core.features.perturb.companions import Agreement
+    from brainlm_core.features.perturb.figures import strip_rows
 
     one = Agreement("fake", 0.4, np.linspace(-1, 1, 50), 0.2, np.zeros(3, np.float32))
     row = next(r for r in strip_rows([one]) if r.method == "fake")
@@ -96,9 +97,9 @@ def test_a_prediction_of_a_response_reaches_strip_and_table(fake) -> None:
 
 
 def test_a_reconstruction_method_reaches_strip_sentence_and_sweep(fake) -> None:
-    from app.model_charts import sweep_figure
-    from brainlm_core.analyses.reconstruct import ReconstructResult, Score, Sweep
-    from brainlm_core.look.reconstruct import sentence, strip_rows
+    from app.model.charts import sweep_figure
+    from brainlm_core.features.reconstruct.analysis import ReconstructResult, Score, Sweep
+    from brainlm_core.features.reconstruct.figures import sentence, strip_rows
 
     result = object.__new__(ReconstructResult)
     object.__setattr__(result, "scores", {"model": Score(0.3, 0.2, 0.4), "fake": Score(0.5, 0.4, 0.6)})
@@ -110,7 +111,7 @@ def test_a_reconstruction_method_reaches_strip_sentence_and_sweep(fake) -> None:
 
 
 def test_a_decoding_method_reaches_strip_and_sentence(fake) -> None:
-    from brainlm_core.look.decode import one_sentence, strip_rows
+    from brainlm_core.features.decode.figures import one_sentence, strip_rows
 
     score = SimpleNamespace(value=0.5, ci95=(0.4, 0.6), difference=None)
     result = SimpleNamespace(metric="r2", scores={"model": score, "fake": score})
@@ -154,8 +155,8 @@ def test_nobody_keeps_a_second_list_of_methods() -> None:
 def test_cards_of_earlier_versions_are_read_with_todays_keys(tmp_path) -> None:
     import shutil
 
-    from brainlm_core.analyses.model_card import load_card
-    from brainlm_core.weights import default_folder
+    from brainlm_core.features.shared.model_card import load_card
+    from brainlm_core.inference.weights import default_folder
 
     former = "connectivity_and_coordinates"
     shutil.copy(default_folder() / "card.json", tmp_path / "card.json")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from app.navigation import PAGES
+from app.shell.navigation import PAGES
+from app.shell.session import ModelChoice
 from app.shell.tasks import State, TaskDefect
-from app.state import ModelChoice
-from brainlm_core.errors import EngineError
+from brainlm_core.base.errors import EngineError
 from tests.app.conftest import Open, Tab
 from tests.app.conftest import open_page as open_page
 
@@ -39,12 +39,12 @@ class Gate:
 
 #: Page to the slot whose task it starts by itself, and what that calls.
 STARTS = {
-    "networks.py": ("networks", "app.state.ModelChoice.engine"),
-    "forecast.py": ("forecast", "app.state.ModelChoice.engine"),
-    "perturb.py": ("perturb-answer", "app.state.ModelChoice.engine"),
-    "embeddings.py": ("embeddings-map", "app.embeddings_work.make_map"),
-    "model.py": ("reconstruct", "app.state.ModelChoice.engine"),
-    "scan.py": ("intake", "app.intake._fetch_public"),
+    "networks.py": ("networks", "app.shell.session.ModelChoice.engine"),
+    "forecast.py": ("forecast", "app.shell.session.ModelChoice.engine"),
+    "perturb.py": ("perturb-answer", "app.shell.session.ModelChoice.engine"),
+    "embeddings.py": ("embeddings-map", "app.embeddings.work.make_map"),
+    "model.py": ("reconstruct", "app.shell.session.ModelChoice.engine"),
+    "scan.py": ("intake", "app.shell.intake._fetch_public"),
 }
 #: What asks another question on each page.
 ANOTHER: dict[str, Callable[[Tab], Any]] = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.cohort.sources import ImportOptions, find_scans
-from brainlm_core.packs import open_cohort
 from brainlm_core.scans import readers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from brainlm_core.atlas import from_coordinates
+from brainlm_core.base.atlas import from_coordinates
 from brainlm_core.cohort.embeddings import EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.features import plain_features
 

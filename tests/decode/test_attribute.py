@@ -10,22 +10,22 @@ import pandas as pd
 import pytest
 import torch
 
-from brainlm_core.analyses.attribute import attribute, shuffled_phases
-from brainlm_core.analyses.attribute_direction import Direction, axis_direction, decoded_direction
-from brainlm_core.analyses.attribute_result import METHODS, AttributeOptions
-from brainlm_core.analyses.decode_inputs import DecodeOptions
-from brainlm_core.analyses.embed import make_map
-from brainlm_core.atlas import a424, from_coordinates
+from brainlm_core.base.atlas import a424, from_coordinates
+from brainlm_core.base.errors import AnalysisError, ConfigError
+from brainlm_core.base.recording import Provenance, Recording
 from brainlm_core.cohort.embeddings import Embeddings
 from brainlm_core.cohort.features import embed_recording
-from brainlm_core.engine import Cancelled, Engine
-from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.features.attribution.analysis import attribute, shuffled_phases
+from brainlm_core.features.attribution.direction import Direction, axis_direction, decoded_direction
+from brainlm_core.features.attribution.result import METHODS, AttributeOptions
+from brainlm_core.features.decode.inputs import DecodeOptions
+from brainlm_core.features.embedding.analysis import make_map
+from brainlm_core.inference.engine import Cancelled, Engine
+from brainlm_core.inference.weights import LoadedModel
 from brainlm_core.model.base import AttentionMaps, Encoding, InputSpec, MaskedModel, Reconstruction
 from brainlm_core.model.checkpoints import random_model
 from brainlm_core.model.config import ImageTokenConfig, ParcelTokenConfig
 from brainlm_core.model.kernel_config import KernelConfig
-from brainlm_core.recording import Provenance, Recording
-from brainlm_core.weights import LoadedModel
 from tests.decode.decode_tools import cohort
 
 P, T, D = 6, 40, 4
@@ -179,7 +179,7 @@ def test_every_family_is_explained_completely(config):
 
 
 def test_many_tokens_are_occluded_by_network_and_patch(monkeypatch):
-    monkeypatch.setattr("brainlm_core.analyses.attribute.MAX_TOKENS_BY_PARCEL", 3)
+    monkeypatch.setattr("brainlm_core.features.attribution.analysis.MAX_TOKENS_BY_PARCEL", 3)
     model = Linear()
     found = attribute(
         engine_of(model), recording(), direction(), AttributeOptions("occlusion", reference="zero")

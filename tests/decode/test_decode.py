@@ -11,15 +11,15 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 
 from brainlm_core import cli
-from brainlm_core.analyses.decode import decode
-from brainlm_core.analyses.decode_inputs import DecodeOptions, pose, rotated
-from brainlm_core.analyses.decode_nested import FeatureSet, Labels, ridge_out_of_fold
-from brainlm_core.analyses.decode_pipelines import ConfoundRegression, outer_folds, permutations, pipeline
-from brainlm_core.analyses.decode_scores import auc, p_value, r2
+from brainlm_core.base.errors import AnalysisError, ConfigError
 from brainlm_core.base.methods import methods_of
 from brainlm_core.cohort.files import write_embeddings
-from brainlm_core.engine import Cancelled
-from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.features.decode.analysis import decode
+from brainlm_core.features.decode.inputs import DecodeOptions, pose, rotated
+from brainlm_core.features.decode.nested import FeatureSet, Labels, ridge_out_of_fold
+from brainlm_core.features.decode.pipelines import ConfoundRegression, outer_folds, permutations, pipeline
+from brainlm_core.features.decode.scores import auc, p_value, r2
+from brainlm_core.inference.engine import Cancelled
 from tests.decode.decode_tools import cohort
 
 FAST = {"n_permutations": 39, "n_bootstrap": 100}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from brainlm_core.analyses.embed import make_map
-from brainlm_core.analyses.embed_neighbours import Neighbours, preservation
-from brainlm_core.analyses.embed_uses import TOGETHER, what_it_uses
-from brainlm_core.engine import Cancelled
-from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.base.errors import AnalysisError, ConfigError
+from brainlm_core.features.embedding.analysis import make_map
+from brainlm_core.features.embedding.neighbours import Neighbours, preservation
+from brainlm_core.features.embedding.uses import TOGETHER, what_it_uses
+from brainlm_core.inference.engine import Cancelled
 from tests.decode.decode_tools import cohort
 
 

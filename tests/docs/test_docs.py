@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from app.navigation import PAGES, PageEntry
+from app.shell.navigation import PAGES, PageEntry
 from brainlm_core.cli import build_parser
-from brainlm_core.commands import COMMANDS
+from brainlm_core.command_line import COMMANDS
 from tests.browser_tools import ROOT
 
 TEXTS = sorted(
@@ -218,6 +218,6 @@ def test_the_site_holds_commands_files_and_functions(site: Path) -> None:
     assert "a424_parcels.csv" in (site / "licences.html").read_text("utf-8")
     assert "Distance to the bars" in (site / "model-card.html").read_text("utf-8")
     analyses = (site / "reference" / "analyses.html").read_text("utf-8")
-    assert 'id="brainlm_core.analyses.networks.analyse"' in analyses
+    assert 'id="brainlm_core.features.networks.analysis.analyse"' in analyses
     rest = re.findall(r":(?:class|func|meth|mod|data):", analyses)
     assert not rest, "a role of another documentation system is shown as it is"

@@ -21,7 +21,7 @@ _CHECKS = """
 import contextlib, io, json, sys, pathlib
 import numpy as np, torch
 here = pathlib.Path(sys.argv[1])
-from brainlm_core.analyses.baselines import baseline_forecasts
+from brainlm_core.features.shared.baselines import baseline_forecasts
 from brainlm_core.base.methods import methods_of
 seen = np.random.default_rng(0).normal(size=(1, 6, 40)).astype(np.float32)
 out = baseline_forecasts(seen, 3)
@@ -76,11 +76,12 @@ def test_the_examples_work_as_they_stand(root: Path, tmp_path: Path) -> None:
         shutil.copytree(root / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "assets").symlink_to(root / "assets")
     blocks = list(_BLOCK.finditer((root / "docs" / "extend.md").read_text(encoding="utf-8")))
-    assert len(blocks) == 12
+    assert len(blocks) == 15
     for block in blocks:
         path, code = copy / block["file"], block["code"]
         if block["where"] is None:
             assert not path.exists()
+            path.parent.mkdir(exist_ok=True)
             path.write_text(code, encoding="utf-8")
             continue
         line = block["line"].replace("\\n", "\n")

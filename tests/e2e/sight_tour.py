@@ -13,7 +13,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from brainlm_core.analyses.scenario import Action, Scenario, Target
+from brainlm_core.features.perturb.scenario import Action, Scenario, Target
 
 #: Height of the window by its width, in px; what a page has below is not in the picture.
 HEIGHTS = {1440: 1800, 1280: 1800, 390: 3000}

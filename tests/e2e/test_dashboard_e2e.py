@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
 
 Error = pytest.importorskip("playwright.sync_api").Error
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

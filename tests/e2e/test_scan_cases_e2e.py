@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
 from brainlm_core.scans.atlases.tables import atlas_table
 
 pytest.importorskip("playwright.sync_api")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from brainlm_core.analyses.verify_recipe import recipe_state
+from brainlm_core.features.verify.recipe import recipe_state
 from brainlm_core.model import build
 from brainlm_core.model.config import ImageTokenConfig, ParcelTokenConfig
 from tests.engine.hub_stand_in import RECORDED

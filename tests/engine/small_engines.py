@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from brainlm_core.atlas import a424, from_coordinates
+from brainlm_core.base.atlas import a424, from_coordinates
+from brainlm_core.base.recording import Provenance, Recording
 from brainlm_core.model.checkpoints import random_model, save_folder
-from brainlm_core.recording import Provenance, Recording
 
 TINY = {
     "hidden_size": 16,

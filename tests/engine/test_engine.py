@@ -10,11 +10,11 @@ import pytest
 import torch
 from small_engines import recording, save_tiny
 
-from brainlm_core import batches
-from brainlm_core import engine as engine_module
-from brainlm_core.devices import choose_device, choose_precision
-from brainlm_core.engine import Cancelled, Engine, get_engine
-from brainlm_core.errors import ConfigError, EngineError
+from brainlm_core.base.errors import ConfigError, EngineError
+from brainlm_core.inference import batches
+from brainlm_core.inference import engine as engine_module
+from brainlm_core.inference.devices import choose_device, choose_precision
+from brainlm_core.inference.engine import Cancelled, Engine, get_engine
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_device_and_precision_settings(engine: Engine) -> None:
 def test_precision_follows_the_processor(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     for native, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr("brainlm_core.devices.cpu_multiplies_bf16", lambda n=native: n)
+        monkeypatch.setattr("brainlm_core.inference.devices.cpu_multiplies_bf16", lambda n=native: n)
         assert choose_precision("auto", cpu, engine.model) == expected
     monkeypatch.setattr(type(engine.model), "low_precision", False)
     assert choose_precision("auto", cpu, engine.model) == "fp32"

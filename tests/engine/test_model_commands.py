@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from small_engines import save_tiny
 
+from brainlm_core.base.paths import assets_dir
 from brainlm_core.bench import BenchResult
 from brainlm_core.cli import main
-from brainlm_core.commands._model_arguments import add_model_arguments, load_engine
-from brainlm_core.paths import assets_dir
+from brainlm_core.command_line.model_arguments import add_model_arguments, load_engine
 
 CASES = assets_dir() / "verify"
 
@@ -48,7 +48,7 @@ def test_verify_without_a_folder_runs_the_bundled_cases(capsys: pytest.CaptureFi
 
 def test_verify_says_no_with_exit_code_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "brainlm_core.analyses.verify.TOLERANCE",
+        "brainlm_core.features.verify.analysis.TOLERANCE",
         dict.fromkeys(("latent", "logits", "attention", "loss"), 0.0),
     )
     assert main(["verify", str(CASES / "tiny13m_mask075")]) == 1
@@ -90,7 +90,7 @@ def test_model_arguments(tmp_path: Path) -> None:
 
 def test_flops_are_those_of_the_published_shape() -> None:
     from brainlm_core.bench.model import forward_flops
-    from brainlm_core.weights import PUBLISHED
+    from brainlm_core.inference.weights import PUBLISHED
 
     n, d = 4241, 512
     layer = 2 * n * (4 * d * d + 2 * d * 1024) + 4 * n * n * d + 2 * 65 * n * d

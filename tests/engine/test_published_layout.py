@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from brainlm_core import weights
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
+from brainlm_core.inference import weights
 from brainlm_core.model.checkpoints import _empty, load_state
 from tests.engine.hub_stand_in import COMMIT, RECORDED, serve
 from tests.engine.published_layout import write_published

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from small_engines import recording
 
-from brainlm_core.analyses.scale_doctor import GAINS, examine
+from brainlm_core.base.errors import AnalysisError, ConfigError
+from brainlm_core.base.input_recipe import InputRecipe, ScalingStatistics
+from brainlm_core.base.recording import Recording
 from brainlm_core.base.surrogates import shuffled_phases
-from brainlm_core.engine_results import Predicted
-from brainlm_core.errors import AnalysisError, ConfigError
-from brainlm_core.input_recipe import InputRecipe, ScalingStatistics
+from brainlm_core.features.input_scale.doctor import GAINS, examine
+from brainlm_core.inference.results import Predicted
+from brainlm_core.inference.windows import Windows, make_windows
 from brainlm_core.model.base import InputSpec
-from brainlm_core.recording import Recording
-from brainlm_core.windows import Windows, make_windows
 
 
 @dataclass

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from brainlm_core import side_by_side
-from brainlm_core.engine import Engine
-from brainlm_core.errors import EngineError
+from brainlm_core.base import parallel as side_by_side
+from brainlm_core.base.errors import EngineError
+from brainlm_core.inference.engine import Engine
 from brainlm_core.scans.demo import demo_recordings
 
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from small_engines import recording, save_tiny
 
-from brainlm_core import batches
-from brainlm_core import engine as engine_module
-from brainlm_core.engine import Engine, get_engine
-from brainlm_core.errors import EngineError
-from brainlm_core.turns import OWNER, Cancelled, Turns
+from brainlm_core.base.errors import EngineError
+from brainlm_core.base.fair_lock import OWNER, Cancelled, Turns
+from brainlm_core.inference import batches
+from brainlm_core.inference import engine as engine_module
+from brainlm_core.inference.engine import Engine, get_engine
 
 
 def as_owner(name: str, work: Callable[[], object]) -> threading.Thread:
@@ -234,7 +234,7 @@ def test_a_gpu_that_holds_no_window_gives_way_to_the_cpu_and_says_so(
 def test_a_model_that_does_not_fit_onto_the_gpu_is_loaded_onto_the_cpu(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from brainlm_core import weights
+    from brainlm_core.inference import weights
 
     loaded = weights.load(save_tiny(tmp_path / "tiny"))
     to = torch.nn.Module.to

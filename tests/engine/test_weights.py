@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from small_engines import save_tiny
 
-from brainlm_core import download, hub, weights
-from brainlm_core.errors import CheckpointError, ConfigError, DownloadError
+from brainlm_core.base.errors import CheckpointError, ConfigError, DownloadError
+from brainlm_core.inference import download, hub, weights
 from brainlm_core.model import build
 from brainlm_core.model.config import ParcelTokenConfig
 from tests.engine.hub_stand_in import COMMIT, RECORDED, Hub, serve

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_engines import recording
 
-from brainlm_core.errors import ConfigError, EngineError
+from brainlm_core.base.errors import ConfigError, EngineError
+from brainlm_core.inference.windows import MIN_SAMPLES, make_windows, resample
 from brainlm_core.model.base import InputSpec
-from brainlm_core.windows import MIN_SAMPLES, make_windows, resample
 
 SPEC = InputSpec(n_parcels=None, tr_s=0.735)
 

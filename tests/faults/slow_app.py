@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 def endless(engine: Any, recording: Any, options: Any, progress: Any, cancel: Any) -> None:
     """Stand in for one pass of a slow model."""
-    from brainlm_core.engine import Cancelled
+    from brainlm_core.inference.engine import Cancelled
 
     while not cancel():
         progress(0.5, "working slowly")
@@ -32,7 +32,7 @@ def endless(engine: Any, recording: Any, options: Any, progress: Any, cancel: An
 
 @st.cache_resource(show_spinner=False)
 def watch() -> None:
-    from brainlm_core.analyses import networks
+    from brainlm_core.features.networks import analysis as networks
 
     networks.attention_of = endless  # type: ignore[assignment]
     threading.Thread(target=report, args=(Path(os.environ["STATUS_FILE"]),), daemon=True).start()

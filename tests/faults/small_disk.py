@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brainlm_core.errors import BrainLMError
+from brainlm_core.base.errors import BrainLMError
 
 #: Set by the test where it could not make a small disk: every file is then kept below this size instead.
 NO_DISK = "--limit-file-size"
@@ -76,11 +76,11 @@ def recording(disk: Disk, _: Path) -> dict[str, Any]:
 
 def results(disk: Disk, aside: Path) -> dict[str, Any]:
     """Write what the analyses write, again onto a disk that has become full."""
-    from brainlm_core.analyses.forecast import ForecastOptions
-    from brainlm_core.analyses.forecast import analyse as forecast
-    from brainlm_core.analyses.networks import NetworksOptions, analyse
-    from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct
-    from brainlm_core.engine import Engine
+    from brainlm_core.features.forecast.analysis import ForecastOptions
+    from brainlm_core.features.forecast.analysis import analyse as forecast
+    from brainlm_core.features.networks.analysis import NetworksOptions, analyse
+    from brainlm_core.features.reconstruct.analysis import ReconstructOptions, reconstruct
+    from brainlm_core.inference.engine import Engine
     from tests.engine.small_engines import recording as make
     from tests.engine.small_engines import save_tiny
 
@@ -190,7 +190,7 @@ def weights(disk: Disk, aside: Path) -> dict[str, Any]:
     os.environ["BRAINLM_CACHE"] = str(disk.folder / "cache")
     with serve(aside / "remote") as remote:
         os.environ["HF_ENDPOINT"] = remote.url
-        from brainlm_core import hub
+        from brainlm_core.inference import hub
 
         disk.fill(600_000)
         sentence = said(lambda: hub.fetch("old_13M"))

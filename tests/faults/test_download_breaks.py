@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import hub
-from brainlm_core.errors import DownloadError
+from brainlm_core.base.errors import DownloadError
+from brainlm_core.inference import hub
 from tests.engine.hub_stand_in import Hub, serve
 
 SIZE = 3_000_000

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from brainlm_core import scratch as scratch_module
-from brainlm_core.scratch import scratch, sweep
+from brainlm_core.base import scratch as scratch_module
+from brainlm_core.base.scratch import scratch, sweep
 from tests.browser_tools import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="file locks are those of POSIX")
 
 HOLD = """
 import time
-from brainlm_core.scratch import scratch
+from brainlm_core.base.scratch import scratch
 with scratch() as folder:
     (folder / "scan.nii.gz").write_bytes(b"somebody's scan")
     print(folder, flush=True)

@@ -19,7 +19,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from app.chips import LOST
+from app.shell.chips import LOST
 from tests.browser_tools import ROOT, App, free_port, start_streamlit
 from tests.e2e.test_visitors_e2e import recording
 

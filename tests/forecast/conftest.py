@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from forecast_recordings import recording_of
 
-from brainlm_core.engine import Engine
+from brainlm_core.base.recording import Recording
+from brainlm_core.inference.engine import Engine
 from brainlm_core.model.checkpoints import random_model, save_folder
 from brainlm_core.model.config import ParcelTokenConfig
-from brainlm_core.recording import Recording
 
 
 @pytest.fixture(scope="session")

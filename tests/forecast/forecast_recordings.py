@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from brainlm_core.atlas import Parcellation, a424
-from brainlm_core.recording import Provenance, Recording
+from brainlm_core.base.atlas import Parcellation, a424
+from brainlm_core.base.recording import Provenance, Recording
 
 
 def place(n: int) -> Parcellation:

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from forecast_recordings import recording_of
 
-from brainlm_core.analyses import forecast as analysis
-from brainlm_core.analyses.forecast import ForecastOptions, analyse, back_test, forecast_from, plan
-from brainlm_core.analyses.forecast_windows import Look, forecast_looks, make_grid
-from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.base.errors import AnalysisError, ConfigError
+from brainlm_core.features.forecast import analysis
+from brainlm_core.features.forecast.analysis import ForecastOptions, analyse, back_test, forecast_from, plan
+from brainlm_core.features.forecast.windows import Look, forecast_looks, make_grid
 from brainlm_core.model.base import InputSpec
 
 
@@ -24,7 +24,7 @@ class Echo:
         self.asked: list[np.ndarray] = []
 
     def reconstruct(self, windows, hidden, *, only_hidden=False, progress=None, cancel=None):
-        from brainlm_core.engine_results import Predicted
+        from brainlm_core.inference.results import Predicted
 
         hidden = np.broadcast_to(hidden, windows.values.shape)
         self.asked.append(hidden.copy())
@@ -197,7 +197,7 @@ def test_a_short_recording_shrinks_the_context_or_is_refused(tiny, recording):
 
 
 def test_cancel_and_progress(tiny, recording):
-    from brainlm_core.engine import Cancelled
+    from brainlm_core.inference.engine import Cancelled
 
     said: list[float] = []
     analyse(tiny, recording, ForecastOptions(n_starts=4), lambda share, _: said.append(share), twin=tiny)

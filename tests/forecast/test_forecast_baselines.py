@@ -5,8 +5,8 @@ import pytest
 from statsmodels.regression.linear_model import yule_walker
 from statsmodels.tsa.ar_model import ar_select_order
 
-from brainlm_core.analyses.baselines import BASELINES, MAX_ORDER, baseline_forecasts, fit_ar
-from brainlm_core.errors import AnalysisError
+from brainlm_core.base.errors import AnalysisError
+from brainlm_core.features.shared.baselines import BASELINES, MAX_ORDER, baseline_forecasts, fit_ar
 
 
 def slow(n: int, parcels: int = 8, seed: int = 0) -> np.ndarray:

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from brainlm_core.analyses.forecast_intervals import coverage, quantiles_at
-from brainlm_core.analyses.forecast_metrics import (
+from brainlm_core.base.errors import AnalysisError
+from brainlm_core.features.forecast.intervals import coverage, quantiles_at
+from brainlm_core.features.forecast.metrics import (
     Backtest,
     network_scores,
     parcel_scores,
     race,
     skill_map,
 )
-from brainlm_core.analyses.forecast_verdict import verdict
-from brainlm_core.errors import AnalysisError
+from brainlm_core.features.forecast.verdict import verdict
 
 
 def backtest(starts: int = 40, steps: int = 6, parcels: int = 15, seed: int = 0, **noise: float) -> Backtest:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from forecast_recordings import recording_of
 
-from brainlm_core.analyses.baselines import baseline_forecasts
-from brainlm_core.analyses.forecast import ForecastOptions, back_test, plan
-from brainlm_core.analyses.forecast_metrics import Backtest, race
+from brainlm_core.features.forecast.analysis import ForecastOptions, back_test, plan
+from brainlm_core.features.forecast.metrics import Backtest, race
+from brainlm_core.features.shared.baselines import baseline_forecasts
 
 PARCELS, SEEN, STEPS, STARTS = 30, 180, 8, 400
 

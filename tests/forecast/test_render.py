@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainlm_core.atlas import a424, a424_cortex
-from brainlm_core.colour_maps import STOPS, lookup_table, map_values, rgb
-from brainlm_core.errors import ConfigError
-from brainlm_core.raster import brain_raster
-from brainlm_core.render import Panel, Scene, film_bytes, png_bytes, render_frames
+from brainlm_core.base.atlas import a424, a424_cortex
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.viz.colour_maps import STOPS, lookup_table, map_values, rgb
+from brainlm_core.viz.raster import brain_raster
+from brainlm_core.viz.render import Panel, Scene, film_bytes, png_bytes, render_frames
 
 
 def scene(n_frames: int = 6, **changes) -> Scene:

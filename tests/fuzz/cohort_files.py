@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainlm_core.atlas import a424_cortex
+from brainlm_core.base.atlas import a424_cortex
 from brainlm_core.cohort.embeddings import ACQUISITION, EmbeddingProvenance, Embeddings
 from brainlm_core.cohort.files import write_embeddings
 from brainlm_core.cohort.store import CohortStore

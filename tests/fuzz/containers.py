@@ -182,7 +182,7 @@ def cifti_parcels(n: int = 360) -> bytes:
     """Return a ptseries named like the cortical parcels."""
     from nibabel import cifti2
 
-    from brainlm_core.atlas import a424_cortex
+    from brainlm_core.base.atlas import a424_cortex
 
     names = a424_cortex().names[:n]
     vertices = [{"CIFTI_STRUCTURE_CORTEX_LEFT": np.array([k])} for k in range(n)]

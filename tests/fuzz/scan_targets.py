@@ -14,7 +14,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from brainlm_core.recording import Recording
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans import CleaningOptions, read_scan
 from tests.fuzz import containers as make
 from tests.fuzz.bomb_targets import GIFTI_WORDS

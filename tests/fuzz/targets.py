@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from brainlm_core.errors import BrainLMError
+from brainlm_core.base.errors import BrainLMError
 from tests.fuzz.mutations import Part
 
 #: A sentence longer than this is no sentence.

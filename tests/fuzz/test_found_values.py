@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brainlm_core.errors import AtlasError, BrainLMError, ConfigError, ScanError
-from brainlm_core.packs import open_cohort
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import AtlasError, BrainLMError, ConfigError, ScanError
+from brainlm_core.base.recording import Recording
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.scans import read_scan
 from tests.fuzz.containers import npy, npz, signals
 from tests.fuzz.scan_targets import saved_arrays

@@ -65,7 +65,7 @@ def test_every_target_reads_its_healthy_inputs() -> None:
     [("a\nb", "c"), ("a\x1b[31m", "c"), ("a", ""), ("a" * 900, "c"), ("fuzz-case/x", "c")],
 )
 def test_a_refusal_that_is_no_sentence_is_noticed(tmp_path: Path, what: str, fix: str) -> None:
-    from brainlm_core.errors import BrainLMError
+    from brainlm_core.base.errors import BrainLMError
 
     class Careless(BrainLMError):
         def __init__(self) -> None:
@@ -80,7 +80,7 @@ def test_a_refusal_that_is_no_sentence_is_noticed(tmp_path: Path, what: str, fix
 
 
 def test_errors_are_one_printable_line() -> None:
-    from brainlm_core.errors import BrainLMError
+    from brainlm_core.base.errors import BrainLMError
 
     error = BrainLMError("a\nb\x1b[31m\ud800" + "x" * 5000, "do")
     assert str(error).isprintable() and len(str(error)) < 500

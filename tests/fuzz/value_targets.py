@@ -32,7 +32,7 @@ _SCENARIO = {
 
 def _hold_scenario(scenario: Any) -> None:
     """Hold that a scenario is the same value after a file and after an address."""
-    from brainlm_core.analyses.scenario import Scenario
+    from brainlm_core.features.perturb.scenario import Scenario
 
     assert Scenario.from_json(scenario.to_json()) == scenario
     assert Scenario.from_url(scenario.to_url()) == scenario
@@ -40,7 +40,7 @@ def _hold_scenario(scenario: Any) -> None:
 
 
 def _read_scenario(path: Path, option: int) -> None:
-    from brainlm_core.analyses.scenario import Scenario
+    from brainlm_core.features.perturb.scenario import Scenario
 
     _hold_scenario(Scenario.read(path))
 
@@ -62,10 +62,10 @@ def _link_parts() -> tuple[Part, ...]:
 @contextlib.contextmanager
 def _page(**streamlit: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Give the Perturb page's state a visitor without a browser."""
-    from app import perturb_state
-    from app.perturb_state import PageState
-    from app.state import Visitor
-    from brainlm_core.analyses.scenario import Scenario
+    from app.perturb import state as perturb_state
+    from app.perturb.state import PageState
+    from app.shell.session import Visitor
+    from brainlm_core.features.perturb.scenario import Scenario
     from brainlm_core.scans.demo import demo_recordings
 
     real = perturb_state.st
@@ -78,7 +78,7 @@ def _page(**streamlit: Any) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _read_link(path: Path, option: int) -> None:
-    from app.perturb_state import from_link
+    from app.perturb.state import from_link
 
     lines = path.read_bytes().decode("utf-8", "replace").split("\n")
     link = dict(zip(("s", "a", "c"), lines, strict=False))
@@ -97,7 +97,7 @@ _MESSAGE = {
 
 
 def _read_message(path: Path, option: int) -> None:
-    from app.perturb_state import rows_of, take_message
+    from app.perturb.state import rows_of, take_message
 
     try:
         event = json.loads(path.read_bytes())
@@ -213,7 +213,7 @@ def _store_parts() -> tuple[Part, ...]:
 
 
 def _read_store(path: Path, option: int) -> None:
-    from brainlm_core.packs import open_cohort
+    from brainlm_core.cohort.packs import open_cohort
 
     name, data = path.read_bytes().split(b"\n", 1)
     folder = path.parent / "store"
@@ -238,7 +238,7 @@ def _pack_parts() -> tuple[Part, ...]:
 
 
 def _read_pack(path: Path, option: int) -> None:
-    from brainlm_core.packs import open_cohort
+    from brainlm_core.cohort.packs import open_cohort
     from brainlm_core.scans.quality import assess
     from tests.fuzz.scan_targets import check
 

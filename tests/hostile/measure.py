@@ -66,7 +66,7 @@ def _high_water_mb() -> float:
 
 
 def _read(paths: list[str]) -> Cost:
-    from brainlm_core.errors import BrainLMError
+    from brainlm_core.base.errors import BrainLMError
     from brainlm_core.scans import read_scan
     from brainlm_core.scans.isolation.guard import read_here
 

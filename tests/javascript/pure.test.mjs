@@ -11,7 +11,7 @@ globalThis.OffscreenCanvas = class {
     return context;
   }
 };
-const LOOK = "../../brainlm_core/look/frontend", PERTURB = "../../app/perturb_view/frontend";
+const LOOK = "../../brainlm_core/viz/frontend", PERTURB = "../../app/components/perturb_view/frontend";
 const { ColourScale, number } = await import(`${LOOK}/colour.js`);
 const { sameBytes, unpack } = await import(`${LOOK}/transport.js`);
 const { SCENE_CENTRE, canFly, hemisphereShift, isMoved, layoutTiles, newCamera, overviewHeight, viewMatrix } = await import(`${LOOK}/camera.js`);

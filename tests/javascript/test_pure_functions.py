@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.look.transport import pack
+from brainlm_core.viz.transport import pack
 
 HERE = Path(__file__).resolve().parent
 NODE = shutil.which("node")

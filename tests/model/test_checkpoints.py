@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import IMAGE, PARCEL, fine_tuned
 
-from brainlm_core.errors import CheckpointError, EngineError
+from brainlm_core.base.errors import CheckpointError, EngineError
 from brainlm_core.model.checkpoints import _empty, load_folder, load_state, random_model, save_folder
 from brainlm_core.model.state_files import find_state_files, read_state
 

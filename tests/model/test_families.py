@@ -8,12 +8,12 @@ import pytest
 import torch
 from tiny_models import IMAGE, PARCEL
 
-from brainlm_core.atlas import a424
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import CheckpointError
+from brainlm_core.inference.weights import config_of
 from brainlm_core.model import FAMILIES, build, family_of, with_tensors
 from brainlm_core.model.base import MaskedModel
 from brainlm_core.model.checkpoints import load_folder, random_model, save_folder
-from brainlm_core.weights import config_of
 
 
 def _config(family: str) -> dict:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_models import IMAGE
 
-from brainlm_core.errors import CheckpointError, EngineError
+from brainlm_core.base.errors import CheckpointError, EngineError
 from brainlm_core.model.attention import RowReader
 from brainlm_core.model.checkpoints import random_model
 from brainlm_core.model.config import ImageTokenConfig
@@ -184,8 +184,8 @@ def test_other_sizes_are_refused(window: tuple[torch.Tensor, torch.Tensor]) -> N
 
 @pytest.mark.parametrize(("name", "count"), [("111m", 111_655_680), ("650m", 656_611_404)])
 def test_published_sizes(name: str, count: int) -> None:
+    from brainlm_core.inference.weights import config_of
     from brainlm_core.model import build
-    from brainlm_core.weights import config_of
 
     with torch.device("meta"):
         model = build(config_of(name))

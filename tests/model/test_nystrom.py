@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from brainlm_core.errors import EngineError
+from brainlm_core.base.errors import EngineError
 from brainlm_core.model.attention import GroupReader, RowReader
 from brainlm_core.model.config import ParcelTokenConfig
 from brainlm_core.model.parcel_token import ParcelBlock

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from tiny_models import PARCEL
 
-from brainlm_core.errors import CheckpointError, EngineError
+from brainlm_core.base.errors import CheckpointError, EngineError
 from brainlm_core.model.attention import GroupReader, RowReader, TokenConvolution
 from brainlm_core.model.checkpoints import random_model
 from brainlm_core.model.config import ParcelTokenConfig

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.verify import bundled_cases, verify
-from brainlm_core.analyses.verify_recipe import recipe_inputs, recipe_state
-from brainlm_core.errors import BrainLMError
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.features.verify.analysis import bundled_cases, verify
+from brainlm_core.features.verify.recipe import recipe_inputs, recipe_state
 
 #: Cases that the product itself carries, and two that only the tests need.
 FOLDERS = {

@@ -12,9 +12,9 @@ import pytest
 
 import brainlm_core.model as model_module
 from brainlm_core import cli
-from brainlm_core.errors import BrainLMError
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.inference.weights import load
 from brainlm_core.model import FAMILIES, build
-from brainlm_core.weights import load
 
 ABSURD = (10**18, 10**6, 16384, 2048, 0, -1)
 #: Bound of these tests, so that what is allowed is quickly built.

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brainlm_core.atlas import YEO7, Parcellation, a424
-from brainlm_core.engine import Attention, EngineInfo
+from brainlm_core.base.atlas import YEO7, Parcellation, a424
+from brainlm_core.base.recording import Provenance, Recording
+from brainlm_core.inference.engine import Attention, EngineInfo
+from brainlm_core.inference.windows import Windows, make_windows
 from brainlm_core.model.base import InputSpec
-from brainlm_core.recording import Provenance, Recording
-from brainlm_core.windows import Windows, make_windows
 
 
 def info(name: str, random: bool = False) -> EngineInfo:

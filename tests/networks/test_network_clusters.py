@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.network_clusters import cluster, match_to_networks
-from brainlm_core.analyses.network_features import Features, attention_features
-from brainlm_core.analyses.network_metrics import LabelledParcels, ari, labelled_parcels
-from brainlm_core.atlas import YEO7, a424
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.atlas import YEO7, a424
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.networks.clusters import cluster, match_to_networks
+from brainlm_core.features.networks.features import Features, attention_features
+from brainlm_core.features.networks.metrics import LabelledParcels, ari, labelled_parcels
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.network_cohort import METRICS, cohort_network_scores
-from brainlm_core.atlas import a424_cortex
-from brainlm_core.errors import AnalysisError
+from brainlm_core.base.atlas import a424_cortex
+from brainlm_core.base.errors import AnalysisError
+from brainlm_core.features.networks.cohort import METRICS, cohort_network_scores
 
 
 @pytest.fixture

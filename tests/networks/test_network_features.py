@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.connectivity import functional_connectivity
-from brainlm_core.analyses.network_features import (
+from brainlm_core.base.errors import AnalysisError
+from brainlm_core.features.networks.features import (
     COORDINATE_WEIGHT,
     Features,
     attention_features,
@@ -15,7 +15,7 @@ from brainlm_core.analyses.network_features import (
     group_connectivity_features,
     remove_margins,
 )
-from brainlm_core.errors import AnalysisError
+from brainlm_core.features.shared.connectivity import functional_connectivity
 
 RNG = np.random.default_rng(0)
 

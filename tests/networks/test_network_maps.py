@@ -4,8 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.network_files import attention_received
-from brainlm_core.analyses.network_maps import (
+from brainlm_core.base.atlas import N_VERTICES, YEO7, Parcellation, from_coordinates
+from brainlm_core.base.errors import AnalysisError
+from brainlm_core.features.networks.files import attention_received
+from brainlm_core.features.networks.maps import (
     NETWORK_COLOURS,
     colours_of,
     write_label_cifti,
@@ -13,8 +15,6 @@ from brainlm_core.analyses.network_maps import (
     write_value_cifti,
     write_value_gifti,
 )
-from brainlm_core.atlas import N_VERTICES, YEO7, Parcellation, from_coordinates
-from brainlm_core.errors import AnalysisError
 
 NAMES = (*YEO7, "Unmatched 1")
 

@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from brainlm_core.analyses import network_metrics as metrics
-from brainlm_core.analyses.connectivity import functional_connectivity
-from brainlm_core.analyses.network_features import Features
-from brainlm_core.analyses.network_metrics import (
+from brainlm_core.base.atlas import YEO7, a424, a424_cortex, from_coordinates
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.networks import metrics
+from brainlm_core.features.networks.features import Features
+from brainlm_core.features.networks.metrics import (
     LabelledParcels,
     ari,
     homologue_pairs,
@@ -16,8 +17,7 @@ from brainlm_core.analyses.network_metrics import (
     labelled_parcels,
     mean_interval,
 )
-from brainlm_core.atlas import YEO7, a424, a424_cortex, from_coordinates
-from brainlm_core.errors import ConfigError
+from brainlm_core.features.shared.connectivity import functional_connectivity
 
 
 def labelled(labels: np.ndarray, pairs: np.ndarray | None = None) -> LabelledParcels:
@@ -207,7 +207,7 @@ def test_cohort_mean_of_missing_scores():
 @pytest.mark.slow
 def test_connectivity_of_real_recordings_scores_as_measured_before(shared):
     """Figures of `design/BASELINES.md`, measured on other subjects of the same study."""
-    from brainlm_core.analyses.network_scores import ScoreSetting, baseline_rows
+    from brainlm_core.features.networks.scores import ScoreSetting, baseline_rows
 
     parcellation = a424_cortex()
     with np.load(shared / "data" / "hcp15.npz") as store:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.network_metrics import labelled_parcels
-from brainlm_core.analyses.network_reference import group_connectivity
-from brainlm_core.analyses.network_scores import ScoreSetting, baseline_rows
-from brainlm_core.atlas import a424_cortex, from_coordinates
+from brainlm_core.base.atlas import a424_cortex, from_coordinates
+from brainlm_core.features.networks.metrics import labelled_parcels
+from brainlm_core.features.networks.reference import group_connectivity
+from brainlm_core.features.networks.scores import ScoreSetting, baseline_rows
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from brainlm_core.analyses import networks
-from brainlm_core.analyses.network_metrics import labelled_parcels
-from brainlm_core.analyses.network_scores import ScoreSetting, attention_row
-from brainlm_core.analyses.networks import NetworksOptions, analyse, attention_of
-from brainlm_core.atlas import YEO7, a424_cortex, from_coordinates
+from brainlm_core.base.atlas import YEO7, a424_cortex, from_coordinates
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.base.methods import ordered
-from brainlm_core.errors import ConfigError
+from brainlm_core.features.networks import analysis as networks
+from brainlm_core.features.networks.analysis import NetworksOptions, analyse, attention_of
+from brainlm_core.features.networks.metrics import labelled_parcels
+from brainlm_core.features.networks.scores import ScoreSetting, attention_row
 
 CHOICES = [
     NetworksOptions(),
@@ -202,7 +202,7 @@ def test_progress_rises_to_one(planted, blind, recording):
 
 
 def test_a_random_model_is_its_own_twin():
-    from brainlm_core.engine import get_engine
+    from brainlm_core.inference.engine import get_engine
 
     twin = get_engine("default", device="cpu", precision="fp32").twin()
     assert twin.info.is_random and twin.info.precision == "fp32"
@@ -230,7 +230,7 @@ def test_saved_tables_say_what_was_found(planted, blind, recording, tmp_path):
 
 def test_a_page_can_import_the_analysis_without_heavy_libraries():
     code = (
-        "import sys; import brainlm_core.analyses.network_cohort, brainlm_core.commands; "
+        "import sys; import brainlm_core.features.networks.cohort, brainlm_core.commands; "
         "print(sorted({'torch', 'sklearn', 'scipy', 'nibabel.cifti2', 'nilearn'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

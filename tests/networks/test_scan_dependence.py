@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.controls import control_recording, halves_of
-from brainlm_core.analyses.network_metrics import Score
-from brainlm_core.analyses.network_scores import MethodScores
-from brainlm_core.analyses.scan_dependence import ScanDependence, correlation, scan_dependence
 from brainlm_core.base.surrogates import shuffled_phases, white_noise_like
-from brainlm_core.look.attention import attention_words, dependence_words, who_wins
+from brainlm_core.features.networks.figures import attention_words, dependence_words, who_wins
+from brainlm_core.features.networks.metrics import Score
+from brainlm_core.features.networks.scores import MethodScores
+from brainlm_core.features.shared.controls import control_recording, halves_of
+from brainlm_core.features.shared.scan_dependence import ScanDependence, correlation, scan_dependence
 
 
 @pytest.mark.parametrize("n", [99, 100])
@@ -47,8 +47,8 @@ def dependence(person: float, group: float, seed: int = 0) -> ScanDependence:
         control = any(s.name == "control" for s in recording.provenance.steps)
         return (0 if control else person) * mine + group * all_of_us + rng.standard_normal((40, 40))
 
-    from brainlm_core.atlas import a424
-    from brainlm_core.recording import Provenance, Recording
+    from brainlm_core.base.atlas import a424
+    from brainlm_core.base.recording import Provenance, Recording
 
     recording = Recording(rng.standard_normal((424, 40)), 1.0, a424(), Provenance("x"))
     return scan_dependence(recording, draw(recording), draw)
@@ -64,15 +64,15 @@ def test_what_the_scan_adds_is_reliable_of_a_person_and_not_of_noise() -> None:
 
 
 def test_a_short_recording_says_that_it_has_no_halves() -> None:
-    from brainlm_core.errors import EngineError
+    from brainlm_core.base.errors import EngineError
 
     def draw(recording):
         if recording.n_timepoints < 30:
             raise EngineError("the recording lasts 10 s", "give more")
         return np.arange(12.0).reshape(3, 4)
 
-    from brainlm_core.atlas import a424
-    from brainlm_core.recording import Provenance, Recording
+    from brainlm_core.base.atlas import a424
+    from brainlm_core.base.recording import Provenance, Recording
 
     rng = np.random.default_rng(0)
     recording = Recording(rng.standard_normal((424, 40)), 1.0, a424(), Provenance("x"))
@@ -104,7 +104,7 @@ def test_attention_is_what_a_model_reads_only_where_an_ablation_shows_it() -> No
 
 
 def test_the_command_has_the_controls(planted, blind, make, whole) -> None:
-    from brainlm_core.analyses.networks import analyse
+    from brainlm_core.features.networks.analysis import analyse
 
     result = analyse(planted, make.recording(whole), twin=blind)
     facts = result.to_dict()

@@ -7,8 +7,8 @@ import json
 import re
 from pathlib import Path
 
+from brainlm_core.base.licences import as_markdown
 from brainlm_core.cli import build_parser
-from brainlm_core.licences import as_markdown
 
 
 def test_licences_are_the_one_table(root: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from app.navigation import PAGES
+from app.shell.navigation import PAGES
 from tests.browser_tools import free_port
 
 pytestmark = pytest.mark.slow
@@ -129,7 +129,7 @@ def test_commands_find_weights_and_drawing(installed: Path, tmp_path: Path) -> N
     code = (
         "from brainlm_core.report.script import page_script\n"
         "from brainlm_core.report.page import _style\n"
-        "from brainlm_core.look.transport import surface_bytes\n"
+        "from brainlm_core.viz.transport import surface_bytes\n"
         "print(len(page_script()), len(_style()), len(surface_bytes()))"
     )
     sizes = [int(n) for n in run(installed, tmp_path, "-c", code).split()]

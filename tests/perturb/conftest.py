@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.perturb_actions import Frame
-from brainlm_core.atlas import a424, a424_cortex
-from brainlm_core.recording import Provenance, Recording
+from brainlm_core.base.atlas import a424, a424_cortex
+from brainlm_core.base.recording import Provenance, Recording
+from brainlm_core.features.perturb.actions import Frame
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path):  # type: ignore[no-untyped-def]
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
     return Engine.load(str(tiny_folder), device="cpu", precision="fp32")
 

@@ -12,9 +12,9 @@ if str(ROOT) not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from app import theme  # noqa: E402
-from app.state import ModelChoice, Visitor  # noqa: E402
-from brainlm_core.recording import Recording  # noqa: E402
+from app.shell import theme  # noqa: E402
+from app.shell.session import ModelChoice, Visitor  # noqa: E402
+from brainlm_core.base.recording import Recording  # noqa: E402
 
 st.set_page_config(layout="wide")
 theme.inject_css(n_pages=1)

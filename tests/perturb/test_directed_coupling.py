@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.perturb_response import prepare, respond
-from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.recording import Provenance, Recording
+from brainlm_core.base.recording import Provenance, Recording
+from brainlm_core.features.perturb.response import prepare, respond
+from brainlm_core.features.perturb.scenario import Scenario
 
 TR_S = 0.72
 
@@ -117,7 +117,7 @@ class Autoregression:
 
     def __init__(self, engine, recording) -> None:  # type: ignore[no-untyped-def]
         self.engine, self.info, self.spec = engine, engine.info, replace(engine.spec, tr_s=TR_S)
-        from brainlm_core.windows import make_windows
+        from brainlm_core.inference.windows import make_windows
 
         self.windows = lambda r: make_windows(r, self.spec)
         x = np.concatenate(list(self.windows(recording).values), axis=1)
@@ -142,7 +142,7 @@ def test_a_model_that_learnt_the_coupling_gives_it_back(tiny, small_parcellation
 
 @pytest.mark.slow
 def test_the_bundled_model_reports_its_figure(small_parcellation, record_property, capsys):  # type: ignore[no-untyped-def]
-    from brainlm_core.engine import Engine
+    from brainlm_core.inference.engine import Engine
 
     recording, truth = coupled(small_parcellation)
     engine = Engine.load("default", device="cpu", precision="fp32")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brainlm_core.analyses.perturb_actions import apply_actions, counterparts, resolve
-from brainlm_core.analyses.scenario import Action, Target
-from brainlm_core.atlas import a424
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.perturb.actions import apply_actions, counterparts, resolve
+from brainlm_core.features.perturb.scenario import Action, Target
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 parcels = st.lists(st.integers(1, 40), min_size=1, max_size=10)
@@ -171,7 +171,7 @@ def test_counterparts_of_the_atlas():  # type: ignore[no-untyped-def]
 
 
 def test_a_swap_of_the_midline_is_refused():  # type: ignore[no-untyped-def]
-    from brainlm_core.analyses.perturb_actions import Frame
+    from brainlm_core.features.perturb.actions import Frame
 
     parcellation = a424()
     one = np.ones(424, dtype=np.float32)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from brainlm_core.analyses.scenario import Scenario
+from brainlm_core.features.perturb.scenario import Scenario
 from tests.browser_tools import App, start_streamlit
 from tests.perturb.conftest import simulated_recording
 

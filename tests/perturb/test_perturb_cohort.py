@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.perturb_survey import Survey, network_scenario, survey
-from brainlm_core.analyses.perturb_companions import chance_p
 from brainlm_core.cohort.recordings import Cohort
+from brainlm_core.features.perturb.companions import chance_p
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brainlm_core.analyses.perturb_masks import TokenGrid, answers, draw_masks, make_plan
-from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.errors import AnalysisError, ConfigError
+from brainlm_core.base.errors import AnalysisError, ConfigError
+from brainlm_core.features.perturb.masks import TokenGrid, answers, draw_masks, make_plan
+from brainlm_core.features.perturb.scenario import Scenario
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 GRID = TokenGrid(np.arange(40), np.arange(200) // 20)

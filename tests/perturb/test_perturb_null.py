@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.group_statistics import group_covariance
-from brainlm_core.analyses.perturb_actions import Frame
-from brainlm_core.analyses.perturb_controls import (
+from brainlm_core.base.atlas import a424_cortex
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.perturb.actions import Frame
+from brainlm_core.features.perturb.controls import (
     group_answers,
     published_connectivity,
     weighted_rows,
 )
-from brainlm_core.analyses.perturb_masks import TokenGrid, make_plan
-from brainlm_core.analyses.perturb_null import _adjusted, matched_on, nearness, z_map
-from brainlm_core.analyses.perturb_sets import TOLERANCE, likeness, random_sets
-from brainlm_core.analyses.perturb_trials import Stage
-from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.atlas import a424_cortex
-from brainlm_core.errors import ConfigError
+from brainlm_core.features.perturb.masks import TokenGrid, make_plan
+from brainlm_core.features.perturb.null import _adjusted, matched_on, nearness, z_map
+from brainlm_core.features.perturb.scenario import Scenario
+from brainlm_core.features.perturb.sets import TOLERANCE, likeness, random_sets
+from brainlm_core.features.perturb.trials import Stage
+from brainlm_core.features.shared.group_statistics import group_covariance
 
 #: Targets in each hemisphere and targets that are asked; null sets.
 N_TARGETS, N_SETS = 100, 110
@@ -139,7 +139,7 @@ def test_published_connectivity_is_given_for_the_same_parcels_only() -> None:
     order = np.random.default_rng(0).permutation(360)[:300]
     part = published_connectivity(parcels.subset(order, "some"))
     assert part is not None and np.allclose(part, table[np.ix_(order, order)])
-    from brainlm_core.atlas import from_coordinates
+    from brainlm_core.base.atlas import from_coordinates
 
     assert (
         published_connectivity(from_coordinates("own", ("a", "b"), np.array([[1, 2, 3], [40, 5, 6]]))) is None

@@ -16,17 +16,19 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import perturb_exports, perturb_state, perturb_work
-from app.perturb_desk import FIRST_DRAWS, Desk
-from app.perturb_message import message
-from app.perturb_rows import SLIDER_KINDS, Common, make_rows
-from app.perturb_state import PageState
-from brainlm_core.analyses.perturb import PerturbOptions, analyse
-from brainlm_core.analyses.perturb_response import prepare
-from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.atlas import a424_cortex
-from brainlm_core.errors import ConfigError
-from brainlm_core.recording import Provenance, Recording
+from app.perturb import exports as perturb_exports
+from app.perturb import state as perturb_state
+from app.perturb import work as perturb_work
+from app.perturb.answers import FIRST_DRAWS, Desk
+from app.perturb.message import message
+from app.perturb.rows import SLIDER_KINDS, Common, make_rows
+from app.perturb.state import PageState
+from brainlm_core.base.atlas import a424_cortex
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.recording import Provenance, Recording
+from brainlm_core.features.perturb.analysis import PerturbOptions, analyse
+from brainlm_core.features.perturb.response import prepare
+from brainlm_core.features.perturb.scenario import Scenario
 from tests.app.conftest import Tab
 from tests.perturb.conftest import simulated_recording
 

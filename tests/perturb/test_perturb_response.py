@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainlm_core.analyses import perturb_trials
-from brainlm_core.analyses.perturb import PerturbOptions, analyse, notices_of, responder_table
-from brainlm_core.analyses.perturb_response import mean_over_draws, prepare, respond
-from brainlm_core.analyses.perturb_sets import random_sets
-from brainlm_core.analyses.perturb_trials import Trial, run_trials
-from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.engine import Cancelled
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.perturb import trials as perturb_trials
+from brainlm_core.features.perturb.analysis import PerturbOptions, analyse, notices_of, responder_table
+from brainlm_core.features.perturb.response import mean_over_draws, prepare, respond
+from brainlm_core.features.perturb.scenario import Scenario
+from brainlm_core.features.perturb.sets import random_sets
+from brainlm_core.features.perturb.trials import Trial, run_trials
+from brainlm_core.inference.engine import Cancelled
 
 
 def scenario(amplitude=2.0, targets=None, **changes):  # type: ignore[no-untyped-def]
@@ -143,7 +143,7 @@ def test_a_wrong_scenario_stops_the_request_before_the_first_pass(tiny, stage): 
 
 
 def replace_length(stage):  # type: ignore[no-untyped-def]
-    from brainlm_core.recording import Provenance, Recording
+    from brainlm_core.base.recording import Provenance, Recording
 
     return Recording(stage.whole[:, :210], 0.735, stage.parcellation, Provenance("test"))
 
@@ -157,7 +157,7 @@ def test_cancelling_and_progress(tiny, stage):  # type: ignore[no-untyped-def]
 
 
 def test_random_sets_match_in_size_and_hemisphere(stage):  # type: ignore[no-untyped-def]
-    from brainlm_core.analyses.perturb_masks import make_plan
+    from brainlm_core.features.perturb.masks import make_plan
 
     plan = make_plan(scenario(), stage.frame, stage.grid)
     allowed = ~plan.targets
@@ -172,7 +172,7 @@ def test_random_sets_match_in_size_and_hemisphere(stage):  # type: ignore[no-unt
 
 
 def test_a_set_of_the_null_sees_the_same_mask(tiny, stage):  # type: ignore[no-untyped-def]
-    from brainlm_core.analyses.perturb_masks import draw_masks, make_plan
+    from brainlm_core.features.perturb.masks import draw_masks, make_plan
 
     plan = make_plan(scenario(), stage.frame, stage.grid)
     mask = draw_masks(plan, stage.grid, [0])[0]

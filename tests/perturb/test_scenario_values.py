@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainlm_core.analyses.scenario import KINDS, READOUTS, Action, Scenario, Target
-from brainlm_core.atlas import YEO7, a424, a424_cortex
-from brainlm_core.errors import ConfigError
+from brainlm_core.base.atlas import YEO7, a424, a424_cortex
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.perturb.scenario import KINDS, READOUTS, Action, Scenario, Target
 
 MINIMAL = {"actions": [{"targets": {"network": "Visual"}, "kind": "add", "amplitude_sd": 2.0}]}
 finite = st.floats(allow_nan=False, allow_infinity=False)

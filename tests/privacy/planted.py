@@ -17,7 +17,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 from scipy.io import savemat
 
-from brainlm_core.atlas import a424
+from brainlm_core.base.atlas import a424
 from brainlm_core.scans import read_scan
 from tests.privacy.marks import DATES, FIRST, NAME, NOTE, PERSON
 from tests.scans.scan_files import AFFINE, SHAPE, bold_table, bold_volume, label_volume
@@ -79,7 +79,7 @@ def _volume(path: Path, data: np.ndarray, cls: Any = nib.Nifti1Image) -> Path:
 
 def _brain() -> np.ndarray:
     from brainlm_core.scans.space import sample_nearest
-    from brainlm_core.volume_atlas import load_volume_atlas
+    from brainlm_core.scans.volume_atlas import load_volume_atlas
 
     atlas = load_volume_atlas("a424-approximation")
     return bold_volume(sample_nearest(atlas.labels, atlas.affine, SHAPE, AFFINE), T)

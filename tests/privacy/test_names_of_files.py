@@ -8,11 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.forecast_plan import ForecastOptions
-from brainlm_core.analyses.perturb import PerturbOptions
-from brainlm_core.analyses.scenario import Scenario
-from brainlm_core.packs import open_cohort
-from brainlm_core.recording import Recording
+from brainlm_core.base.recording import Recording
+from brainlm_core.cohort.packs import open_cohort
+from brainlm_core.features.forecast.plan import ForecastOptions
+from brainlm_core.features.perturb.analysis import PerturbOptions
+from brainlm_core.features.perturb.scenario import Scenario
 from brainlm_core.report import NotMade, ReportOptions, gather, page_html
 from brainlm_core.report.contents import default_scenario
 from brainlm_core.scans import CleaningOptions, read_scan

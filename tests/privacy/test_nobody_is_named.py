@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.io import savemat
 
-from app import exports
+from app.shell import exports
+from brainlm_core.base.errors import BrainLMError, ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.cohort.importing import import_scans
 from brainlm_core.cohort.sources import ImportOptions, find_scans
 from brainlm_core.cohort.store import CohortStore
-from brainlm_core.errors import BrainLMError, ScanError
-from brainlm_core.recording import Recording
 from brainlm_core.scans import READERS, CleaningOptions, read_scan
 from tests.privacy.marks import DATES, FIRST, NAME, NOTE, PERSON, marks_in
 from tests.privacy.planted import PLANTED, REFUSED, Planted

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans import read_scan
 from tests.browser_tools import ROOT, start_streamlit
 from tests.privacy.marks import marks_in

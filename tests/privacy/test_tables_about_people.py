@@ -15,11 +15,11 @@ from brainlm_core import cli
 from brainlm_core.cohort.embed_run import embed_cohort
 from brainlm_core.cohort.files import read_embeddings, write_embeddings
 from brainlm_core.cohort.importing import import_scans
+from brainlm_core.cohort.packs import open_cohort
 from brainlm_core.cohort.personal import leave_out_personal
 from brainlm_core.cohort.sources import ImportOptions, find_scans
 from brainlm_core.cohort.store import CohortStore
 from brainlm_core.cohort.tasks import CohortReference, EmbedSettings
-from brainlm_core.packs import open_cohort
 from tests.cohort.cohort_tools import embeddings, write_pack
 from tests.engine.small_engines import save_tiny
 from tests.privacy.marks import DATES, FIRST, NAME, PERSON, marks_in

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from brainlm_core.base.errors import EngineError
 from brainlm_core.bench.footprint import measure_apart
-from brainlm_core.errors import EngineError
 
 
 @pytest.mark.slow

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from brainlm_core.analyses.reconstruct import ReconstructOptions, add_twin, reconstruct, sweep
+from brainlm_core.base.errors import AnalysisError, ConfigError
+from brainlm_core.base.recording import Recording
 from brainlm_core.cli import main
-from brainlm_core.engine import Engine
-from brainlm_core.errors import AnalysisError, ConfigError
-from brainlm_core.recording import Recording
+from brainlm_core.features.reconstruct.analysis import ReconstructOptions, add_twin, reconstruct, sweep
+from brainlm_core.inference.engine import Engine
 from brainlm_core.scans.demo import demo_recordings
 
 

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brainlm_core import weights
-from brainlm_core.analyses.attribute import attribute
-from brainlm_core.analyses.attribute_direction import axis_direction
-from brainlm_core.analyses.attribute_result import AttributeOptions
-from brainlm_core.analyses.forecast import forecast_from, plan
-from brainlm_core.analyses.forecast_plan import ForecastOptions
-from brainlm_core.analyses.networks import attention_of
-from brainlm_core.analyses.perturb import PerturbOptions
-from brainlm_core.analyses.perturb import analyse as perturb
+from brainlm_core.base.errors import CheckpointError, ConfigError, EngineError
 from brainlm_core.cli import main
 from brainlm_core.cohort.reference import reference_cohort
-from brainlm_core.engine import Cancelled, Engine, get_engine
-from brainlm_core.errors import CheckpointError, ConfigError, EngineError
+from brainlm_core.features.attribution.analysis import attribute
+from brainlm_core.features.attribution.direction import axis_direction
+from brainlm_core.features.attribution.result import AttributeOptions
+from brainlm_core.features.forecast.analysis import forecast_from, plan
+from brainlm_core.features.forecast.plan import ForecastOptions
+from brainlm_core.features.networks.analysis import attention_of
+from brainlm_core.features.perturb.analysis import PerturbOptions
+from brainlm_core.features.perturb.analysis import analyse as perturb
+from brainlm_core.inference import weights
+from brainlm_core.inference.engine import Cancelled, Engine, get_engine
 from brainlm_core.remote import cluster as clusters
 from brainlm_core.remote import engine as remote_engine
 from brainlm_core.remote.cluster import cluster

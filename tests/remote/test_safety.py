@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from brainlm_core.errors import ConfigError
-from brainlm_core.processes import children
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.base.processes import children
 from brainlm_core.remote.link import Link
 from brainlm_core.remote.safety import allow_plain_tcp, check_address, local_cluster
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.forecast_plan import ForecastOptions
-from brainlm_core.analyses.perturb import PerturbOptions
-from brainlm_core.recording import Recording, Step
+from brainlm_core.base.recording import Recording, Step
+from brainlm_core.features.forecast.plan import ForecastOptions
+from brainlm_core.features.perturb.analysis import PerturbOptions
 from brainlm_core.report import Contents, ReportOptions, gather, page_html
 from brainlm_core.scans.demo import demo_recordings
 

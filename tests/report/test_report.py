@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import weights
+from brainlm_core.base.errors import AnalysisError, ConfigError
+from brainlm_core.base.licences import LICENCES
 from brainlm_core.cli import main
-from brainlm_core.errors import AnalysisError, ConfigError
-from brainlm_core.licences import LICENCES
-from brainlm_core.look.transport import unpack
+from brainlm_core.inference import weights
 from brainlm_core.report import Contents, NotMade, figures_of, page_html
 from brainlm_core.report import script as scripts
 from brainlm_core.report.charts import Line, line_chart
@@ -26,6 +25,7 @@ from brainlm_core.report.contents import default_scenario
 from brainlm_core.report.figures import FIGURES, make
 from brainlm_core.report.reproduce import signals_digest
 from brainlm_core.scans.demo import demo_recordings
+from brainlm_core.viz.transport import unpack
 
 
 class Tags(HTMLParser):
@@ -160,7 +160,7 @@ def test_forms_that_would_be_lost_are_refused(text: str) -> None:
 def test_default_scenario_fits_every_parcellation() -> None:
     parcels = demo_recordings()[0].parcellation
     assert default_scenario(parcels).actions[0].targets.network == "Visual"
-    from brainlm_core.atlas import from_coordinates
+    from brainlm_core.base.atlas import from_coordinates
 
     plain = from_coordinates("mine", parcels.names[-40:], parcels.xyz[-40:])
     default_scenario(plain).actions[0].targets.rows(plain)

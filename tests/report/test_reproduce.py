@@ -14,22 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.attribute import attribute
-from brainlm_core.analyses.attribute_direction import axis_direction
-from brainlm_core.analyses.attribute_result import AttributeOptions
-from brainlm_core.analyses.decode import DecodeOptions, decode
-from brainlm_core.analyses.reconstruct import ReconstructOptions, reconstruct
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.slices import Slice, Slices
 from brainlm_core.cohort.files import write_embeddings
 from brainlm_core.cohort.reference import reference_cohort, with_connectivity
-from brainlm_core.engine import Engine
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.features.attribution.analysis import attribute
+from brainlm_core.features.attribution.direction import axis_direction
+from brainlm_core.features.attribution.result import AttributeOptions
+from brainlm_core.features.decode.analysis import DecodeOptions, decode
+from brainlm_core.features.reconstruct.analysis import ReconstructOptions, reconstruct
+from brainlm_core.inference.engine import Engine
 from brainlm_core.report import Contents, Figure, figures_of, open_embeddings, open_recording, script_of
 from brainlm_core.report.figures import FIGURES, make
 from brainlm_core.report.figures_cohort import coloured_map
 from brainlm_core.report.reproduce import embeddings_digest, script, signals_digest
 from brainlm_core.scans.demo import demo_recordings
-from brainlm_core.slices import Slice, Slices
 from tests.report.test_report import block, unpack
 
 

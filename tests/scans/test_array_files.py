@@ -12,8 +12,8 @@ import pytest
 from scan_files import bold_table
 from scipy.io import savemat
 
-from brainlm_core.atlas import a424
-from brainlm_core.errors import ScanError
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans import read_scan
 
 

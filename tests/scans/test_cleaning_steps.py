@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_fmriprep_folders import confounds
 
-from brainlm_core.errors import ConfigError, ScanError
+from brainlm_core.base.errors import ConfigError, ScanError
 from brainlm_core.scans import CleaningOptions, read_scan
 
 T = 200

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scan_files import AFFINE, bold_volume, label_volume, save_nifti
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans import CleaningOptions, read_scan
 
 T = 40

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from scan_files import AFFINE, SHAPE, bold_table, bold_volume, save_nifti
 
+from brainlm_core.base.errors import BrainLMError, ScanError
 from brainlm_core.cli import main
-from brainlm_core.errors import BrainLMError, ScanError
 from brainlm_core.scans import read_scan
 
 

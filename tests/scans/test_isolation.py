@@ -17,8 +17,8 @@ import pytest
 from scan_files import bold_table
 from test_readers_contract import GOOD
 
-from brainlm_core.errors import BrainLMError, ScanError
-from brainlm_core.processes import children
+from brainlm_core.base.errors import BrainLMError, ScanError
+from brainlm_core.base.processes import children
 from brainlm_core.scans import READERS, CleaningOptions, MissingTR, ScanSource, read_scan
 from brainlm_core.scans.isolation import child, guard, nursery, read, read_isolated, wire
 from brainlm_core.scans.types import PATH_OPTIONS, MissingChoice
@@ -145,7 +145,7 @@ def test_a_child_that_dies_is_a_sentence(slow_table: Path, tmp_path: Path) -> No
 _ABANDONED = """
 import sys, threading, time
 from brainlm_core.scans.isolation import nursery, read_isolated
-from brainlm_core.processes import children
+from brainlm_core.base.processes import children
 nursery.warm()
 threading.Thread(target=read_isolated, args=(sys.argv[1],), kwargs={"tr_s": 2}, daemon=True).start()
 while len(children()) < 2:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.atlas import a424, a424_cortex
-from brainlm_core.errors import AtlasError
+from brainlm_core.base.atlas import a424, a424_cortex
+from brainlm_core.base.errors import AtlasError
 from brainlm_core.scans.atlases import (
     NameMatch,
     PositionsNotHere,

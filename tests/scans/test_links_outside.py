@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scan_files import AFFINE, bold_table, bold_volume, label_volume, save_nifti
 
-from brainlm_core.errors import BrainLMError, ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import BrainLMError, ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans import MissingTR, ScanSource, read_scan
 from brainlm_core.scans.source import lies_within
 

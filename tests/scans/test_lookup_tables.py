@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scan_files import bold_volume, label_volume, save_nifti
 
-from brainlm_core.errors import AtlasError
+from brainlm_core.base.errors import AtlasError
 from brainlm_core.scans import read_scan
 from brainlm_core.scans.isolation import read_isolated
 from brainlm_core.scans.lookup import read_lookup

@@ -12,12 +12,12 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scan_files import AFFINE, SHAPE, bold_volume, label_volume, save_nifti
 
-from brainlm_core.errors import ScanError
-from brainlm_core.look.slices import borders, parcels_seen, slices_html, slices_of, slices_words
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.slices import Slices, cut_slices
 from brainlm_core.scans import read_scan
 from brainlm_core.scans.isolation import read_isolated
-from brainlm_core.slices import Slices, cut_slices
+from brainlm_core.viz.slices import borders, parcels_seen, slices_html, slices_of, slices_words
 
 Atlas = tuple[Path, np.ndarray]
 MARK_MM = {"sagittal": (-6.0, 50.0, 40.0), "coronal": (40.0, -8.0, 50.0), "axial": (-40.0, 50.0, 4.0)}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scan_files import AFFINE, SHAPE, bold_volume, label_volume, save_nifti
 
-from brainlm_core.errors import AtlasError, ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import AtlasError, ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans import MissingTR, read_scan
 
 Atlas = tuple[Path, np.ndarray]
@@ -271,7 +271,7 @@ def test_small_parcels_borrow_the_voxel_they_lie_in(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(labels, affine), tmp_path / "fine.nii.gz")
     data = bold_volume(np.ones(SHAPE, np.int16), 25)
     from brainlm_core.scans.space import atlas_on_grid
-    from brainlm_core.volume_atlas import load_volume_atlas
+    from brainlm_core.scans.volume_atlas import load_volume_atlas
 
     grid = atlas_on_grid(load_volume_atlas(str(tmp_path / "fine.nii.gz")), SHAPE, AFFINE)
     assert grid.n_borrowed == 1

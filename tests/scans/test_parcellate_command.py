@@ -10,8 +10,8 @@ import pytest
 from scan_files import bold_table
 from test_fmriprep_folders import confounds
 
+from brainlm_core.base.recording import Recording
 from brainlm_core.cli import main
-from brainlm_core.recording import Recording
 
 KEYS = {
     "n_parcels",

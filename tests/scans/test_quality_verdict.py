@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.atlas import a424
-from brainlm_core.recording import Provenance, Recording
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.recording import Provenance, Recording
 from brainlm_core.scans.quality import assess, dvars, judge, parcels_covered, spikes, tsnr
 
 

@@ -13,8 +13,8 @@ import pytest
 from scan_files import AFFINE, bold_table, bold_volume, save_nifti
 from scipy.io import savemat
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans import READERS, Reader, read_scan
 from brainlm_core.scans.readers import find_reader
 from brainlm_core.scans.source import make_source, probe
@@ -24,7 +24,7 @@ T = 32
 
 def make_nifti(folder: Path) -> Path:
     from brainlm_core.scans.space import sample_nearest
-    from brainlm_core.volume_atlas import load_volume_atlas
+    from brainlm_core.scans.volume_atlas import load_volume_atlas
 
     atlas = load_volume_atlas("a424-approximation")
     labels = sample_nearest(atlas.labels, atlas.affine, (31, 37, 31), AFFINE)

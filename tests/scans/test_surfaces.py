@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainlm_core.atlas import a424
-from brainlm_core.errors import AtlasError, ScanError
-from brainlm_core.grayordinates import N_FS_LR, load_grayordinates, read_dlabel
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import AtlasError, ScanError
 from brainlm_core.scans import read_scan
-from brainlm_core.volume_atlas import load_volume_atlas
+from brainlm_core.scans.grayordinates import N_FS_LR, load_grayordinates, read_dlabel
+from brainlm_core.scans.volume_atlas import load_volume_atlas
 
 T = 25
 

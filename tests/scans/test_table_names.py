@@ -10,9 +10,9 @@ import pytest
 from scan_files import bold_table
 from table_files import write_workbook
 
-from brainlm_core.atlas import a424, a424_cortex
-from brainlm_core.errors import AtlasError, ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.atlas import a424, a424_cortex
+from brainlm_core.base.errors import AtlasError, ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans import MissingChoice, MissingCoordinates, read_scan
 from brainlm_core.scans.atlases import atlas_parcellation, atlas_table, known_atlases
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scan_files import bold_table
 
-from brainlm_core.atlas import a424
-from brainlm_core.errors import AtlasError, ScanError
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import AtlasError, ScanError
 from brainlm_core.scans import MissingChoice, MissingCoordinates, MissingTR, read_scan
 from brainlm_core.scans.atlases import known_atlases
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scan_files import AFFINE, bold_volume, label_volume, save_nifti
 
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.base.recording import Recording
 from brainlm_core.scans import read_scan
 from brainlm_core.scans.templates import claimed_space, space_of_name
 from brainlm_core.scans.types import MissingChoice

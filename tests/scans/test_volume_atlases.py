@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import volume_atlas
-from brainlm_core.atlas_approximation import SHAPE, approximate_a424, compute_approximation
-from brainlm_core.errors import AtlasError, DownloadError
-from brainlm_core.volume_atlas import OFFICIAL, load_volume_atlas, official_file
+from brainlm_core.base.errors import AtlasError, DownloadError
+from brainlm_core.scans import volume_atlas
+from brainlm_core.scans.atlas_approximation import SHAPE, approximate_a424, compute_approximation
+from brainlm_core.scans.volume_atlas import OFFICIAL, load_volume_atlas, official_file
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> np.ndarray:

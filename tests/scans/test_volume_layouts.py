@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scan_files import AFFINE, SHAPE, bold_volume, label_volume, save_nifti
 
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans import ScanSource, read_scan
 
 N, TR = 24, 2.2

@@ -11,7 +11,7 @@ import numpy as np
 
 _SCRIPT = """
 import sys
-from brainlm_core.errors import ScanError
+from brainlm_core.base.errors import ScanError
 from brainlm_core.scans import read_scan, volumes
 volumes.warm_up()
 before = set(sys.modules)

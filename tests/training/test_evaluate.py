@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from pytest import CaptureFixture
 
-from brainlm_core.analyses.evaluate import EvaluateOptions
-from brainlm_core.analyses.evaluate_decode import decode_cohort
-from brainlm_core.atlas import a424_cortex
+from brainlm_core.base.atlas import a424_cortex
+from brainlm_core.base.errors import ConfigError
 from brainlm_core.base.methods import methods_of
 from brainlm_core.cli import main
-from brainlm_core.engine import get_engine
-from brainlm_core.errors import ConfigError
+from brainlm_core.cohort.packs import open_cohort
+from brainlm_core.features.evaluate.analysis import EvaluateOptions
+from brainlm_core.features.evaluate.decoding import decode_cohort
+from brainlm_core.inference.engine import get_engine
+from brainlm_core.inference.weights import default_folder
 from brainlm_core.model.checkpoints import load_folder
 from brainlm_core.model.kernel_model import KernelModel
-from brainlm_core.packs import open_cohort
-from brainlm_core.weights import default_folder
 
 
 @pytest.fixture(scope="module")

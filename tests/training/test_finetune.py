@@ -12,18 +12,18 @@ import pytest
 import torch
 import yaml
 
-from brainlm_core import weights
-from brainlm_core.atlas import a424, from_coordinates
+from brainlm_core.base.atlas import a424, from_coordinates
+from brainlm_core.base.errors import BrainLMError, CheckpointError, ConfigError
+from brainlm_core.base.recording import Provenance, Recording
 from brainlm_core.cli import main
-from brainlm_core.errors import BrainLMError, CheckpointError, ConfigError
+from brainlm_core.inference import weights
+from brainlm_core.inference.windows import make_windows
 from brainlm_core.model.checkpoints import load_folder, random_model, save_folder
 from brainlm_core.model.config import UKB_TR_S
-from brainlm_core.recording import Provenance, Recording
 from brainlm_core.training import checkpoint
 from brainlm_core.training.clinical import ClinicalHead, predict
 from brainlm_core.training.config import FinetuneConfig, read_settings
 from brainlm_core.training.finetune import finetune
-from brainlm_core.windows import make_windows
 from tests.model.tiny_models import fine_tuned
 from tests.training.test_pretrain import MODEL
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from brainlm_core.atlas import a424, a424_cortex
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.atlas import a424, a424_cortex
+from brainlm_core.base.errors import CheckpointError
+from brainlm_core.inference.weights import default_folder
 from brainlm_core.model.checkpoints import load_folder, random_model, save_folder
 from brainlm_core.model.kernel_config import KernelConfig
 from brainlm_core.model.kernel_gates import distance_to_visible
 from brainlm_core.model.kernel_model import KernelModel
 from brainlm_core.model.kernel_prior import Kernels, block_bounds, interpolation_weights, posterior_mean
-from brainlm_core.weights import default_folder
 from tests.training.conftest import SMALL
 
 
@@ -154,9 +154,9 @@ def test_impossible_configurations_are_refused(change: dict[str, object]) -> Non
 
 def test_where_nothing_can_be_forecast_the_forecast_is_the_mean_of_what_was_seen() -> None:
     """White and skewed signals: the default model must not be worse than the mean, at any step."""
-    from brainlm_core.analyses.forecast import ForecastOptions, analyse
-    from brainlm_core.engine import get_engine
-    from brainlm_core.recording import Provenance, Recording
+    from brainlm_core.base.recording import Provenance, Recording
+    from brainlm_core.features.forecast.analysis import ForecastOptions, analyse
+    from brainlm_core.inference.engine import get_engine
 
     signals = np.random.default_rng(0).exponential(size=(360, 320)).astype(np.float32)
     recording = Recording(signals, 0.72, a424_cortex(), Provenance("white"))

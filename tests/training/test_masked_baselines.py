@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainlm_core.analyses.error_sums import ErrorSums, error_sums
-from brainlm_core.analyses.masked_baselines import (
+from brainlm_core.base.errors import ConfigError
+from brainlm_core.features.shared.error_sums import ErrorSums, error_sums
+from brainlm_core.features.shared.masked_baselines import (
     MASKS,
     RIDGE,
     GroupRidge,
@@ -15,7 +16,6 @@ from brainlm_core.analyses.masked_baselines import (
     interpolate,
     mean_fill,
 )
-from brainlm_core.errors import ConfigError
 
 
 @pytest.mark.parametrize(

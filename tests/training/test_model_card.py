@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from brainlm_core.analyses.model_card import (
+from brainlm_core.base.errors import CheckpointError
+from brainlm_core.base.methods import METHODS
+from brainlm_core.features.shared.model_card import (
     CARD_NAME,
     MARKDOWN_NAME,
     Score,
     fill_markdown,
     load_card,
 )
-from brainlm_core.base.methods import METHODS
-from brainlm_core.errors import CheckpointError
+from brainlm_core.inference.weights import default_folder
 from brainlm_core.training.card import MASK_NAMES, build_card
-from brainlm_core.weights import default_folder
 
 
 def test_markdown_shows_the_numbers_of_the_card() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brainlm_core.errors import ConfigError, ScanError
-from brainlm_core.packs import open_cohort
+from brainlm_core.base.errors import ConfigError, ScanError
+from brainlm_core.cohort.packs import open_cohort
 
 
 def _pack(folder: Path, n_columns: int = 4, **changes: object) -> Path:

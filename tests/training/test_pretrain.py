@@ -19,8 +19,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from brainlm_core.atlas import a424
-from brainlm_core.errors import CheckpointError, ConfigError
+from brainlm_core.base.atlas import a424
+from brainlm_core.base.errors import CheckpointError, ConfigError
 from brainlm_core.training import checkpoint, loop
 from brainlm_core.training.config import FinetuneConfig, PretrainConfig, read_config
 from brainlm_core.training.loop import learning_rate, pretrain
@@ -218,7 +218,7 @@ def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:
 def test_automatic_precision_is_bf16_where_it_gains(
     native: bool, wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainlm_core.devices.cpu_multiplies_bf16", lambda: native)
+    monkeypatch.setattr("brainlm_core.inference.devices.cpu_multiplies_bf16", lambda: native)
     settings = _settings(tmp_path)
     settings["optimiser"]["precision"] = "auto"
     assert loop.resolved_precision(PretrainConfig(**settings)) == wanted

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from brainlm_core.atlas import a424, a424_cortex
+from brainlm_core.base.atlas import a424, a424_cortex
 from brainlm_core.model.base import InputSpec
 from brainlm_core.training.config import MASK_KINDS, PretrainConfig
 from brainlm_core.training.masked import MaskedTask

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from brainlm_core.errors import CheckpointError
+from brainlm_core.base.errors import CheckpointError
 from brainlm_core.model.kernel_config import KernelConfig
 
 _LIMITS = {"n_layers": 512, "n_person_heads": 16, "filter_reach": 512, "n_knots": 256}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from brainlm_core.atlas import parcel_table
+from brainlm_core.base.atlas import parcel_table
+from brainlm_core.base.tables import write_rows
 from brainlm_core.scans.atlases.catalogue import SCHAEFER_SIZES
 from brainlm_core.scans.atlases.names import digests, fold_name
-from brainlm_core.tables import write_rows
 
 _COLUMNS = ("name", "hemisphere", "structure", "network", "x", "y", "z")
 #: File of the source by key; the first group is bundled, the second only recognised.

@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import AtlasError
-from brainlm_core.paths import assets_dir
+from brainlm_core.base.errors import AtlasError
+from brainlm_core.base.paths import assets_dir
 
 SCHAEFER_SIZES = tuple(range(100, 1001, 100))
 #: Deep parcels that AtlasPack joins to each size of Schaefer.

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import AtlasError
-from brainlm_core.paths import assets_dir
+from brainlm_core.base.errors import AtlasError
+from brainlm_core.base.paths import assets_dir
 from brainlm_core.scans.atlases.catalogue import KnownAtlas, known_atlases
 from brainlm_core.scans.atlases.names import FoldedName, digests, fold_name, strip_common
 

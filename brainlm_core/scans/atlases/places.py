@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.errors import AtlasError
-from brainlm_core.paths import cache_dir
+from brainlm_core.base.errors import AtlasError
+from brainlm_core.base.paths import cache_dir
+from brainlm_core.base.tables import original, write_rows
+from brainlm_core.base.writing import whole_file
 from brainlm_core.scans.atlases.catalogue import AtlasTable, KnownAtlas, PositionsNotHere
 from brainlm_core.scans.atlases.match import name_digests
 from brainlm_core.scans.atlases.names import digests, fold_name
 from brainlm_core.scans.isolation.guard import fetching
-from brainlm_core.tables import original, write_rows
-from brainlm_core.writing import whole_file
 
 Progress = Callable[[float, str], None]
 _COLUMNS = ("name", "hemisphere", "structure", "network", "x", "y", "z")

@@ -9,13 +9,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core.atlas import Parcellation, a424, a424_cortex, from_coordinates
-from brainlm_core.errors import AtlasError
-from brainlm_core.paths import assets_dir
+from brainlm_core.base.atlas import Parcellation, a424, a424_cortex, from_coordinates
+from brainlm_core.base.errors import AtlasError
+from brainlm_core.base.paths import assets_dir
 from brainlm_core.scans.atlases.catalogue import AtlasTable, KnownAtlas, known_atlas
 from brainlm_core.scans.atlases.places import is_fetched, table_from_nilearn
 
-#: Yeo-7 network, in the words of :data:`brainlm_core.atlas.YEO7`, by the start of a network's name.
+#: Yeo-7 network, in the words of :data:`brainlm_core.base.atlas.YEO7`, by the start of a network's name.
 _YEO7_BY_START = {
     "vis": "Visual",
     "sommot": "Somatomotor",

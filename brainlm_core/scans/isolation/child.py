@@ -23,10 +23,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from brainlm_core.errors import BrainLMError
+from brainlm_core.base.errors import BrainLMError
+from brainlm_core.base.slices import Slices
 from brainlm_core.scans.isolation import guard, wire
 from brainlm_core.scans.types import PATH_OPTIONS
-from brainlm_core.slices import Slices
 
 #: Work on files that are no scan, by name: a module and its function ``f(files, folder, **options)``.
 TASKS = {
@@ -95,7 +95,7 @@ def _load_readers() -> None:
         # What cannot be loaded here is said when a file needs it.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    from brainlm_core.grayordinates import load_grayordinates
+    from brainlm_core.scans.grayordinates import load_grayordinates
     from brainlm_core.scans.volumes import warm_up
 
     warm_up()
@@ -186,7 +186,7 @@ def _take_settings(request: dict[str, Any]) -> None:
     os.environ.update(request["settings"])
     os.chdir(request["folder"])
     tempfile.tempdir, sys.dont_write_bytecode = request["folder"], True
-    from brainlm_core.volume_atlas import do_not_download
+    from brainlm_core.scans.volume_atlas import do_not_download
 
     do_not_download()  # the program has tried
 

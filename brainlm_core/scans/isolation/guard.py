@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brainlm_core.paths import assets_dir, cache_dir
+from brainlm_core.base.paths import assets_dir, cache_dir
 
 #: Events that no reader needs, by prefix.
 _NEVER = (

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from brainlm_core.errors import ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base.errors import ScanError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.scratch import scratch
+from brainlm_core.base.slices import Slices
 from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.isolation import nursery, wire
 from brainlm_core.scans.source import Progress, ScanSource, make_source, no_progress
-from brainlm_core.scratch import scratch
-from brainlm_core.slices import Slices
 
 T = TypeVar("T")
 #: Memory of a child above what it begins with, in bytes: for any file, for each byte of it, and at most.
@@ -207,7 +207,7 @@ def _fetch_atlases(source: ScanSource) -> None:
     """Try for the official atlas here: the child has no connection."""
     from brainlm_core.scans.nifti_header import is_nifti
     from brainlm_core.scans.source import probe
-    from brainlm_core.volume_atlas import OFFICIAL, official_file
+    from brainlm_core.scans.volume_atlas import OFFICIAL, official_file
 
     looked = probe(source)
     if looked.is_dir or is_nifti(looked):

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainlm_core import errors
-from brainlm_core.errors import BrainLMError, ScanError
-from brainlm_core.recording import Recording
+from brainlm_core.base import errors
+from brainlm_core.base.errors import BrainLMError, ScanError
+from brainlm_core.base.recording import Recording
+from brainlm_core.base.slices import Slices
 from brainlm_core.scans.cleaning import CleaningOptions
 from brainlm_core.scans.limits import check_zip
 from brainlm_core.scans.source import ScanSource
 from brainlm_core.scans.types import PATH_OPTIONS, MissingChoice
-from brainlm_core.slices import Slices
 
 #: Longest line, in bytes; longest sentence; most bytes of a result.
 MAX_LINE, _MAX_WORDS, MAX_RESULT = 1 << 16, 2000, 1 << 29

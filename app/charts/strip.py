@@ -1,7 +1,0 @@
-"""The baseline strip, as pages draw it."""
-
-from __future__ import annotations
-
-from brainlm_core.look.strip import Reference, Row, baseline_strip
-
-__all__ = ["Reference", "Row", "baseline_strip"]

@@ -1,1 +1,0 @@
-"""Analyses: one question each, one result each."""

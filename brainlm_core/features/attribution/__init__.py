@@ -1,0 +1,1 @@
+"""Which parcels and moments move a read-out of an embedding."""

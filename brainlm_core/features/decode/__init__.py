@@ -1,0 +1,1 @@
+"""Decoding of a person's properties from embeddings and baselines."""

@@ -1,0 +1,1 @@
+"""Embeddings of a cohort: maps, neighbours, what they use."""

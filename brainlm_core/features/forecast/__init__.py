@@ -1,0 +1,1 @@
+"""Forecasts of brain states and their race against baselines."""

@@ -1,0 +1,1 @@
+"""Which scaling of the input a model needs."""

@@ -1,0 +1,1 @@
+"""What several features need: baselines, controls, group statistics."""

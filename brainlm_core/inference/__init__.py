@@ -1,0 +1,1 @@
+"""A model that answers: weights, devices, windows, batches, the engine."""
