@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainlm_core import viz as look
+from brainlm_core import viz
 from brainlm_core.base.licences import LICENCES
 from brainlm_core.base.result_files import ResultFiles
 from brainlm_core.report.contents import Contents, NotMade
@@ -139,7 +139,7 @@ def _document(title: str, body: str, figures: Sequence[Figure]) -> bytes:
 
 @cache
 def _style() -> str:
-    brain = (Path(look.__file__).parent / "frontend" / "style.css").read_text(encoding="utf-8")
+    brain = (Path(viz.__file__).parent / "frontend" / "style.css").read_text(encoding="utf-8")
     own = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     return f"{house_css(':root')}{own}{brain}"
 

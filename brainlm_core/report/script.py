@@ -11,10 +11,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from brainlm_core import viz as look
+from brainlm_core import viz
 from brainlm_core.base.errors import ConfigError
 
-_FOLDERS = (Path(__file__).parent, Path(look.__file__).parent / "frontend")
+_FOLDERS = (Path(__file__).parent, Path(viz.__file__).parent / "frontend")
 _ENTRY = "report.js"
 _IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"\./([\w.]+)";\s*?$', re.MULTILINE)
 _EXPORTED = re.compile(r"^export\s+((?:async\s+)?(?:function|class)|const)\s+(\w+)", re.MULTILINE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainlm_core import viz as look
+from brainlm_core import viz
 from brainlm_core.base.atlas import a424, from_coordinates
 from brainlm_core.base.paths import assets_dir
 from brainlm_core.viz import transport
@@ -86,6 +86,6 @@ def test_a_visitors_parcellation_is_not_kept() -> None:
 
 
 def test_the_entry_names_every_module_so_that_all_are_fetched_at_once() -> None:
-    folder = Path(look.__file__).parent / "frontend"
+    folder = Path(viz.__file__).parent / "frontend"
     named = set(re.findall(r'"\./([\w.]+)"', (folder / "main.js").read_text(encoding="utf-8")))
     assert named == {path.name for path in folder.glob("*.js")} - {"main.js"}

@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike
 
 from app.components.brain_view.event import BrainEvent
 from app.shell.streamlit_patches.components import component, publish
-from brainlm_core import viz as look
+from brainlm_core import viz
 from brainlm_core.base.atlas import Parcellation
 from brainlm_core.base.errors import ConfigError
 from brainlm_core.viz.panels import BrainPanel
 from brainlm_core.viz.transport import pack, parcellation_bytes, surface_bytes
 
 #: Package that holds the drawing, ``frontend/``.
-LOOK = Path(look.__file__).resolve().parent
+LOOK = Path(viz.__file__).resolve().parent
 FOLDERS = {"brain_view": LOOK}
 #: "The page says nothing about the picked parcel", as opposed to None, "no parcel is picked".
 _UNSET: Final = -2

@@ -2,8 +2,8 @@
 
 Beside the map of the scan stands that of no scan (:mod:`brainlm_core.features.shared.controls`): what the
 model draws from what all brains share. Their difference is what the scan adds. It is drawn twice more, of
-each half of the recording against a control of its own, so that nothing but the person is common to the two: of
-noise the halves agree at zero.
+each half of the recording against a control of its own, so that nothing but the person is common to the
+two: of noise the halves agree at zero.
 """
 
 from __future__ import annotations
