@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.shell.navigation import PAGES
+from app.shell.navigation import PAGES, ROOT
 from tests.app.conftest import Open
 
 
@@ -25,7 +25,7 @@ def test_contract_every_page_explains_itself(open_page: Open, entry) -> None:  #
     tab = open_page(entry.file)
     assert 'class="b-one"' in tab.words(), "no page without its one sentence"
     assert "Simulated data" in tab.words(), "the demo must say that it is simulated"
-    tabs = re.search(r'key="([\w-]+-tabs)"', entry.path.read_text("utf-8"))
+    tabs = re.search(r'key="([\w-]+-tabs)"', (ROOT / "app" / entry.path.stem / "page.py").read_text("utf-8"))
     assert tabs, "a page keeps its details in tabs with a key that ends in -tabs"
     tab.app.session_state[tabs[1]] = "How this is computed"
     tab.run()

@@ -56,7 +56,7 @@ def test_every_group_of_parcels_has_a_colour_and_a_place() -> None:
 def test_nothing_is_fetched_from_outside(root: Path) -> None:
     for path in [
         *(root / "app" / "static").glob("*.css"),
-        root / "brainlm_core" / "look" / "house.css",
+        root / "brainlm_core" / "viz" / "house.css",
         root / ".streamlit" / "config.toml",
     ]:
         assert "http" not in path.read_text("utf-8")
