@@ -29,6 +29,7 @@ from app.embeddings.work import (
 from app.shell import tasks
 from app.shell.chips import chip_row
 from app.shell.session import Visitor, visitor
+from app.shell.streamlit_patches.uploads import unread
 from app.shell.task_bar import refusals, task_bar, working
 from app.shell.words import note, refusal, sentence
 from brainlm_core.base.errors import BrainLMError
@@ -234,13 +235,14 @@ def cohort_panel(who: Visitor, own: Desk) -> None:
         note(own.told)
     task_bar(who, ABIDE)
     with st.expander("Another cohort", expanded=own.error is not None):
-        n = own.drop_count
+        st.html("<style>[class*=st-key-emb-drop] [data-testid=stFileChipDeleteBtn]{display:none}</style>")
         for role, label, kinds in (
             ("cohort", "Embeddings of your cohort (embeddings.parquet)", ["parquet"]),
             ("other", "The same recordings from another model, to put beside it", ["parquet"]),
             ("phenotypes", "Phenotypes (CSV or TSV with recording_id or subject_id)", ["csv", "tsv"]),
         ):
-            file = st.file_uploader(label, type=kinds, key=f"emb-drop-{role}-{n}")
+            # One widget for the whole visit: a file dropped while another is read would go with the old one.
+            file = unread(st.file_uploader(label, type=kinds, key=f"emb-drop-{role}"), own.read_uploads)
             if file is not None:
                 take_upload(own, file, role)
                 st.rerun()

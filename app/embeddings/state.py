@@ -53,8 +53,8 @@ class Desk:
         What was wrong with the last thing given.
     told : str
         What the last thing given led to.
-    drop_count : int
-        Changes whenever the drop zones must be emptied.
+    read_uploads : set of str
+        Numbers of the dropped files that were read.
     kept : Results
         What was computed from the cohort and for the scan in hand.
     """
@@ -69,7 +69,7 @@ class Desk:
     turn: int = 0
     error: BrainLMError | None = None
     told: str = ""
-    drop_count: int = 0
+    read_uploads: set[str] = field(default_factory=set)
     kept: Results = field(default_factory=lambda: Results(MAX_KEPT))
 
     def take(self, cohort: Embeddings, name: str) -> None:
@@ -144,5 +144,5 @@ def take_upload(own: Desk, file: UploadedFile, role: str) -> None:
     except BrainLMError as error:
         own.error = error
     finally:
+        own.read_uploads.add(file.file_id)
         forget_upload(file)
-        own.drop_count += 1

@@ -21,7 +21,7 @@ from app.shell.intake import (
     started_locally,
 )
 from app.shell.session import Visitor
-from app.shell.streamlit_patches.uploads import forget_upload
+from app.shell.streamlit_patches.uploads import forget_upload, unread
 from app.shell.task_bar import refusals, working
 from app.shell.tasks import Task
 from app.shell.words import note, refusal
@@ -29,10 +29,12 @@ from brainlm_core.base.errors import ScanError
 from brainlm_core.base.recording import Recording
 
 if TYPE_CHECKING:
+    from app.shell.streamlit_patches.uploads import UploadedFile
     from brainlm_core.scans.types import MissingChoice
 
 #: Work that ends within this time shows no progress line, in s.
 PATIENCE_S = 0.3
+_DROP = "drop-scan"
 _PUBLIC, _PATH = "public", "path"
 _CLEANING = {
     "none": "None",
@@ -54,25 +56,35 @@ def intake_bar(who: Visitor) -> None:
         note("The picture below is still the recording you had before.")
 
 
-def empty_drop_zone(who: Visitor) -> None:
-    """Let go of dropped files, in the widgets and in the server's memory."""
-    for name in ("drop", "partner", "confounds", "coordinates", "atlas", "labels"):
-        file = st.session_state.get(f"{name}-{who.drop_count}")
-        if file is not None:
-            forget_upload(file)
+def dropped_scan(who: Visitor) -> UploadedFile | None:
+    """Return the file in the drop zone that is not in hand yet."""
+    return unread(st.session_state.get(_DROP), who.read_uploads)
+
+
+def let_go(who: Visitor, uploads: Uploads | None) -> None:
+    """Let go of the files that were read, in the server's memory, and of the settings made for them.
+
+    The drop zone itself stays the same widget for the whole visit: a file that is dropped in just this
+    moment would go away with the old one, without a word.
+    """
+    for file in () if uploads is None else uploads.files:
+        who.read_uploads.add(file.file_id)
+        forget_upload(file)
     who.drop_count += 1
     who.last_attempt = ""
 
 
 def drop_zone(who: Visitor) -> None:
     """Draw the panel and start reading when something was dropped or chosen."""
-    n = who.drop_count
-    scan = st.file_uploader(
+    st.file_uploader(
         "Drop your own scan",
-        key=f"drop-{n}",
+        key=_DROP,
         help=f"Read here: {FORMATS}. Up to {st.get_option('server.maxUploadSize')} MB. "
         "The file is deleted as soon as its parcel signals are read.",
     )
+    scan = dropped_scan(who)
+    if scan is None:  # what stands there is in hand and no longer on the server: nothing to take away
+        st.html(f"<style>.st-key-{_DROP} [data-testid=stFileChipDeleteBtn]{{display:none}}</style>")
     note(
         "4D NIfTI in MNI space, CIFTI, GIFTI, or a table with one column per parcel, up to "
         f"{st.get_option('server.maxUploadSize')} MB. The file is deleted once it is read; only parcel "
@@ -84,12 +96,12 @@ def drop_zone(who: Visitor) -> None:
         signature = uploads.signature(options)
         if signature != who.last_attempt:
             who.last_attempt = signature
-            begin(who, read_upload(uploads, options))
+            begin(who, read_upload(uploads, options), uploads)
 
 
 def missing_answer(who: Visitor) -> None:
     """Ask in place for the one thing that the dropped file does not say."""
-    if not st.session_state.get(f"drop-{who.drop_count}"):
+    if dropped_scan(who) is None:
         return
     if type(who.intake_error).__name__ == "MissingChoice":
         _offer(who, cast("MissingChoice", who.intake_error))
@@ -148,12 +160,12 @@ def _glimpse(signals: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.kron(grey, np.ones((4, 4), np.uint8))
 
 
-def begin(who: Visitor, task: Task[Recording]) -> None:
+def begin(who: Visitor, task: Task[Recording], uploads: Uploads | None = None) -> None:
     """Start reading; a quick file is in hand at once, a long one shows its progress."""
 
     def take(recording: Recording) -> None:
         who.take(recording)
-        empty_drop_zone(who)
+        let_go(who, uploads)
 
     tasks.start(who, replace(task, then=take)).job.wait(PATIENCE_S)
     st.rerun()
@@ -193,7 +205,7 @@ def _ready_ones(who: Visitor) -> None:
                 begin(who, read_path(path, Options()))
 
 
-def _settings(who: Visitor, scan: Any) -> tuple[Options, Uploads | None]:
+def _settings(who: Visitor, scan: UploadedFile | None) -> tuple[Options, Uploads | None]:
     """Draw the optional inputs; return them, and the dropped files by role when there is a scan."""
     n = who.drop_count
     asks = type(who.intake_error).__name__ if who.intake_error else ""

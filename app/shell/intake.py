@@ -71,6 +71,12 @@ class Uploads:
     atlas: UploadedFile | None = None
     labels: UploadedFile | None = None
 
+    @property
+    def files(self) -> tuple[UploadedFile, ...]:
+        """All files that are there."""
+        every = (self.scan, self.partner, self.confounds, self.coordinates, self.atlas, self.labels)
+        return tuple(f for f in every if f is not None)
+
     def signature(self, options: Options) -> str:
         """Return what makes this attempt differ from the last one."""
         files = (self.scan, self.partner, self.confounds, self.coordinates, self.atlas, self.labels)

@@ -113,7 +113,9 @@ class Visitor:
     last_choice : int, str or None
         What the list of ready recordings said when it was last acted upon.
     drop_count : int
-        Changes whenever the drop zone must be emptied.
+        Changes whenever the settings beside the drop zone must be emptied.
+    read_uploads : set of str
+        Numbers of the dropped files that are in hand, or were: they are not read again.
     tasks : dict
         What was asked for and has no answer, by slot (see :mod:`app.shell.tasks`).
     results : Results
@@ -135,6 +137,7 @@ class Visitor:
     last_attempt: str = ""
     last_choice: int | str | None = None
     drop_count: int = 0
+    read_uploads: set[str] = field(default_factory=set)
     tasks: dict[str, Run] = field(default_factory=dict)
     results: Results = field(default_factory=lambda: Results(MAX_RESULTS))
     lost: bool = False

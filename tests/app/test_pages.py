@@ -64,7 +64,8 @@ def test_dropped_table_with_its_tr_is_in_hand_and_leaves_the_drop_zone(open_page
     recording = tab.who.recording
     assert recording is not None and recording.provenance.source_name == "mine_424.csv"
     assert (recording.n_parcels, recording.n_timepoints, recording.tr_s) == (424, 90, 2.0)
-    assert tab.widget("file_uploader", "drop-").value is None
+    zone = tab.widget("file_uploader", "drop-").value
+    assert zone.file_id in tab.who.read_uploads and not tab.who.jobs, "read once"
     assert "Simulated data" not in tab.words()
     tab.app.session_state["scan-tabs"] = "Traces"
     tab.run().run()

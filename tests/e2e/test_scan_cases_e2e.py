@@ -127,3 +127,19 @@ def test_twenty_files_of_laboratories(tab: Any, tmp_path: Path) -> None:
         except Exception:
             missed[name] = main.inner_text()[:600]
     assert not missed
+
+
+def test_no_drop_is_lost_whenever_it_comes(tab: Any, tmp_path: Path) -> None:
+    """The next file is dropped while the one before is on its way, is read, or has just come into hand."""
+    zone = tab.locator("[data-testid=stFileUploader] input[type=file]").first
+    zone.wait_for(state="attached")
+    for n, wait_ms in enumerate((0, 30, 60, 100, 150, 250, 400)):
+        for part in "ab":
+            path = tmp_path / f"{part}{n}_rest.csv"
+            path.write_bytes(text(signals() + n, NUMBERS))
+            tab.locator("[data-testid=stFileUploader] input[type=file]").first.set_input_files(str(path))
+            if part == "a" and n % 2:
+                tab.locator(".b-chips", has_text=path.name).wait_for(timeout=30_000)
+            if part == "a":
+                tab.wait_for_timeout(wait_ms)
+        tab.locator(".b-chips", has_text=path.name).wait_for(timeout=30_000)

@@ -14,7 +14,7 @@ from app.shell.streamlit_patches.session import context
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-__all__ = ["UploadedFile", "forget_upload", "uploaded", "uploaded_by_all"]
+__all__ = ["UploadedFile", "forget_upload", "unread", "uploaded", "uploaded_by_all"]
 
 
 def uploaded(session: str) -> tuple[int, int]:
@@ -41,3 +41,19 @@ def forget_upload(file: UploadedFile) -> None:
     found = context()
     if found is not None:
         found.uploaded_file_mgr.remove_file(found.session_id, file.file_id)
+
+
+def unread(file: Any, read: set[str]) -> UploadedFile | None:
+    """Return what a drop zone holds unless it was read before; None for nothing.
+
+    Parameters
+    ----------
+    file : UploadedFile, streamlit.runtime.uploaded_file_manager.DeletedFile or None
+        Value of the drop zone. Of a file that was let go of only the number is left.
+    read : set of str
+        Numbers of the files that were read.
+    """
+    if file is None or not hasattr(file, "name") or file.file_id in read:
+        return None
+    found: UploadedFile = file
+    return found
