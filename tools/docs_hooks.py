@@ -46,6 +46,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         "<!-- commands -->": commands,
         "<!-- bundled files -->": bundled_files,
         "<!-- licences -->": as_markdown,
+        "<!-- environment -->": environment,
+        "<!-- limits -->": limits,
     }
     for mark, make in made.items():
         if mark in markdown:
@@ -75,6 +77,50 @@ def bundled_files() -> str:
     entries = json.loads((ROOT / "assets" / "MANIFEST.json").read_text("utf-8"))
     rows = [f"| `{e['file']}` | {_cell(e['source'])} | {_cell(e['licence'])} |" for e in entries]
     return "| file | source | licence |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def environment() -> str:
+    """Return the table of environment variables."""
+    from brainlm_core.base.environment import VARIABLES
+
+    rows = [f"| `{v.name}` | {v.default} | {v.words} |" for v in VARIABLES]
+    return "| variable | where it is not set | what it changes |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def limits() -> str:
+    """Return what is refused, with the numbers that the program goes by."""
+    from app.shell import upload_limits
+    from brainlm_core.model import MAX_PARAMETERS
+    from brainlm_core.scans import arrow_budgets, containers
+    from brainlm_core.scans import limits as scan
+    from brainlm_core.scans.isolation import read as child
+
+    of_bytes = (
+        f"{scan.FREE_BYTES >> 20} MB, and {scan.UNPACKED_PER_BYTE} bytes for each byte of the file: "
+        "signals shrink to a half or a tenth, never to a hundredth"
+    )
+    memory = (
+        f"{child.BASE_BYTES >> 20} MB and {child.BYTES_PER_BYTE} bytes for each byte of the file, "
+        f"{child.MOST_BYTES >> 30} GB at most"
+    )
+    seconds = f"{child.BASE_SECONDS:g} s and {child.SECONDS_PER_MB:g} s for each MB of the file"
+    rows = [
+        ("Values of one array", f"{scan.MAX_VALUES:,}: more than the longest recording of 424 parcels"),
+        ("What a file may unpack to", of_bytes),
+        ("Length of a recording", f"{scan.MIN_TIMEPOINTS} to {scan.MAX_TIMEPOINTS:,} volumes"),
+        ("Arrays in an `.npz`", f"{scan.MAX_MEMBERS:,}"),
+        ("Files in a ZIP of volumes", f"{containers.MAX_MEMBERS:,}"),
+        (
+            "Columns and blocks of Parquet and Arrow",
+            f"{arrow_budgets.MAX_COLUMNS:,} and {arrow_budgets.MAX_BLOCKS:,}",
+        ),
+        ("Memory of the process that reads a file", memory),
+        ("Processor time of that process", seconds),
+        ("Numbers of a model", f"{MAX_PARAMETERS:,}, counted before it is built"),
+        ("Files that a visitor may have uploaded at one time", f"{upload_limits.DEFAULT_SESSION_FILES}"),
+    ]
+    lines = [f"| {what} | {bound} |" for what, bound in rows]
+    return "| what | at most |\n|---|---|\n" + "\n".join(lines) + "\n"
 
 
 def _paths(nav: Any) -> list[str]:

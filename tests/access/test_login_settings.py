@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,20 +73,36 @@ def test_a_misspelt_name_is_not_taken_for_no_login(tmp_path: Path, name: str) ->
         read_login([tmp_path / "secrets.toml"])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-@pytest.mark.parametrize("which", ["file", "folder"])
-def test_what_may_not_be_read_is_refused(tmp_path: Path, which: str) -> None:
-    folder = tmp_path / ".streamlit"
-    folder.mkdir()
-    place = folder / "secrets.toml"
-    place.write_text(good())
-    locked = place if which == "file" else folder
-    locked.chmod(0)
+@contextlib.contextmanager
+def somebody_without_rights(folder: Path) -> Iterator[None]:
+    """Let root be nobody meanwhile, who may enter a folder; anybody else stays who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    folder.chmod(0o755)
+    os.seteuid(65534)
     try:
-        with pytest.raises(LoginError):
-            read_login([place])
+        yield
     finally:
-        locked.chmod(0o700)
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs the permissions of POSIX")
+@pytest.mark.parametrize("which", ["file", "folder"])
+def test_what_may_not_be_read_is_refused(which: str) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        folder = Path(top) / ".streamlit"
+        folder.mkdir()
+        place = folder / "secrets.toml"
+        place.write_text(good())
+        assert read_login([place]) is not None
+        locked = place if which == "file" else folder
+        locked.chmod(0)
+        try:
+            with somebody_without_rights(Path(top)), pytest.raises(LoginError):
+                read_login([place])
+        finally:
+            locked.chmod(0o700)
 
 
 def test_named_providers_are_asked_for_by_name(tmp_path: Path) -> None:
