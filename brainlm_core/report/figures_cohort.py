@@ -81,7 +81,7 @@ class ColouredMap:
 
 
 def coloured_map(cohort: Embeddings, method: str, layer: str, colour: str = "trust") -> ColouredMap:
-    """Draw a map of a cohort for :func:`cohort_map`; arguments as in :func:`analyses.embed.make_map`.
+    """Draw a map of a cohort for :func:`cohort_map`; arguments as ``make_map`` takes them.
 
     Raises
     ------

@@ -173,7 +173,7 @@ def _recording(_model: EngineInfo | None, _asked: Any) -> Steps:
 def _analysis(section: str) -> Callable[[EngineInfo, Any], Steps]:
     def steps(model: EngineInfo, asked: Any) -> Steps:
         imports = (
-            f"from brainlm_core.analyses.{section} import {type(asked).__name__}, analyse",
+            f"from brainlm_core.features.{section}.analysis import {type(asked).__name__}, analyse",
             *_engine(model),
         )
         return Steps((_load(model), f"result = analyse(engine, recording, {asked!r})"), imports)

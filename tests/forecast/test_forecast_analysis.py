@@ -11,7 +11,11 @@ from forecast_recordings import recording_of
 from brainlm_core.base.errors import AnalysisError, ConfigError
 from brainlm_core.features.forecast import analysis
 from brainlm_core.features.forecast.analysis import ForecastOptions, analyse, back_test, forecast_from, plan
+from brainlm_core.features.forecast.figures import strip_rows
+from brainlm_core.features.forecast.metrics import with_control
+from brainlm_core.features.forecast.verdict import verdict
 from brainlm_core.features.forecast.windows import Look, forecast_looks, make_grid
+from brainlm_core.features.shared.controls import control_recording
 from brainlm_core.model.base import InputSpec
 
 
@@ -118,7 +122,7 @@ def test_batched_back_test_equals_single_forecasts(tiny, recording):
 def test_whole_analysis_says_and_saves_the_same(tiny, recording, tmp_path):
     result = analyse(tiny, recording, ForecastOptions(n_starts=8, members=2), twin=tiny)
     facts = result.to_dict()
-    methods = {"model", "random_twin", "mean", "last_value", "ar", "ridge", "linear_mix"}
+    methods = {"model", "random_twin", "no_scan", "mean", "last_value", "ar", "ridge", "linear_mix"}
     for measure in ("r2", "mse"):
         assert set(facts[measure]) == methods
         assert all(len(values) == 20 for values in facts[measure].values())
@@ -208,3 +212,52 @@ def test_cancel_and_progress(tiny, recording):
 
 def test_every_name_promised_is_there():
     assert all(hasattr(analysis, name) for name in analysis.__all__)
+
+
+def shared_rhythm(share: bool, n: int = 400) -> np.ndarray:
+    """Twelve parcels of slow noise: one source that reaches each a volume later than the one before."""
+    rng = np.random.default_rng(5)
+    source = rng.normal(size=n + 13).cumsum() * 0.3
+    source -= np.linspace(source[0], source[-1], len(source))
+    own = rng.normal(size=(12, n)) * 0.05
+    rows = [source[12 - k : 12 - k + n] if share else np.roll(source, 31 * k)[:n] for k in range(12)]
+    return 100 + np.stack(rows) + own
+
+
+def test_the_control_races_beside_the_model_and_against_its_own_truth(tiny):
+    recording = recording_of(shared_rhythm(True), tr_s=1.0)
+    what = plan(recording, tiny.spec, ForecastOptions(steps=5, n_starts=12))
+    published = []
+    tested = analysis.assess(tiny, recording, what, publish=lambda name, value: published.append(value))
+    assert "no_scan" not in published[0].race.values["r2"] and "no_scan" in published[1].race.values["r2"]
+    assert set(tested.race.values["r2"]) >= {"model", "no_scan", "random_twin", "mean", "ar"}
+    control = control_recording(recording)
+    again, _ = back_test(tiny, control, what, starts=tested.backtest.starts)
+    expected = analysis.compare(again, np.zeros_like(again.forecasts["model"]))[0].values["r2"]["model"]
+    np.testing.assert_allclose(tested.race.values["r2"]["no_scan"], expected)
+    assert all(b != "no_scan" for b in tested.race.best_baseline), "a control is nobody's rival"
+    assert "no_scan" in strip_of(tested)
+
+
+def strip_of(tested) -> set[str]:
+    return {row.method for row in strip_rows(tested.race)}
+
+
+@pytest.mark.parametrize(
+    ("own", "control", "words"), [(0.3, 0.1, "explains 0.10"), (0.3, 0.3, "as much (0.30)")]
+)
+def test_the_sentence_claims_only_what_stands_above_no_scan(tiny, recording, own, control, words):
+    what = plan(recording, tiny.spec, ForecastOptions(steps=3, n_starts=8))
+    test, sd = back_test(tiny, recording, what)
+    raced = analysis.compare(test, sd)[0]
+
+    def with_r2(value: float, spread: float):
+        r2, interval = np.full(3, value), np.array([[value - spread, value + spread]] * 3)
+        return replace(
+            raced,
+            values={**raced.values, "r2": {**raced.values["r2"], "model": r2}},
+            intervals={**raced.intervals, "r2": {**raced.intervals["r2"], "model": interval}},
+        )
+
+    said = verdict(with_control(with_r2(own, 0.05), with_r2(control, 0.02))).sentence
+    assert words in said

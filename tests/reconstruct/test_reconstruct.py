@@ -14,6 +14,8 @@ from brainlm_core.base.errors import AnalysisError, ConfigError
 from brainlm_core.base.recording import Recording
 from brainlm_core.cli import main
 from brainlm_core.features.reconstruct.analysis import ReconstructOptions, add_twin, reconstruct, sweep
+from brainlm_core.features.reconstruct.figures import sentence
+from brainlm_core.features.shared.controls import control_recording
 from brainlm_core.inference.engine import Engine
 from brainlm_core.scans.demo import demo_recordings
 
@@ -138,7 +140,9 @@ def test_a_recording_that_does_not_vary_is_refused(engine: Engine, recording: Re
 def test_command_prints_every_method_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconstruct", "demo", "-o", str(tmp_path), "--json", "--share", "0.5"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert set(facts["r2"]) == {"model", "random_twin", "prior", "mean", "interpolation", "ridge"}
+    assert set(facts["r2"]) == {
+        *("model", "random_twin", "no_scan", "prior", "mean", "interpolation", "ridge")
+    }
     assert all(low <= facts["r2"][m] <= high for m, (low, high) in facts["ci95"].items())
     stored = json.loads((tmp_path / "reconstruction.json").read_text())
     assert stored["options"]["share"] == 0.5
@@ -150,3 +154,24 @@ def test_command_refuses_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["reconstruct", "demo", "-o", str(tmp_path), "--share", "2"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
+
+
+def test_a_person_stands_above_no_scan_and_noise_does_not(engine: Engine, recording: Recording) -> None:
+    options = ReconstructOptions(kind="parcels", share=0.2)
+    own = reconstruct(engine, recording, options)
+    assert own.scores["model"].low > own.scores["no_scan"].high
+    assert "that share nothing it explains" in sentence(own) and "as much" not in sentence(own)
+    shuffled = reconstruct(engine, control_recording(recording, seed=7), options)
+    assert shuffled.scores["model"].r2 == pytest.approx(shuffled.scores["no_scan"].r2, abs=0.02)
+    assert own.to_dict()["r2"]["no_scan"] == own.scores["no_scan"].r2
+    assert "no_scan" not in sweep(engine, recording, options, "block").r2
+
+
+def test_where_no_scan_is_as_good_the_sentence_says_so(engine: Engine, recording: Recording) -> None:
+    slow = control_recording(recording, seed=3)
+    signals = slow.signals.cumsum(axis=1)  # noise so smooth that short holes fill themselves
+    result = reconstruct(engine, replace(slow, signals=signals), ReconstructOptions(share=0.1, block=1))
+    assert result.scores["no_scan"].r2 > 0.3
+    assert ("explains as much" in sentence(result)) == (
+        result.scores["model"].r2 <= result.scores["no_scan"].high
+    )

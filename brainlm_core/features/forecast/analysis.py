@@ -7,8 +7,10 @@ The steps, in their order:
    baseline fitted on the seen part, and a predictive interval from the model's own earlier misses.
 3. :func:`back_test`: the same from many start points of the recording, the random-weights twin
    included, in batches.
-4. :func:`compare`: the race per step, the coverage of the intervals, and one sentence.
-   :func:`assess` does 3 and 4, and publishes the race before the twin has run.
+4. :func:`control_race`: the model alone on the recording with its phases shuffled per parcel, from the
+   same start points: what each parcel's own past is worth to it.
+5. :func:`compare`: the race per step, the coverage of the intervals, and one sentence.
+   :func:`assess` does 3 to 5, and publishes the race before control and twin have run.
 
 :func:`analyse` runs all of it. Nothing after a start point
 enters the model, the scaling, the baselines or the intervals.
@@ -25,12 +27,13 @@ from numpy.typing import NDArray
 from brainlm_core.base.progress import Cancel, Progress, Publish, portion
 from brainlm_core.base.recording import Recording
 from brainlm_core.features.forecast.intervals import Coverage, coverage, half_widths, quantiles_at
-from brainlm_core.features.forecast.metrics import Backtest, Race, race
+from brainlm_core.features.forecast.metrics import Backtest, Race, race, with_control
 from brainlm_core.features.forecast.plan import ForecastOptions, Plan, ensemble, even_starts, plan
 from brainlm_core.features.forecast.result import Forecast, ForecastResult, Tested
 from brainlm_core.features.forecast.verdict import Verdict, verdict
 from brainlm_core.features.forecast.windows import Grid, Look, forecast_looks, seen_part
-from brainlm_core.features.shared.baselines import baseline_forecasts
+from brainlm_core.features.shared.baselines import baseline_forecasts, mean_forecast
+from brainlm_core.features.shared.controls import control_recording
 
 if TYPE_CHECKING:
     from brainlm_core.inference.engine import Engine, EngineInfo
@@ -47,6 +50,7 @@ __all__ = [
     "assess",
     "back_test",
     "compare",
+    "control_race",
     "even_starts",
     "forecast_from",
     "plan",
@@ -209,9 +213,34 @@ def twin_back_test(
     return forecast_looks(twin, recording, what.grid, looks, progress=progress, cancel=cancel)
 
 
-def compare(backtest: Backtest, member_sd: FloatArray) -> tuple[Race, Coverage, Verdict]:
-    """Score a back-test: the race per step, the coverage of the intervals, one sentence."""
+def control_race(
+    engine: Engine,
+    recording: Recording,
+    what: Plan,
+    starts: NDArray[np.int64],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Race:
+    """Score the model on the recording with its phases shuffled per parcel, from the same starts.
+
+    Spectrum and mean of every parcel stay, what parcels share goes; its truth is its own.
+    """
+    control, options = control_recording(recording), what.options
+    looks = [Look(int(s), what.grid.context) for s in starts]
+    answers = forecast_looks(
+        engine, control, what.grid, looks, scaling=options.scaling, gain=options.gain,
+        progress=progress, cancel=cancel,
+    )  # fmt: skip
+    return race(_as_backtest(control, what.grid, looks, {"model": answers}, rivals=False))
+
+
+def compare(
+    backtest: Backtest, member_sd: FloatArray, control: Race | None = None
+) -> tuple[Race, Coverage, Verdict]:
+    """Score a back-test: the race per step, beside it the control, coverage of intervals, one sentence."""
     result = race(backtest)
+    if control is not None:
+        result = with_control(result, control)
     return result, coverage(backtest, member_sd), verdict(result)
 
 
@@ -251,12 +280,17 @@ def assess(
     if publish is not None:
         publish("tested", Tested(test, member_sd, *compare(test, member_sd)))
     if progress is not None:
-        progress(0.65, "Running the random-weights twin")
+        progress(0.6, "Asking the same of no scan")
+    control = control_race(engine, recording, what, test.starts, portion(progress, 0.6, 0.8), cancel)
+    if publish is not None:
+        publish("tested", Tested(test, member_sd, *compare(test, member_sd, control)))
+    if progress is not None:
+        progress(0.8, "Running the random-weights twin")
     twin = twin or engine.twin()
-    other = twin_back_test(twin, recording, what, test.starts, portion(progress, 0.65, 1.0), cancel)
+    other = twin_back_test(twin, recording, what, test.starts, portion(progress, 0.8, 1.0), cancel)
     model, rest = test.forecasts["model"], {k: v for k, v in test.forecasts.items() if k != "model"}
     test = replace(test, forecasts={"model": model, "random_twin": other, **rest})
-    return Tested(test, member_sd, *compare(test, member_sd))
+    return Tested(test, member_sd, *compare(test, member_sd, control))
 
 
 def analyse(
@@ -325,15 +359,24 @@ def _earlier_looks(start: int, grid: Grid) -> list[Look]:
 
 
 def _as_backtest(
-    recording: Recording, grid: Grid, looks: list[Look], forecasts: dict[str, FloatArray]
+    recording: Recording,
+    grid: Grid,
+    looks: list[Look],
+    forecasts: dict[str, FloatArray],
+    *,
+    rivals: bool = True,
 ) -> Backtest:
-    """Put truth and baselines beside the forecasts; looks with a shorter context get no baselines."""
+    """Put truth and baselines beside the forecasts: the mean alone without ``rivals``.
+
+    Looks with a shorter context get no baselines.
+    """
     starts = np.array([look.start for look in looks], dtype=np.int64)
     truth = np.stack([_truth(recording, int(s), grid.steps) for s in starts])
     if all(look.context == grid.context for look in looks):
         seen = seen_part(recording, starts, grid.context)
         centre, spread, usable = _seen_statistics(seen)
-        forecasts = forecasts | baseline_forecasts(seen, grid.steps)
+        others = baseline_forecasts(seen, grid.steps) if rivals else {"mean": mean_forecast(seen, grid.steps)}
+        forecasts = forecasts | others
     else:
         each = [_seen_statistics(seen_part(recording, [look.start], look.context)) for look in looks]
         centre, spread = (np.concatenate([e[i] for e in each]) for i in (0, 1))

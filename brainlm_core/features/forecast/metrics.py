@@ -10,7 +10,7 @@ forecasts from start points closer than the horizon share their truth.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -219,6 +219,26 @@ def race(backtest: Backtest, *, seed: int = 0) -> Race:
         ahead=_ahead(drawn, best, backtest.n_steps),
         best_baseline=best,
         n_starts=backtest.n_starts,
+    )
+
+
+def with_control(result: Race, control: Race) -> Race:
+    """Return a race with one more row: the model's scores on the control recording, against its own truth.
+
+    Parameters
+    ----------
+    result : Race
+    control : Race
+        Of the model alone, over the same start points of the control recording.
+    """
+
+    def added(of: Mapping[str, Mapping[str, Array]], more: Mapping[str, Mapping[str, Array]]) -> Any:
+        return {m: {**by, "no_scan": more[m]["model"]} for m, by in of.items()}
+
+    return replace(
+        result,
+        values=added(result.values, control.values),
+        intervals=added(result.intervals, control.intervals),
     )
 
 

@@ -43,7 +43,7 @@ def verdict(result: Race) -> Verdict:
     known, the lower end of the interval of the difference is above 0. Only an unbroken run of steps
     from the first counts.
     """
-    r2 = result.values["r2"]
+    r2 = result.values["r2"]  # controls do not race
     racers = [m for m in r2 if METHODS[m].kind != "control"]
     table = np.stack([np.nan_to_num(r2[m], nan=-np.inf) for m in racers])  # (methods, H)
     best = table.argmax(axis=0)
@@ -57,9 +57,8 @@ def verdict(result: Race) -> Verdict:
         gap = table[racers.index("model"), h] - r2[result.best_baseline[h]][h]
         ahead.append(has_skill and bool(gap > 0 and not result.ahead[h, 0] <= 0))
     skill_until, ahead_until = _run(skill, result), _run(ahead, result)
-    return Verdict(
-        _sentence(result, winners, skill_until, ahead_until), tuple(winners), skill_until, ahead_until
-    )
+    said = _sentence(result, winners, skill_until, ahead_until)
+    return Verdict(said + _beside_no_scan(result, skill_until), tuple(winners), skill_until, ahead_until)
 
 
 def _run(flags: list[bool], result: Race) -> float:
@@ -91,6 +90,20 @@ def _sentence(result: Race, winners: list[str], skill_until: float, ahead_until:
     return (
         f"{_capital(words_of(rival, 'forecast'))} wins: it explains {r2[rival][0]:.2f} of the variance "
         f"{_seconds(first)} ahead, the model {r2['model'][0]:.2f}. {end}"
+    )
+
+
+def _beside_no_scan(result: Race, skill_until: float) -> str:
+    """Say what the model explains of the same rhythms without anything that parcels share."""
+    if "no_scan" not in result.values["r2"] or skill_until == 0:
+        return ""
+    own, control = (float(result.values["r2"][m][0]) for m in ("model", "no_scan"))
+    high = float(result.intervals["r2"]["no_scan"][0, 1])
+    if own > (high if np.isfinite(high) else control):
+        return f" Of signals with the same rhythms that share nothing the model explains {control:.2f}."
+    return (
+        f" Of signals with the same rhythms that share nothing the model explains as much ({control:.2f}): "
+        "here it goes by each parcel's own past."
     )
 
 

@@ -21,6 +21,7 @@ from brainlm_core.base.progress import Cancel, Progress, Publish
 from brainlm_core.base.recording import Provenance
 from brainlm_core.base.result_files import ResultFiles, Saved
 from brainlm_core.base.shown import Shown
+from brainlm_core.features.shared.controls import control_recording
 from brainlm_core.features.shared.masked_baselines import (
     GroupRidge,
     draw_mask,
@@ -123,6 +124,8 @@ class ReconstructResult(Saved, Shown):
     answers : mapping of str to ndarray (P, T), float32
         By method, in the scaling of the window; only hidden entries are answers.
     scores : mapping of str to Score
+        Of the answers, and of ``no_scan``: the model in the same hole of the recording with its phases
+        shuffled per parcel, against that recording's own values.
     parcel_r2 : ndarray (P,), float64
         Of the model, NaN where nothing was hidden.
     n_windows : int
@@ -230,6 +233,7 @@ def reconstruct(
     options: ReconstructOptions | None = None,
     *,
     twin: Engine | None = None,
+    control: bool = True,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ReconstructResult:
@@ -242,6 +246,8 @@ def reconstruct(
     options : ReconstructOptions, optional
     twin : Engine or None
         The same architecture with random weights; left out when None (see :func:`add_twin`).
+    control : bool
+        Whether the same is asked of the recording with its phases shuffled per parcel (``no_scan``).
     progress, cancel : callable or None
 
     Returns
@@ -274,6 +280,11 @@ def reconstruct(
             "shorter holes were made as long."
         )
     truth = windows.values[0]
+    score = {m: _score(truth, a, scored[0], options.seed) for m, a in answers.items()}
+    if control:
+        if progress is not None:
+            progress(0.4, "Asking the same of no scan")
+        score["no_scan"] = _no_scan_score(engine, recording, options, answer.hidden, scored[0], cancel)
     result = ReconstructResult(
         options,
         engine.info,
@@ -281,7 +292,7 @@ def reconstruct(
         answer.hidden[0],
         scored[0],
         answers,
-        {m: _score(truth, a, scored[0], options.seed) for m, a in answers.items()},
+        score,
         _parcel_r2(truth, answers["model"], scored[0]),
         n_windows,
         engine.spec.patch_length,
@@ -362,7 +373,9 @@ def sweep(
         if progress is not None:
             progress(i / len(row), f"Hiding {value:.0%}" if name == "share" else f"Holes of {value} samples")
         at = replace(options, kind="random", **{name: value})  # type: ignore[arg-type]
-        for method, score in reconstruct(engine, recording, at, twin=twin, cancel=cancel).scores.items():
+        for method, score in reconstruct(
+            engine, recording, at, twin=twin, control=False, cancel=cancel
+        ).scores.items():
             found.setdefault(method, []).append(score.r2)
     return Sweep(name, row, {method: tuple(values) for method, values in found.items()})
 
@@ -376,6 +389,20 @@ def _window(recording: Recording, spec: InputSpec, options: ReconstructOptions) 
             f"choose 0 to {windows.n_windows - 1}",
         )
     return windows.pick(slice(options.window, options.window + 1)), windows.n_windows
+
+
+def _no_scan_score(
+    engine: Engine,
+    recording: Recording,
+    options: ReconstructOptions,
+    hidden: BoolArray,
+    scored: BoolArray,
+    cancel: Cancel | None,
+) -> Score:
+    """Score the model on the same hole in the control recording, against that recording's own values."""
+    windows, _ = _window(control_recording(recording), engine.spec, options)
+    answer = engine.reconstruct(windows, hidden, cancel=cancel)
+    return _score(windows.values[0], answer.predicted[0], scored, options.seed)
 
 
 def _mask(options: ReconstructOptions, recording: Recording, windows: Windows) -> BoolArray:

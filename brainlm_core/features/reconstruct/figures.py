@@ -73,7 +73,7 @@ def strip_rows(result: ReconstructResult | None) -> list[Row]:
     if result is None:
         return [
             Row(m, None, label=method_word(m))
-            for m in ("model", "random_twin", *methods_of("reconstruct", "baseline"))
+            for m in ("model", "no_scan", "random_twin", *methods_of("reconstruct", "baseline"))
             if m != "last_value"
         ]
     wanted = [m for m in ordered(result.scores) if m not in off_scale(result)]
@@ -103,8 +103,23 @@ def sentence(result: ReconstructResult) -> str:
     subject = "Random weights explain" if result.model.is_random else "The model explains"
     shares = f"{max(own.r2, 0):.0%} of what it did not see; {words} {max(other.r2, 0):.0%}"
     twin = result.scores.get("random_twin")
-    return f"{subject} {shares}" + (
+    said = f"{subject} {shares}" + (
         "." if twin is None else f", the same model with random weights {max(twin.r2, 0):.0%}."
+    )
+    return said + _beside_no_scan(result)
+
+
+def _beside_no_scan(result: ReconstructResult) -> str:
+    """Say what the model explains of the same rhythms without anything that parcels share."""
+    own, control = result.scores["model"], result.scores.get("no_scan")
+    if control is None or result.model.is_random:
+        return ""
+    share = f"{max(control.r2, 0):.0%}"
+    if own.r2 > control.high:
+        return f" Of signals with the same rhythms that share nothing it explains {share}."
+    return (
+        f" Of signals with the same rhythms that share nothing it explains as much ({share}): "
+        "here it goes by each parcel's own past and future."
     )
 
 
