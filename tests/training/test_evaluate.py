@@ -65,6 +65,9 @@ def test_keys_and_order_of_methods(pack: Path, tmp_path: Path, capsys: CaptureFi
         assert {"model", "random_twin", "mean", "last_value", "interpolation", "ridge", "prior"} <= set(
             methods
         )
+        if kind != "future":  # of whole parcels and holes, what parcels share is what fills them in
+            for control in ("no_scan", "white_noise"):
+                assert methods[control]["model_minus_this"]["ci95"][0] > 0.02, (kind, control)
         for score in methods.values():
             assert score["ci95"][0] <= score["value"] + 1e-9 and score["value"] <= score["ci95"][1] + 1e-9
         gap = methods["ridge"]["model_minus_this"]
@@ -74,7 +77,9 @@ def test_keys_and_order_of_methods(pack: Path, tmp_path: Path, capsys: CaptureFi
             assert methods["model"]["value"] > methods["interpolation"]["value"]
             assert methods["model"]["value"] > methods["random_twin"]["value"]
     assert len(facts["forecast"]["r2"]["model"]) == 5
-    assert {"mean", "last_value", "ar", "ridge", "random_twin"} <= set(facts["forecast"]["r2"])
+    controls = {"no_scan", "white_noise"}
+    assert {"mean", "last_value", "ar", "ridge", "random_twin"} | controls <= set(facts["forecast"]["r2"])
+    assert max(facts["forecast"]["r2"]["white_noise"]) < 0.02
     gaps = facts["forecast"]["model_minus_this"]
     assert set(gaps) == set(facts["forecast"]["r2"]) - {"model"}
     assert all(len(pair) == 2 for pair in facts["forecast"]["model_minus_this_ci95"]["mean"])

@@ -2,7 +2,8 @@
 
 Steps: masked reconstruction (:mod:`masked_baselines`), forecast (:mod:`forecast`), attention
 networks (:mod:`network_cohort`), and what the embeddings tell of people (:mod:`evaluate_decode`).
-Intervals are 95 % bootstrap intervals over subjects; each method is scored on the same entries.
+Intervals are 95 % bootstrap intervals over subjects; each method is scored on the same entries. The model is
+asked the same of no scan and of white noise, and is scored there on the control's own values.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from brainlm_core.base.errors import AnalysisError, BrainLMError, ConfigError
 from brainlm_core.base.result_files import ResultFiles, Saved
 from brainlm_core.cohort.recordings import Cohort
+from brainlm_core.features.shared.controls import SURROGATES, control_recording
 from brainlm_core.features.shared.error_sums import ErrorSums, error_sums
 from brainlm_core.features.shared.masked_baselines import (
     MASKS,
@@ -29,6 +31,7 @@ from brainlm_core.features.shared.masked_baselines import (
 )
 
 if TYPE_CHECKING:
+    from brainlm_core.base.recording import Recording
     from brainlm_core.inference.engine import Engine
     from brainlm_core.inference.windows import Windows
 
@@ -165,6 +168,12 @@ def _masked(
             progress(done / len(rows), f"Masked reconstruction: recording {done + 1} of {len(rows)}")
         ridge = GroupRidge.load(statistics_folder(engine.info.model_name), windows.xyz)
         usable = ~windows.flat[None, :, None] & windows.observed[:, None, :]
+        controls = {
+            kind: _full_windows(
+                engine, control_recording(cohort.recording(row), kind, options.seed), options.n_windows
+            )
+            for kind in SURROGATES
+        }
         for number, kind in enumerate(MASKS):
             rng = np.random.default_rng([options.seed, row, number])
             hidden = draw_mask(kind, windows.values.shape, engine.spec.patch_length, rng)
@@ -174,6 +183,10 @@ def _masked(
             for method, predicted in _predictions(engine, twin, windows, hidden, ridge, cancel):
                 entry = error_sums(windows.values[scored], predicted[scored])
                 sums[kind].setdefault(method, ErrorSums()).add(cohort.subjects[row], entry)
+            for control, noise in controls.items():
+                predicted = engine.reconstruct(noise, hidden, cancel=cancel).predicted
+                entry = error_sums(noise.values[scored], predicted[scored])
+                sums[kind].setdefault(control, ErrorSums()).add(cohort.subjects[row], entry)
     if not sums["random75"]:
         raise AnalysisError("no recording of the cohort can be used", "check TR, length and signals")
     table = {
@@ -242,7 +255,7 @@ def _forecast(
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> dict[str, Any]:
-    from brainlm_core.features.forecast.analysis import back_test
+    from brainlm_core.features.forecast.analysis import back_test, control_back_test
     from brainlm_core.features.forecast.metrics import start_sums
     from brainlm_core.features.forecast.plan import ForecastOptions, plan
 
@@ -256,14 +269,22 @@ def _forecast(
             recording = cohort.recording(row)
             what = plan(recording, engine.spec, settings)
             test, _ = back_test(engine, recording, what, twin=twin, cancel=cancel)
+            controls = {
+                kind: control_back_test(
+                    engine, recording, what, test.starts, kind=kind, seed=options.seed, cancel=cancel
+                )
+                for kind in SURROGATES
+            }
         except BrainLMError as error:
             if type(error).__name__ == "Cancelled":
                 raise
             skipped += 1
             continue
         times.add(round(recording.tr_s, 3))
-        for method in test.methods:
-            n, y, yy, _, ff, yf = start_sums(test, method).over(0).table  # each (H,)
+        entries = {method: start_sums(test, method) for method in test.methods}
+        entries |= {kind: start_sums(control, "model") for kind, control in controls.items()}
+        for method, found in entries.items():
+            n, y, yy, _, ff, yf = found.over(0).table  # each (H,)
             sums.setdefault(method, ErrorSums()).add(
                 cohort.subjects[row], np.stack([n, y, yy, yy - 2 * yf + ff])
             )
@@ -335,22 +356,27 @@ def _windows(
 ) -> list[tuple[int, Windows]]:
     """Return the first, last, … windows of each usable recording; say how many are not usable."""
     out, bad = [], []
-    stride = engine.spec.n_timepoints * (engine.spec.tr_s or 1.0)
     for row in rows:
         try:
-            recording = cohort.recording(row)
-            windows = engine.windows(recording, stride_s=stride if engine.spec.tr_s else None)
+            windows = _full_windows(engine, cohort.recording(row), n_windows)
         except BrainLMError as error:
             bad.append(str(error))
             continue
-        full = np.flatnonzero(windows.observed.all(axis=1))
-        if not full.size:
+        if not windows.n_windows:
             bad.append("shorter than one window")
             continue
-        out.append((row, windows.pick(full[_spread(len(full), n_windows)])))
+        out.append((row, windows))
     if bad:
         notices.append(f"{len(bad)} recordings were not used; the first because: {bad[0]}.")
     return out
+
+
+def _full_windows(engine: Engine, recording: Recording, n_windows: int) -> Windows:
+    """Return the first, last, … windows that lie whole in the recording; none when it is shorter than one."""
+    stride = engine.spec.n_timepoints * (engine.spec.tr_s or 1.0)
+    windows = engine.windows(recording, stride_s=stride if engine.spec.tr_s else None)
+    full = np.flatnonzero(windows.observed.all(axis=1))
+    return windows.pick(full[_spread(len(full), n_windows)])
 
 
 def _spread(n: int, limit: int | None) -> list[int]:

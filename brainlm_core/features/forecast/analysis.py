@@ -7,7 +7,7 @@ The steps, in their order:
    baseline fitted on the seen part, and a predictive interval from the model's own earlier misses.
 3. :func:`back_test`: the same from many start points of the recording, the random-weights twin
    included, in batches.
-4. :func:`control_race`: the model alone on the recording with its phases shuffled per parcel, from the
+4. :func:`control_back_test`: the model alone on the recording with its phases shuffled per parcel, from the
    same start points: what each parcel's own past is worth to it.
 5. :func:`compare`: the race per step, the coverage of the intervals, and one sentence.
    :func:`assess` does 3 to 5, and publishes the race before control and twin have run.
@@ -50,7 +50,7 @@ __all__ = [
     "assess",
     "back_test",
     "compare",
-    "control_race",
+    "control_back_test",
     "even_starts",
     "forecast_from",
     "plan",
@@ -213,25 +213,43 @@ def twin_back_test(
     return forecast_looks(twin, recording, what.grid, looks, progress=progress, cancel=cancel)
 
 
-def control_race(
+def control_back_test(
     engine: Engine,
     recording: Recording,
     what: Plan,
     starts: NDArray[np.int64],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> Race:
-    """Score the model on the recording with its phases shuffled per parcel, from the same starts.
+    *,
+    kind: str = "no_scan",
+    seed: int = 0,
+) -> Backtest:
+    """Forecast a control recording from the same starts with the model alone; its truth is its own.
 
-    Spectrum and mean of every parcel stay, what parcels share goes; its truth is its own.
+    Parameters
+    ----------
+    engine : Engine
+    recording : Recording
+        The real one.
+    what : Plan
+        From :func:`plan`.
+    starts : ndarray (W,), int
+    progress, cancel : callable, optional
+    kind, seed
+        As :func:`~brainlm_core.features.shared.controls.control_recording` takes them.
+
+    Returns
+    -------
+    Backtest
+        With the methods ``model`` and ``mean``.
     """
-    control, options = control_recording(recording), what.options
+    control, options = control_recording(recording, kind, seed), what.options
     looks = [Look(int(s), what.grid.context) for s in starts]
     answers = forecast_looks(
         engine, control, what.grid, looks, scaling=options.scaling, gain=options.gain,
         progress=progress, cancel=cancel,
     )  # fmt: skip
-    return race(_as_backtest(control, what.grid, looks, {"model": answers}, rivals=False))
+    return _as_backtest(control, what.grid, looks, {"model": answers}, rivals=False)
 
 
 def compare(
@@ -281,7 +299,8 @@ def assess(
         publish("tested", Tested(test, member_sd, *compare(test, member_sd)))
     if progress is not None:
         progress(0.6, "Asking the same of no scan")
-    control = control_race(engine, recording, what, test.starts, portion(progress, 0.6, 0.8), cancel)
+    asked = control_back_test(engine, recording, what, test.starts, portion(progress, 0.6, 0.8), cancel)
+    control = race(asked)
     if publish is not None:
         publish("tested", Tested(test, member_sd, *compare(test, member_sd, control)))
     if progress is not None:
