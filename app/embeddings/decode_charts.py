@@ -15,12 +15,14 @@ from brainlm_core.features.decode.figures import measure_words, signed
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from brainlm_core.features.decode.scores import Score
+
 
 def score_table(result: DecodeResult) -> pd.DataFrame:
     """Return every method with interval, p, and the model's lead over it."""
     rows = []
     for name, score in result.scores.items():
-        low, high = score.ci95
+        low, high = score.interval
         lead = ""
         if score.difference is not None:
             lead = signed("{:+.2f} ({:+.2f} to {:+.2f})".format(*score.difference))
@@ -29,11 +31,21 @@ def score_table(result: DecodeResult) -> pd.DataFrame:
                 "From": words_of(name, "decode")[:1].upper() + words_of(name, "decode")[1:],
                 measure_words(result): score.value,
                 "95 % interval": signed(f"{low:.2f} to {high:.2f}"),
+                **within_sites(score),
                 "p": score.p,
                 "Model minus this": lead,
             }
         )
     return pd.DataFrame(rows)
+
+
+def within_sites(score: Score) -> dict[str, str]:
+    """Return the cell of the score within sites; none where no whole sites were left out."""
+    if score.ci95_sites is None:
+        return {}
+    own = score.within_site
+    told = "" if own is None else f"{own.value:.2f} ({own.ci95[0]:.2f} to {own.ci95[1]:.2f})"
+    return {"Within sites": signed(told)}
 
 
 def observed_figure(result: DecodeResult, target: str) -> Figure:

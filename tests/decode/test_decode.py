@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,11 @@ from brainlm_core import cli
 from brainlm_core.base.errors import AnalysisError, ConfigError
 from brainlm_core.base.methods import methods_of
 from brainlm_core.cohort.files import write_embeddings
-from brainlm_core.features.decode.analysis import decode
+from brainlm_core.features.decode.analysis import _how_to_read, decode
 from brainlm_core.features.decode.inputs import DecodeOptions, pose, rotated
 from brainlm_core.features.decode.nested import FeatureSet, Labels, ridge_out_of_fold
 from brainlm_core.features.decode.pipelines import ConfoundRegression, outer_folds, permutations, pipeline
-from brainlm_core.features.decode.scores import auc, p_value, r2
+from brainlm_core.features.decode.scores import auc, p_value, r2, score_methods
 from brainlm_core.inference.engine import Cancelled
 from tests.decode.decode_tools import cohort
 
@@ -208,6 +209,69 @@ def test_whole_sites_are_left_out(planted):
     assert result.scores["model"].value > 0.5
     for train, test in outer_folds(np.array(planted.sites), True, 5, 0):
         assert not set(np.array(planted.sites)[train]) & set(np.array(planted.sites)[test])
+
+
+def test_where_sites_are_left_out_scores_stand_within_sites_and_intervals_draw_sites(planted):
+    options = DecodeOptions("sex", leave_out="site", n_permutations=0, n_bootstrap=200)
+    result = decode(planted, options)
+    score, sites = result.scores["model"], np.array(planted.sites)
+    each = [
+        (roc_auc_score(result.truth[sites == s], result.guesses["model"][sites == s, 0]), (sites == s).sum())
+        for s in np.unique(sites)
+    ]
+    areas, sizes = zip(*each, strict=True)
+    assert score.within_site.value == pytest.approx(np.average(areas, weights=sizes))
+    assert score.within_site.n_sites == 4 and score.within_site.ci95[0] > 0.7
+    assert score.interval == score.ci95_sites != score.ci95
+    facts = score.to_dict()
+    assert facts["ci95_sites"] == list(score.ci95_sites)
+    assert facts["within_site"]["value"] == score.within_site.value
+    people = decode(planted, DecodeOptions("sex", n_permutations=0, n_bootstrap=100)).scores["model"]
+    assert people.within_site is None and "ci95_sites" not in people.to_dict()
+
+
+def test_a_pooled_score_below_chance_is_called_what_it_is():
+    """Guesses know nothing but how common the class is elsewhere: pooled they mislead, within sites not."""
+    random = np.random.default_rng(0)
+    sites = np.repeat(np.arange(20), 40)
+    common = np.linspace(0.2, 0.8, 20)
+    truth = (random.uniform(size=800) < common[sites]).astype(int)
+    elsewhere = (truth.sum() - np.bincount(sites, truth))[sites] / 760
+    guess = (elsewhere + 1e-6 * random.standard_normal(800))[:, None, None]
+    scores = score_methods(
+        {"confounds": guess}, truth[:, None], np.arange(800), "classification", 200, 0, sites=sites
+    )
+    found = scores["confounds"]
+    assert found.value < 0.4 and found.ci95_sites[1] < 0.5
+    assert found.within_site.ci95[0] < 0.5 < found.within_site.ci95[1]
+    question = SimpleNamespace(task="classification")
+    said = " ".join(_how_to_read(scores, question, DecodeOptions("sex", leave_out="site", n_permutations=0)))
+    assert "Below one half" in said and "says nothing of people" in said
+
+
+def test_intervals_over_sites_hold_chance_where_nothing_is_known():
+    """200 times guesses that know nothing: 95 % intervals over 20 sites miss chance in at most 5 % + 2 SE."""
+    random = np.random.default_rng(4)
+    sites = np.repeat(np.arange(20), 10)
+    missed = []
+    for k in range(200):
+        truth = random.integers(0, 2, (200, 1))
+        guess = {"confounds": random.standard_normal((200, 1, 1))}
+        score = score_methods(guess, truth, np.arange(200), "classification", 200, k, sites=sites)[
+            "confounds"
+        ]
+        missed.append([not low <= 0.5 <= high for low, high in (score.ci95_sites, score.within_site.ci95)])
+    assert (np.mean(missed, axis=0) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)).all(), np.mean(missed, axis=0)
+
+
+def test_the_p_of_a_searched_predictor_says_that_the_search_is_not_repeated(planted):
+    bare = replace(planted, connectivity=None, autocorrelation=None, twin_cls=None)
+    for predictor, told in (("ridge", False), ("logistic", False), ("svm", True)):
+        options = DecodeOptions(
+            "age_years", predictor=predictor, n_permutations=1, n_bootstrap=100, n_folds=2
+        )
+        notices = decode(bare, options).notices
+        assert any("the search is not" in n for n in notices) == told
 
 
 def test_repeated_scans_stay_together():

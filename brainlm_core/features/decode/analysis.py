@@ -167,7 +167,13 @@ def decode(
     answers = {name: answers[name] for name in ordered(answers)}
     guesses = {name: a.guesses for name, a in answers.items()}
     scores = score_methods(
-        guesses, labels.values, question.subjects, question.task, options.n_bootstrap, options.seed
+        guesses,
+        labels.values,
+        question.subjects,
+        question.task,
+        options.n_bootstrap,
+        options.seed,
+        sites=question.groups if options.leave_out else None,
     )
     if progress is not None:
         progress(1.0, "Decoding: done")
@@ -185,7 +191,7 @@ def decode(
         {name: a.probability for name, a in answers.items() if a.probability is not None},
         scores,
         _in_words(question, options, folds),
-        (*question.notices, *_notices(features, options)),
+        (*question.notices, *_notices(features, options), *_how_to_read(scores, question, options)),
     )
 
 
@@ -242,6 +248,29 @@ def _in_words(question: Question, options: DecodeOptions, folds: list[Fold]) -> 
     column = options.leave_out or options.group
     n = len(np.unique(question.groups))
     return f"{len(folds)} folds, whole values of “{words(column)}” left out ({n})"
+
+
+def _how_to_read(scores: Mapping[str, Score], question: Question, options: DecodeOptions) -> tuple[str, ...]:
+    """Say what scores and p values are not."""
+    out = []
+    if question.task == "classification":
+        below = [m for m, s in scores.items() if s.ci95_sites is not None and s.ci95_sites[1] < 0.5]
+        if below:
+            out.append(
+                f"Below one half, all sites together: {', '.join(words_of(m, 'decode') for m in below)}. "
+                "Sites differ in how common a class is, and each is told by the others, which can turn the "
+                "order of sites round. This says nothing of people: read the scores within sites."
+            )
+    searches = options.predictor != "ridge" and (options.predictor, question.task) != (
+        "logistic",
+        "regression",
+    )
+    if searches and options.n_permutations:
+        out.append(
+            "p: shuffled labels are fitted with the settings that the true labels chose; the search is not "
+            "done again for each, so p may be a little too small."
+        )
+    return tuple(out)
 
 
 def _notices(features: Mapping[str, FeatureSet], options: DecodeOptions) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from brainlm_core.command_line import CommandResult
 
 if TYPE_CHECKING:
     from brainlm_core.features.decode.analysis import DecodeResult
+    from brainlm_core.features.decode.scores import Score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,11 +87,16 @@ def _text(result: DecodeResult, matched: str, folder: str) -> str:
     unit = "R²" if result.metric == "r2" else "area under the ROC curve"
     lines = [f"{result.options.target} of {len(result.ids)} recordings, {unit}; {result.folds}"]
     for name, score in result.scores.items():
-        low, high = score.ci95
+        low, high = score.interval
         chance = "" if score.p is None else f"  p {score.p:.3f}"
-        lines.append(f"  {words_of(name, 'decode'):26} {score.value:+.3f}  [{low:+.3f}, {high:+.3f}]{chance}")
+        said = words_of(name, "decode")
+        lines.append(f"  {said:26} {score.value:+.3f}  [{low:+.3f}, {high:+.3f}]{chance}{_within(score)}")
     lines += [f"  note: {notice}" for notice in (matched, *result.notices) if notice]
     return "\n".join([*lines, f"  {CAVEAT}", f"saved to {folder}"])
+
+
+def _within(score: Score) -> str:
+    return "" if score.within_site is None else f"  within sites {score.within_site.value:+.3f}"
 
 
 def _on_terminal(share: float, sentence: str) -> None:

@@ -10,7 +10,8 @@ from brainlm_core.viz.strip import Row
 def strip_rows(result: DecodeResult) -> list[Row]:
     """Return the rows of the baseline strip."""
     return [
-        Row(name, score.value, score.ci95, title_of(name, "decode")) for name, score in result.scores.items()
+        Row(name, score.value, score.interval, title_of(name, "decode"))
+        for name, score in result.scores.items()
     ]
 
 
@@ -27,9 +28,9 @@ def measure_words(result: DecodeResult) -> str:
 def one_sentence(result: DecodeResult, target: str) -> str:
     """Return what the decoding found."""
     model, dummy = result.scores["model"], 0.0 if result.metric == "r2" else 0.5
-    figures = signed(f"{model.value:.2f} ({model.ci95[0]:.2f} to {model.ci95[1]:.2f})")
+    figures = signed(f"{model.value:.2f} ({model.interval[0]:.2f} to {model.interval[1]:.2f})")
     value = f"{measure_words(result)} {figures}"
-    if model.ci95[0] <= dummy:
+    if model.interval[0] <= dummy:
         return f"{target} cannot be told from this embedding better than by chance: {value}."
     rivals = {m: s for m, s in result.scores.items() if m not in ("model", "dummy")}
     best = max(rivals, key=lambda m: rivals[m].value)

@@ -1,4 +1,9 @@
-"""How well people are told apart: measures over many label sets at once, intervals over people, p values."""
+"""How well people are told apart: measures over many label sets at once, intervals, p values.
+
+Where whole sites are left out, guesses of different sites come from different training sets, so a pooled
+score also measures how sites differ: in their means, and in how common a class is. Beside it stands the score
+within sites, and intervals draw sites, not people.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,34 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
+from scipy.stats import t as student
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WithinSites:
+    """A score that compares people of one site with each other only.
+
+    Parameters
+    ----------
+    value : float
+        Area under the ROC curve of each site, weighted by its recordings; or 1 minus squared errors over
+        squared deviations from the mean of the site, both summed over sites.
+    ci95 : (float, float)
+        Percentiles of a bootstrap over sites.
+    n_sites : int
+        Sites in which it can be measured.
+    """
+
+    value: float
+    ci95: tuple[float, float]
+    n_sites: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a JSON-serialisable dictionary."""
+        return {"value": self.value, "ci95": list(self.ci95), "n_sites": self.n_sites}
 
 
 @dataclass(frozen=True)
@@ -25,9 +55,14 @@ class Score:
     p : float or None
         Share of permuted label sets that score as well; None when none were drawn.
     difference : (float, float, float) or None
-        The model's score minus this one, with the 95 % interval of the paired bootstrap.
+        The model's score minus this one, with the 95 % interval of the paired bootstrap, over sites where
+        whole sites are left out, else over people.
     extra : mapping
         Further figures: ``mae``, ``r`` or ``balanced_accuracy``.
+    ci95_sites : (float, float) or None
+        Percentiles of a bootstrap over sites, where whole sites are left out.
+    within_site : WithinSites or None
+        Where whole sites are left out and one of them holds enough to compare.
     """
 
     value: float
@@ -35,6 +70,13 @@ class Score:
     p: float | None
     difference: tuple[float, float, float] | None
     extra: Mapping[str, float]
+    ci95_sites: tuple[float, float] | None = None
+    within_site: WithinSites | None = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval over what was left out: sites where whole sites are, else people."""
+        return self.ci95 if self.ci95_sites is None else self.ci95_sites
 
     def to_dict(self) -> dict[str, object]:
         """Return a JSON-serialisable dictionary."""
@@ -42,6 +84,9 @@ class Score:
         if self.difference is not None:
             value, low, high = self.difference
             out["model_minus_this"] = {"value": value, "ci95": [low, high]}
+        if self.ci95_sites is not None:
+            out["ci95_sites"] = list(self.ci95_sites)
+            out["within_site"] = None if self.within_site is None else self.within_site.to_dict()
         return out
 
 
@@ -105,6 +150,8 @@ def score_methods(
     task: str,
     n_bootstrap: int,
     seed: int,
+    *,
+    sites: NDArray[np.generic] | None = None,
 ) -> dict[str, Score]:
     """Score every method on the same people, with paired intervals.
 
@@ -117,6 +164,8 @@ def score_methods(
     subjects : ndarray (n,)
     task : {"regression", "classification"}
     n_bootstrap, seed : int
+    sites : ndarray (n,), optional
+        Of each recording, where whole sites are left out.
 
     Returns
     -------
@@ -124,22 +173,65 @@ def score_methods(
     """
     draws = _draws(subjects, n_bootstrap, seed)
     drawn = {name: _bootstrap(g[:, 0], truths[:, 0], draws, task) for name, g in guesses.items()}
+    by_site: dict[str, Array] = {}
+    n_sites = None if sites is None else len(np.unique(sites))
+    if sites is not None:
+        picks = _draws(sites, n_bootstrap, seed)
+        by_site = {name: _bootstrap(g[:, 0], truths[:, 0], picks, task) for name, g in guesses.items()}
     values = {name: measure(g, truths[:, : g.shape[1]], task) for name, g in guesses.items()}
     out = {}
     for name, guess in guesses.items():
         value = float(values[name][0])
         difference = None
         if name != "model" and "model" in drawn:
-            gap = drawn["model"] - drawn[name]
-            difference = (float(values["model"][0]) - value, *_interval(gap))
+            paired = by_site or drawn
+            gap = paired["model"] - paired[name]
+            difference = (float(values["model"][0]) - value, *_interval(gap, n_sites))
         out[name] = Score(
             value,
             _interval(drawn[name]),
             p_value(values[name]),
             difference,
             _extra(guess[:, 0], truths[:, 0], task),
+            None if sites is None else _interval(by_site[name], n_sites),
+            None
+            if sites is None
+            else within_sites(guess[:, 0], truths[:, 0], sites, task, n_bootstrap, seed),
         )
     return out
+
+
+def within_sites(
+    guess: Array,
+    truth: NDArray[np.generic],
+    sites: NDArray[np.generic],
+    task: str,
+    n_bootstrap: int,
+    seed: int,
+) -> WithinSites | None:
+    """Score guesses (n, c) of truths (n,) within each site; None where no site holds enough to compare.
+
+    Returns
+    -------
+    WithinSites or None
+    """
+    parts = []
+    for site in np.unique(sites):
+        rows = sites == site
+        if task == "regression":
+            y = truth[rows].astype(np.float64)
+            total = float(((y - y.mean()) ** 2).sum())
+            parts.append((total - float(((y - guess[rows, 0]) ** 2).sum()), total))
+        else:
+            area = float(auc(guess[rows][:, None], truth[rows].astype(np.int64)[:, None])[0])
+            parts.append((area * rows.sum(), float(rows.sum())) if np.isfinite(area) else (0.0, 0.0))
+    table = np.array([part for part in parts if part[1] > 0])  # (sites, 2): share of, out of
+    if not len(table):
+        return None
+    picks = np.random.default_rng(seed).integers(0, len(table), (n_bootstrap, len(table)))
+    drawn = table[picks].sum(axis=1)
+    value, out_of = table.sum(axis=0)
+    return WithinSites(float(value / out_of), _interval(drawn[:, 0] / drawn[:, 1], len(table)), len(table))
 
 
 def p_value(values: Array) -> float | None:
@@ -168,11 +260,19 @@ def _bootstrap(guess: Array, truth: NDArray[np.generic], draws: list[NDArray[np.
     return np.array([measure(guess[d][:, None], truth[d][:, None], task)[0] for d in draws])
 
 
-def _interval(values: Array) -> tuple[float, float]:
+def _interval(values: Array, n_units: int | None = None) -> tuple[float, float]:
+    """Return the 95 % interval of bootstrap values; expanded for few units (Hesterberg 2015).
+
+    Plain percentiles of draws of 20 sites are about a tenth too narrow: of guesses that know nothing they
+    miss chance in 7 to 9.5 % instead of 5.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.percentile(known, [2.5, 97.5])
+    tail = 0.025
+    if n_units is not None and n_units > 1:
+        tail = float(norm.cdf(-np.sqrt(n_units / (n_units - 1)) * student.ppf(0.975, n_units - 1)))
+    low, high = np.percentile(known, [100 * tail, 100 * (1 - tail)])
     return float(low), float(high)
 
 
