@@ -119,8 +119,8 @@ _TABLE = (
         tasks={
             "networks": Wording("No scan: phases shuffled", "the model's attention to no scan"),
             "perturb": Wording("No scan: phases shuffled", "the model's response without a scan"),
-            "forecast": Wording("No scan: phases shuffled", "the model on signals that share nothing"),
-            "reconstruct": Wording("No scan: phases shuffled", "the model on signals that share nothing"),
+            "forecast": Wording("No scan", "the model on no scan (phases shuffled)"),
+            "reconstruct": Wording("No scan", "the model on no scan (phases shuffled)"),
         },
     ),
     Method(

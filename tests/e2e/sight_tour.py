@@ -130,6 +130,8 @@ def looks(chromium: Any, address: str, stops: tuple[Stop, ...] = STOPS) -> Itera
         if stop is STOPS[-1]:
             page = slow
         else:
+            # A browser that turns dark or light while Streamlit loads may stay in Streamlit's own theme.
+            page.emulate_media(color_scheme=THEMES[0], reduced_motion="reduce")
             page.goto(f"{address}/{stop.url}")
         yield from _look_at(page, stop)
     context.close()

@@ -100,9 +100,9 @@ def _beside_no_scan(result: Race, skill_until: float) -> str:
     own, control = (float(result.values["r2"][m][0]) for m in ("model", "no_scan"))
     high = float(result.intervals["r2"]["no_scan"][0, 1])
     if own > (high if np.isfinite(high) else control):
-        return f" Of signals with the same rhythms that share nothing the model explains {control:.2f}."
+        return f" Of no scan (phases shuffled) the model explains {control:.2f}."
     return (
-        f" Of signals with the same rhythms that share nothing the model explains as much ({control:.2f}): "
+        f" Of no scan (phases shuffled) the model explains as much ({control:.2f}): "
         "here it goes by each parcel's own past."
     )
 

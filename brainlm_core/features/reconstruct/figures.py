@@ -116,9 +116,9 @@ def _beside_no_scan(result: ReconstructResult) -> str:
         return ""
     share = f"{max(control.r2, 0):.0%}"
     if own.r2 > control.high:
-        return f" Of signals with the same rhythms that share nothing it explains {share}."
+        return f" Of no scan (phases shuffled) it explains {share}."
     return (
-        f" Of signals with the same rhythms that share nothing it explains as much ({share}): "
+        f" Of no scan (phases shuffled) it explains as much ({share}): "
         "here it goes by each parcel's own past and future."
     )
 
