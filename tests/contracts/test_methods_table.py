@@ -112,8 +112,9 @@ def test_a_reconstruction_method_reaches_strip_sentence_and_sweep(fake) -> None:
 
 def test_a_decoding_method_reaches_strip_and_sentence(fake) -> None:
     from brainlm_core.features.decode.figures import one_sentence, strip_rows
+    from brainlm_core.features.decode.scores import Score
 
-    score = SimpleNamespace(value=0.5, ci95=(0.4, 0.6), difference=None)
+    score = Score(0.5, (0.4, 0.6), None, None, {})
     result = SimpleNamespace(metric="r2", scores={"model": score, "fake": score})
     assert [row.label for row in strip_rows(result)][-1] == "Fake decode"
     assert "the fake of decode" in one_sentence(result, "Age")
