@@ -27,6 +27,25 @@ def test_effects_are_those_of_scipy_with_each_person_once() -> None:
     np.testing.assert_allclose(got.effect, (person[:10].mean(0) - person[10:].mean(0)) / pooled)
 
 
+def test_people_selected_at_random_are_found_to_differ_no_more_often_than_is_said() -> None:
+    """200 random halves of people: z has a spread of 1, some parcel has q < .05 in at most 5 % + 2 SE."""
+    rng = np.random.default_rng(0)
+    own = embeddings(160)
+    values = np.cumsum(
+        rng.standard_normal((160, own.autocorrelation.shape[1])), axis=1
+    )  # parcels go together
+    own = replace(own, autocorrelation=values.astype(np.float32))
+    z, found = [], []
+    for _ in range(200):
+        people = rng.permutation(80)[:40]
+        got = compare_groups(own, np.concatenate([2 * people, 2 * people + 1]))
+        assert got.mixed == 0
+        z.append(np.sign(got.effect) * stats.norm.isf(got.p / 2))
+        found.append(got.n_significant > 0)
+    assert 0.9 < np.std(z) < 1.1
+    assert np.mean(found) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
+
+
 def test_people_on_both_sides_are_left_out() -> None:
     got = compare_groups(embeddings(60), np.arange(19))
     assert (got.people, got.mixed) == ((9, 20), 1)

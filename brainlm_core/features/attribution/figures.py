@@ -74,12 +74,12 @@ def one_sentence(found: Attribution, parcellation: Parcellation) -> str:
 
 def completeness_words(found: Attribution) -> str:
     """Return in words what the shares leave unexplained."""
-    missed = f"{found.completeness_error:.1%}".replace("%", "\u202f%")
     if found.options.method == "occlusion":
         return (
-            f"Occluded one by one, the shares and the whole difference are {missed} apart: "
+            "Occluded one by one, the shares need not add up to the whole difference: "
             "parcels act together, and occlusion counts that several times or not at all."
         )
+    missed = f"{found.completeness_error:.1%}".replace("%", "\u202f%")
     if found.completeness_error > MAX_MISSED:
         return f"The shares miss {missed} of the difference: take more steps before believing the map."
     if found.completeness_error < 0.0005:

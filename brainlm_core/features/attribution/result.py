@@ -178,7 +178,8 @@ class Attribution(Saved):
             "tr_s": self.tr_s,
             "value": self.value,
             "reference": self.reference,
-            "completeness_error": self.completeness_error,
+            # Occlusion does not promise that its shares add up: a figure would read as an error.
+            "completeness_error": None if self.options.method == "occlusion" else self.completeness_error,
             "agreement": dict(self.agreement),
             "notices": list(self.notices),
             "caveat": CAVEAT,
