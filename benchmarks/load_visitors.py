@@ -6,7 +6,6 @@ seconds; one more turns pages without a browser, and the server's answers are ti
 the page, in the browser, in the server's log, failed requests) and mix-ups: a page that shows another scan
 than the visitor's, and a recording that comes back from the server with other numbers than it went in. The
 server's memory is read all the time, also after everybody has left. Exit code 1 after any error or mix-up.
-With ``--hostile`` one more drops every file of ``tests/hostile`` meanwhile, each of which must be answered.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.hostile_visitor import HostileVisitor
 from brainlm_core.base.recording import Recording
 from brainlm_core.scans.demo import demo_recordings
 from tests.browser_tools import ROOT, App, chromium_path, start_streamlit
@@ -309,10 +307,8 @@ async def watch(server: psutil.Process, memory: Memory, start: float, every_s: f
         await asyncio.sleep(every_s)
 
 
-async def load(
-    app: App, folder: Path, visitors: int, minutes: float, away_s: float, hostile: bool = False
-) -> dict[str, Any]:
-    """Let visitors come, stay and leave, a hostile one among them or not; return the figures."""
+async def load(app: App, folder: Path, visitors: int, minutes: float, away_s: float) -> dict[str, Any]:
+    """Let visitors come, stay and leave; return the figures."""
     from playwright.async_api import async_playwright
 
     server, memory, start = server_of(app), Memory(), time.monotonic()
@@ -332,9 +328,7 @@ async def load(
         until = begun + ARRIVALS_S * visitors + 60 * minutes
         signs: list[float] = []
         knocking = asyncio.create_task(knock(app.url, signs))
-        attacker = HostileVisitor(app.url, server)
-        attacks = [attacker.stay(browser, lambda: time.monotonic() >= until)] if hostile else []
-        await asyncio.gather(*(v.stay(browser, until) for v in everybody), light.stay(until), *attacks)
+        await asyncio.gather(*(v.stay(browser, until) for v in everybody), light.stay(until))
         ended = time.monotonic()
         knocking.cancel()
         cores = [
@@ -371,7 +365,6 @@ async def load(
             "after all left": round(memory.megabytes[-1]),
         },
         "memory_per_visitor_mb": round((peak - before) / (visitors + 1), 1),
-        "hostile": attacker.figures() if attacker.attacks else {},
         "memory_curve": [[round(s), round(m)] for s, m in zip(memory.seconds, memory.megabytes, strict=True)],
     }
 
@@ -405,11 +398,6 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
     yield "  cores used      " + "  ".join(f"{k} {v}" for k, v in figures["cores_used"].items())
     yield "  memory (MB)     " + "  ".join(f"{k} {v}" for k, v in figures["memory_mb"].items())
     yield f"  per visitor     {figures['memory_per_visitor_mb']} MB at the peak"
-    if hostile := figures["hostile"]:
-        longest, largest = hostile["longest"], hostile["largest"]
-        yield f"  hostile files   {hostile['files']}, without answer: {hostile['without answer'] or 'none'}"
-        yield f"    longest       {longest['seconds']:.1f} s, {longest['title']}"
-        yield f"    largest       {largest['peak_mb']:.0f} MB above the level before, {largest['title']}"
 
 
 def main() -> int:
@@ -418,14 +406,12 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--away", type=float, default=90, help="seconds to wait after everybody has left")
-    parser.add_argument("--hostile", action="store_true", help="one more visitor drops every hostile file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, start_streamlit(ROOT / "app" / "main.py") as app:
-        figures = asyncio.run(load(app, Path(folder), args.visitors, args.minutes, args.away, args.hostile))
+        figures = asyncio.run(load(app, Path(folder), args.visitors, args.minutes, args.away))
     print(json.dumps(figures) if args.json else "\n".join(table(figures)))
-    unanswered = figures["hostile"].get("without answer", [])
-    return 1 if unanswered or figures["errors"] or figures["mixups"] or figures["server_errors"] else 0
+    return 1 if figures["errors"] or figures["mixups"] or figures["server_errors"] else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from brainlm_core.base.errors import BrainLMError, ScanError
 
 #: Bytes of a sheet and of the shared texts, unpacked.
 MAX_BYTES = 200_000_000
-MAX_CELLS = 1_500_000
+MAX_CELLS = 1_100_000
 #: More columns than any parcellation has parcels; rows are the format's own limit.
 MAX_COLUMNS, MAX_ROWS = 20_000, 1_048_576
 #: Most XML elements of a sheet or of the shared texts, and the longest one in bytes: time grows with both.
