@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.components.brain_view import BrainPanel
 from app.components.parcel_order import groups_present, label
-from app.shell.theme import group_words, palette, plotly_layout
+from app.shell.theme import LEGEND_BELOW, group_words, palette, plotly_layout
 from brainlm_core.base.atlas import Parcellation
 from brainlm_core.base.methods import METHODS, methods_of, ordered, title_of, words_of
 from brainlm_core.base.recording import Recording
@@ -29,17 +29,8 @@ THIRD = {
 }
 #: The strip and the skill map look at this many first steps: where there is something to win.
 FIRST_STEPS = 5
-#: Below the title of the time axis, whatever the width.
 #: Entries of one width: measured ones vary from one draw to the next, and the plot's size with them.
-_LEGEND = {
-    "orientation": "h",
-    "y": -0.27,
-    "yanchor": "top",
-    "traceorder": "reversed",
-    "font": {"size": 12},
-    "entrywidth": 96,
-}
-
+_LEGEND = LEGEND_BELOW | {"traceorder": "reversed", "entrywidth": 96}
 
 #: Markers of points that stand close to each other: squares are told apart by their dash.
 _SYMBOLS = {"circle": "circle", "solid": "diamond", "dashdot": "square", "longdashdot": "triangle-up"}

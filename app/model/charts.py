@@ -10,7 +10,7 @@ from app.components.brain_view import BrainPanel
 from app.components.parcel_order import label
 from app.components.strip import Row
 from app.shell.recipe import KINDS as SCALING_WORDS
-from app.shell.theme import palette, plotly_layout
+from app.shell.theme import LEGEND_BELOW, palette, plotly_layout
 from brainlm_core.base.atlas import Parcellation
 from brainlm_core.base.methods import METHODS, ordered
 from brainlm_core.features.input_scale.doctor import ScaleDoctorResult
@@ -28,15 +28,6 @@ FloatArray = NDArray[np.float32]
 FLOOR = -1.0
 #: What the third brain can show.
 THIRD = {"filled": "Filled in", "error": "Error", "r2": "Explained, by parcel"}
-#: At the bottom of the chart: placed by the axes it lay on their numbers until the first change of size.
-_LEGEND = {
-    "orientation": "h",
-    "yref": "container",
-    "y": 0,
-    "yanchor": "bottom",
-    "font": {"size": 12},
-    "entrywidth": 128,
-}
 
 
 def waiting_panels(signals: FloatArray) -> list[BrainPanel]:
@@ -102,7 +93,7 @@ def trace_figure(result: ReconstructResult, parcellation: Parcellation, parcel: 
             height=300,
             hovermode="x unified",
             showlegend=True,
-            legend=_LEGEND,
+            legend=LEGEND_BELOW,
         )
     )
     figure.update_xaxes(title_text="Time (s)", showgrid=False)
@@ -135,7 +126,7 @@ def sweep_figure(sweep: Sweep) -> go.Figure:
             height=320,
             hovermode="x unified",
             showlegend=True,
-            legend=_LEGEND | {"traceorder": "reversed"},
+            legend=LEGEND_BELOW | {"traceorder": "reversed"},
         )
     )
     if is_share:
@@ -175,7 +166,7 @@ def gain_figure(found: ScaleDoctorResult) -> go.Figure:
             )
     figure.add_vline(x=found.best_gain, line={"color": colours.accent, "width": 1, "dash": "dot"})
     figure.update_layout(**plotly_layout(height=340))
-    figure.update_layout(showlegend=True, legend=_LEGEND)
+    figure.update_layout(showlegend=True, legend=LEGEND_BELOW)
     gains = found.curves[0].gains
     figure.update_xaxes(
         title_text="Gain", type="log", tickvals=gains, ticktext=[f"{g:g}" for g in gains], showgrid=False

@@ -84,6 +84,17 @@ def plotly_layout(*, height: int, **changes: Any) -> dict[str, Any]:
     return base
 
 
+#: Legend at the bottom of a chart: placed by the axes it lies on their title until the first change of size.
+LEGEND_BELOW: dict[str, Any] = {
+    "orientation": "h",
+    "yref": "container",
+    "y": 0,
+    "yanchor": "bottom",
+    "font": {"size": 12},
+    "entrywidth": 128,
+}
+
+
 def inject_css(*, n_pages: int) -> None:
     """Add the house style sheet; call once per run, first thing.
 
