@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.shell.theme import LEGEND_BELOW, group_words, palette, plotly_layout
+from app.shell.theme import group_words, palette, plotly_layout
 from brainlm_core.base.atlas import Parcellation
 from brainlm_core.base.methods import words_of
 from brainlm_core.features.perturb.figures import chance_range
@@ -101,7 +101,8 @@ def course_figure(response: Response, parcellation: Parcellation, parcels: Seque
 
     colours = palette()
     times = response.times_s
-    figure = go.Figure(layout=plotly_layout(height=360, showlegend=True, legend=LEGEND_BELOW))
+    legend = {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0}
+    figure = go.Figure(layout=plotly_layout(height=360, showlegend=True, legend=legend))
     plan = response.plan
     figure.add_vrect(
         x0=times[plan.first], x1=times[plan.stop - 1], fillcolor=colours.muted, opacity=0.12, line_width=0,
