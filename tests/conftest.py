@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from tests.browser_tools import chromium as chromium  # one browser for all: two cannot run in one thread
 
 ROOT = Path(__file__).resolve().parents[1]
+_MAIN = sys.modules["__main__"]
 
 # Two test processes with two threads each on two cores are many times slower than one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,3 +50,11 @@ def shared() -> Path:
 def shared_fixture_dir(shared: Path) -> Path:
     """Folder of the numeric parity fixtures of the published code."""
     return shared / "spec" / "fixtures"
+
+
+@pytest.fixture(autouse=True)
+def own_main_module() -> Iterator[None]:
+    """Give the process its main module back: Streamlit leaves a script there, which spawned ones would run."""
+    sys.modules["__main__"] = _MAIN
+    yield
+    sys.modules["__main__"] = _MAIN
