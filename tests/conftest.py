@@ -54,7 +54,7 @@ def shared_fixture_dir(shared: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_main_module() -> Iterator[None]:
-    """Give the process its main module back: Streamlit leaves a script there, which spawned ones would run."""
+    """Give the process its main module back: Streamlit leaves a script there, spawned ones would run it."""
     sys.modules["__main__"] = _MAIN
     yield
     sys.modules["__main__"] = _MAIN
